@@ -1,0 +1,150 @@
+# Everything that is made goes to build/; `make help` lists the targets.
+#
+#   NGX_SRC   an nginx source tree, 1.22 or newer: git or tarball, it is only
+#             read.  Default: Debian's nginx-dev, for the installed nginx
+#   CC        gcc or clang
+#   TESTS     what `make test` runs: files or directories
+#   JOBS      how many test files run at once
+#   BUILD     another directory than build/
+#   DESTDIR   for `make install`
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := module
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: module run test asan-test install clean help FORCE
+
+MODULE  := ngx_http_chatmaid_module
+BUILD   ?= build
+NGX_SRC ?= /usr/share/nginx/src
+TESTS   ?= t/
+JOBS    ?= $(shell nproc)
+
+# No warning flags here: nginx's own are -Wall -Wextra -Werror, for gcc and
+# clang, less -Wno-unused-parameter, for its callbacks leave many unused.
+# Given here they would also go to configure's little test programs, which
+# then fail, and the module would be built for an nginx without those features.
+CC_OPT ?= -g -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2
+LD_OPT ?= -Wl,-z,relro -Wl,-z,now
+
+# nginx-dev says how Debian's nginx was configured (conf_flags, a bash array).
+# Another nginx loads the module if it too was configured --with-compat.
+NGX_CONF ?= --with-compat --with-debug --with-threads \
+            --with-http_ssl_module --with-http_v2_module
+
+
+# The module
+
+BUILD_DIR := $(abspath $(BUILD))
+OBJS      := $(BUILD_DIR)/objs
+TREE      := $(BUILD_DIR)/tree
+NGX_DIR   := $(abspath $(NGX_SRC))
+
+module: $(BUILD)/$(MODULE).so
+
+$(BUILD)/$(MODULE).so: $(OBJS)/Makefile $(wildcard src/*.c src/*.h)
+	@echo "building $@"
+	@$(MAKE) -s -C $(TREE) -f $(OBJS)/Makefile modules \
+	    $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
+	@install -m 644 $(OBJS)/$(MODULE).so $@
+
+# configure writes a Makefile to where it runs: a tree of links stays ours.
+$(OBJS)/Makefile: config Makefile $(BUILD)/settings
+	@echo "configuring for $(NGX_DIR)"
+	@rm -rf $(OBJS) $(TREE) && mkdir -p $(OBJS) $(TREE)
+	@ln -s $(NGX_DIR)/* $(TREE)/ && rm -f $(TREE)/Makefile $(TREE)/objs
+	@cd $(TREE); \
+	 NGX_CONF_FLAGS=($(NGX_CONF)); \
+	 if [[ -e conf_flags ]]; then . ./conf_flags; fi; \
+	 configure=./configure; [[ -x $$configure ]] || configure=auto/configure; \
+	 $$configure "$${NGX_CONF_FLAGS[@]}" --builddir=$(OBJS) --with-cc='$(CC)' \
+	     --with-cc-opt='$(CC_OPT)' --with-ld-opt='$(LD_OPT)' \
+	     --add-dynamic-module=$(CURDIR) > $(BUILD_DIR)/configure.log 2>&1 \
+	 || { tail -n 20 $(BUILD_DIR)/configure.log; rm -f $(OBJS)/Makefile; \
+	      exit 1; } >&2
+
+# What the build was configured for: another nginx or other flags begin anew,
+# and so does an upgrade, whose files may be older than what we have built.
+$(BUILD)/settings: FORCE
+	@if ! [[ -e $(NGX_DIR)/src/core/nginx.h ]]; then \
+	     echo "no nginx sources in $(NGX_DIR): see NGX_SRC=DIR, or install" \
+	          "nginx-dev (as root: script/install-packages build)"; \
+	     exit 1; \
+	 fi >&2
+	@mkdir -p $(BUILD)
+	@{ printf '%s\n' '$(NGX_DIR)' '$(CC)' '$(CC_OPT)' '$(LD_OPT)' '$(NGX_CONF)'; \
+	   $(CC) --version | head -n 1; \
+	   cd $(NGX_DIR); cat src/core/nginx.h; cat conf_flags 2> /dev/null || true; \
+	 } > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+
+# Its commands: each installs what is missing first, then builds.  make is called
+# anew, for it looked for sources and compilers before they were installed.
+
+run:
+	@script/install-packages build run
+	@$(MAKE) -s --no-print-directory module
+	@script/run
+
+test:
+	@script/install-packages build run test
+	@$(MAKE) -s --no-print-directory module
+	@$(call prove,nginx,$(BUILD_DIR)/$(MODULE).so)
+
+# Sanitized code runs several times slower, so tests do less and wait longer.
+asan-test: export CHATMAID_PATIENCE ?= 4
+asan-test: VOLUME := 0.02
+asan-test:
+	@script/install-packages build run test asan
+	@script/build-asan $(BUILD)/asan
+	@$(call prove,$(BUILD_DIR)/asan/nginx,$(BUILD_DIR)/asan/$(MODULE).so)
+
+# prove NGINX MODULE.  How much the tests that take a volume do is from 0 to 1.
+# None run, or all skipped, is a failure, which prove itself does not say.
+VOLUME := 0.1
+
+prove = export CHATMAID_VOLUME=$${CHATMAID_VOLUME-$(VOLUME)} \
+            NGINX=$(1) CHATMAID_MODULE=$(2); \
+        mkdir -p $(BUILD); \
+        prove -It/lib -j$(JOBS) -r $(TESTS) | tee $(BUILD)/prove.log; \
+        if grep -q '^Result: NOTESTS' $(BUILD)/prove.log; then \
+            echo "no test was run" >&2; exit 1; \
+        fi
+
+
+
+# In Debian's way: the module, the file that loads it, the link that enables it
+
+MODULES_DIR   := $(DESTDIR)/usr/lib/nginx/modules
+AVAILABLE_DIR := $(DESTDIR)/usr/share/nginx/modules-available
+ENABLED_DIR   := $(DESTDIR)/etc/nginx/modules-enabled
+SNIPPET       := mod-http-chatmaid.conf
+
+install: $(MODULES_DIR)/$(MODULE).so $(AVAILABLE_DIR)/$(SNIPPET)
+	@[[ -L $(ENABLED_DIR)/50-$(SNIPPET) ]] || { set -x; \
+	     mkdir -p $(ENABLED_DIR); \
+	     ln -s /usr/share/nginx/modules-available/$(SNIPPET) \
+	         $(ENABLED_DIR)/50-$(SNIPPET); }
+
+# A running nginx keeps the file it has mapped: install makes a new one.
+$(MODULES_DIR)/$(MODULE).so: $(BUILD)/$(MODULE).so
+	install -D -m 644 $< $@
+
+$(AVAILABLE_DIR)/$(SNIPPET):
+	mkdir -p $(@D)
+	echo 'load_module modules/$(MODULE).so;' > $@
+
+
+clean:
+	@rm -rf $(BUILD)
+
+help:
+	@echo 'make             build/$(MODULE).so for the installed nginx'
+	@echo 'make NGX_SRC=DIR the same for any nginx source tree'
+	@echo 'make run         a gateway and a sandbox to try, until Ctrl-C'
+	@echo 'make test        all tests'
+	@echo 'make asan-test   all tests with AddressSanitizer and UBSan'
+	@echo 'make install     into the installed nginx (DESTDIR is honoured)'
+	@echo 'make clean       removes build/'
