@@ -1,0 +1,93 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * What a caller gets: JSON, or a problem (RFC 9457), with the headers of both.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_ANSWER_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_ANSWER_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_module.h"
+
+
+/* ngx_http_chatmaid_problem_t.code, in the order of the table in answer.c */
+
+enum {
+    NGX_HTTP_CHATMAID_INVALID_JSON = 0,
+    NGX_HTTP_CHATMAID_INVALID_REQUEST,
+    NGX_HTTP_CHATMAID_INVALID_IDEMPOTENCY_KEY,
+    NGX_HTTP_CHATMAID_UNAUTHORIZED,
+    NGX_HTTP_CHATMAID_SCOPE_DENIED,
+    NGX_HTTP_CHATMAID_SENDER_DENIED,
+    NGX_HTTP_CHATMAID_FORBIDDEN,
+    NGX_HTTP_CHATMAID_NOT_FOUND,
+    NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
+    NGX_HTTP_CHATMAID_BODY_TOO_LARGE,
+    NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
+    NGX_HTTP_CHATMAID_RATE_LIMITED,
+    NGX_HTTP_CHATMAID_INTERNAL_ERROR,
+    NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
+    NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
+    NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE,
+    NGX_HTTP_CHATMAID_UNAVAILABLE,
+    NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT
+};
+
+
+/* Fills in ctx->problem: a code and a sentence for the caller.  Always returns
+ * NGX_DECLINED, for a step to return. */
+ngx_int_t ngx_http_chatmaid_problem(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_uint_t code, const char *fmt, ...);
+
+/* Answers a step's NGX_DECLINED with ctx->problem, its NGX_ERROR with 500.
+ * Returns what the output filter did, for nginx or
+ * ngx_http_chatmaid_finalize(). */
+ngx_int_t ngx_http_chatmaid_refuse(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_int_t rc);
+
+/* Answers with JSON.  "text" must live as long as the request. */
+ngx_int_t ngx_http_chatmaid_answer(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_uint_t status, ngx_str_t *text);
+
+/* Ends the request of a flow with what answering returned.  r and ctx must not
+ * be used after it. */
+void ngx_http_chatmaid_finalize(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_int_t rc);
+
+/* The problem as JSON text in r->pool.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_problem_text(ngx_http_request_t *r,
+    ngx_http_chatmaid_problem_t *problem, const char *outcome,
+    ngx_str_t *request_id, ngx_str_t *text);
+
+/* The code that nginx's own error of this status has. */
+ngx_uint_t ngx_http_chatmaid_code(ngx_uint_t status);
+
+/* The reason phrase of a status, or "Error". */
+const char *ngx_http_chatmaid_reason(ngx_uint_t status);
+
+/* The caller's X-Request-Id if it is well-formed, else $request_id. */
+ngx_int_t ngx_http_chatmaid_request_id(ngx_http_request_t *r, ngx_str_t *id);
+
+/* The methods of a route as an Allow header has them: a static text. */
+const char *ngx_http_chatmaid_allow(ngx_http_chatmaid_ctx_t *ctx);
+
+/* Adds a response header; name and value are not copied. */
+ngx_int_t ngx_http_chatmaid_add_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
+/* The first header of this lower-case name, or the next one after "after";
+ * NULL: none (left). */
+ngx_table_elt_t *ngx_http_chatmaid_header(ngx_list_part_t *part,
+    const char *name, ngx_table_elt_t *after);
+
+/* Whether a Content-Type (NULL: absent) is application/json. */
+ngx_uint_t ngx_http_chatmaid_is_json(ngx_table_elt_t *content_type);
+
+
+extern ngx_str_t  ngx_http_chatmaid_problem_type;
+
+
+#endif /* _NGX_HTTP_CHATMAID_ANSWER_H_INCLUDED_ */

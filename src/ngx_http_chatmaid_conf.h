@@ -1,0 +1,37 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * Directive parsers, and the checks that need more than one directive.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_CONF_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_CONF_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_module.h"
+
+
+/* Directive handlers (ngx_command_t.set): NGX_CONF_OK, NGX_CONF_ERROR after a
+ * message of their own, or a text that nginx puts behind the directive. */
+
+char *ngx_http_chatmaid_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_chatmaid_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_chatmaid_conf_account(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_chatmaid_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* At the end of merge: what a gateway needs and what must not be.  Sets
+ * conf->account.  NGX_CONF_OK or NGX_CONF_ERROR. */
+char *ngx_http_chatmaid_conf_check(ngx_conf_t *cf,
+    ngx_http_chatmaid_loc_conf_t *conf);
+
+/* After all locations are known: warns of gateways without one. */
+void ngx_http_chatmaid_conf_check_gateways(ngx_conf_t *cf);
+
+
+#endif /* _NGX_HTTP_CHATMAID_CONF_H_INCLUDED_ */

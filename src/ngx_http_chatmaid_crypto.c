@@ -1,0 +1,56 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_crypto.h"
+#include <openssl/evp.h>
+
+
+ngx_int_t
+ngx_http_chatmaid_sha256(ngx_log_t *log, ngx_str_t *data, u_char *hex)
+{
+    u_char  md[NGX_HTTP_CHATMAID_SHA256_HEX / 2];
+
+    if (EVP_Digest(data->data, data->len, md, NULL, EVP_sha256(), NULL) != 1) {
+        ngx_log_error(NGX_LOG_ALERT, log, 0, "chatmaid EVP_Digest() failed");
+        return NGX_ERROR;
+    }
+
+    ngx_hex_dump(hex, md, sizeof(md));
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
+    ngx_uint_t n, u_char *hex)
+{
+    size_t      len;
+    u_char     *p;
+    ngx_str_t   data;
+    ngx_uint_t  i;
+
+    len = 0;
+
+    for (i = 0; i < n; i++) {
+        len += NGX_SIZE_T_LEN + sizeof(":,") - 1 + fields[i].len;
+    }
+
+    data.data = ngx_pnalloc(pool, len);
+    if (data.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = data.data;
+
+    for (i = 0; i < n; i++) {
+        p = ngx_sprintf(p, "%uz:%V,", fields[i].len, &fields[i]);
+    }
+
+    data.len = p - data.data;
+
+    return ngx_http_chatmaid_sha256(pool->log, &data, hex);
+}

@@ -1,0 +1,18 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * The module's place in nginx's filter chain, shared by the capture of calls
+ * and the rewriting of nginx's own error pages.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_FILTER_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_FILTER_H_INCLUDED_
+
+
+/* At postconfiguration. */
+void ngx_http_chatmaid_filter_init(void);
+
+
+#endif /* _NGX_HTTP_CHATMAID_FILTER_H_INCLUDED_ */

@@ -1,0 +1,374 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_gateway.h"
+#include "ngx_http_chatmaid_target.h"
+#include "ngx_http_chatmaid_answer.h"
+#include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_send.h"
+#include "ngx_http_chatmaid_read.h"
+
+
+static ngx_int_t ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id);
+static void ngx_http_chatmaid_gateway_start(ngx_http_request_t *r);
+static void ngx_http_chatmaid_gateway_run(ngx_http_request_t *r);
+static void ngx_http_chatmaid_gateway_reading(ngx_http_request_t *r);
+static void ngx_http_chatmaid_gateway_take_error(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static const char *ngx_http_chatmaid_gateway_scope(ngx_uint_t scope);
+
+
+#define NGX_HTTP_CHATMAID_GET  (NGX_HTTP_GET|NGX_HTTP_HEAD)
+
+
+/* A literal stands before the "*" it would match too. */
+
+static ngx_http_chatmaid_route_t  ngx_http_chatmaid_routes[] = {
+
+    { "send", NGX_HTTP_POST, NGX_HTTP_CHATMAID_SEND,
+      "v1/messages/send", ngx_http_chatmaid_send_steps, 0 },
+
+    { "messages", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
+      "v1/messages", ngx_http_chatmaid_read_steps, 0 },
+
+    { "messages/inbound", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
+      "v1/messages/inbound", ngx_http_chatmaid_read_steps, 0 },
+
+    { "messages/inbound/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
+      "v1/messages/inbound/*", ngx_http_chatmaid_read_steps, 0 },
+
+    { "messages/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
+      "v1/messages/*", ngx_http_chatmaid_read_steps, 0 },
+
+    { "phones", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
+      "v1/phone-numbers", ngx_http_chatmaid_read_steps, 0 },
+
+    { "phones/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
+      "v1/phone-numbers/*", ngx_http_chatmaid_read_steps, 0 },
+
+    { "phones/*/status", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
+      "v1/phone-numbers/*/status", ngx_http_chatmaid_read_steps, 0 },
+
+    { "groups", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
+      "v1/groups", ngx_http_chatmaid_read_steps, 1 },
+
+    { "account", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_ACCOUNT,
+      "v1/account", ngx_http_chatmaid_read_steps, 0 },
+
+    { "account/usage", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_ACCOUNT,
+      "v1/account/usage", ngx_http_chatmaid_read_steps, 0 },
+
+    { NULL, 0, 0, NULL, NULL, 0 }
+};
+
+
+ngx_int_t
+ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                 rc;
+    ngx_http_chatmaid_ctx_t  *ctx;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "chatmaid gateway \"%V\"", &r->uri);
+
+    if (r != r->main) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "chatmaid gateway can't be used by a subrequest");
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+
+    if (ctx == NULL) {
+        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_ctx_t));
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
+    }
+
+    if (ngx_http_chatmaid_request_id(r, &ctx->request_id) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_chatmaid_gateway_route(r, ctx);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_chatmaid_gateway_permit(r, ctx);
+    }
+
+    if (rc != NGX_OK) {
+        return ngx_http_chatmaid_refuse(r, ctx, rc);
+    }
+
+    /* both count a reference that the flow's finalization gives back */
+
+    if (ctx->route->method == NGX_HTTP_POST) {
+        rc = ngx_http_read_client_request_body(r,
+                                              ngx_http_chatmaid_gateway_start);
+        return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    r->main->count++;
+    ngx_http_chatmaid_gateway_start(r);
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t                      rc;
+    ngx_str_t                      id;
+    const char                    *reason;
+    ngx_http_chatmaid_route_t     *route;
+    ngx_http_chatmaid_target_t     target;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    rc = ngx_http_chatmaid_target_parse(r, &conf->prefix, &target, &reason);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_chatmaid_problem(r, ctx,
+                                         NGX_HTTP_CHATMAID_INVALID_REQUEST,
+                                         "%s", reason);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ngx_str_null(&id);
+
+    for (route = ngx_http_chatmaid_routes; route->path; route++) {
+        if (ngx_http_chatmaid_target_match(&target, route->path, &id)) {
+            ctx->route = route;
+            ctx->next = route->steps;
+            return ngx_http_chatmaid_gateway_path(r, ctx, &id);
+        }
+    }
+
+    return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_NOT_FOUND,
+                                     "there is no such endpoint");
+}
+
+
+/* The target of the call, the caller's ID and query in it byte for byte. */
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id)
+{
+    u_char           *p;
+    ngx_str_t         args;
+    const char       *s, *target;
+
+    static ngx_str_t  from = ngx_string("from");
+    static ngx_str_t  sender = ngx_string("fromPhoneId");
+
+    target = ctx->route->target;
+    args = r->args;
+
+    if (ctx->route->method == NGX_HTTP_POST) {
+        ngx_str_null(&args);
+    }
+
+    if (ctx->route->names_sender
+        && ngx_http_chatmaid_target_rename(r->pool, &args, &from, &sender)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pnalloc(r->pool, ngx_strlen(target) + id->len + 1 + args.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->path.data = p;
+
+    for (s = target; *s; s++) {
+        if (*s == '*') {
+            p = ngx_cpymem(p, id->data, id->len);
+
+        } else {
+            *p++ = *s;
+        }
+    }
+
+    if (args.len) {
+        *p++ = '?';
+        p = ngx_cpymem(p, args.data, args.len);
+    }
+
+    ctx->path.len = p - ctx->path.data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_table_elt_t               *h;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (!(r->method & ctx->route->method)) {
+        return ngx_http_chatmaid_problem(r, ctx,
+                                         NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
+                                         "this endpoint takes %s",
+                                         ngx_http_chatmaid_allow(ctx));
+    }
+
+    if (!(conf->scope & ctx->route->scope)) {
+        return ngx_http_chatmaid_problem(r, ctx,
+                      NGX_HTTP_CHATMAID_SCOPE_DENIED,
+                      "callers of this location may not use \"%s\"",
+                      ngx_http_chatmaid_gateway_scope(ctx->route->scope));
+    }
+
+    if (r->headers_in.content_length_n > 0 || r->headers_in.chunked) {
+
+        h = ngx_http_chatmaid_header(&r->headers_in.headers.part,
+                                     "content-encoding", NULL);
+        if (h) {
+            return ngx_http_chatmaid_problem(r, ctx,
+                                       NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
+                                       "a body must come without "
+                                       "Content-Encoding");
+        }
+    }
+
+    if (ctx->route->method == NGX_HTTP_POST
+        && !ngx_http_chatmaid_is_json(r->headers_in.content_type))
+    {
+        return ngx_http_chatmaid_problem(r, ctx,
+                                       NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
+                                       "a message must come as "
+                                       "application/json");
+    }
+
+    return NGX_OK;
+}
+
+
+/* The whole request is here: run its flow, whatever becomes of the caller. */
+
+static void
+ngx_http_chatmaid_gateway_start(ngx_http_request_t *r)
+{
+    r->read_event_handler = ngx_http_chatmaid_gateway_reading;
+    r->write_event_handler = ngx_http_chatmaid_gateway_run;
+
+    ngx_http_chatmaid_gateway_run(r);
+}
+
+
+/*
+ * The flow's pump, the request's write_event_handler: completions clear
+ * ctx->parked and post the request.
+ */
+
+static void
+ngx_http_chatmaid_gateway_run(ngx_http_request_t *r)
+{
+    ngx_int_t                 rc;
+    ngx_http_chatmaid_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "chatmaid run, parked:%ui error:%d",
+                   (ngx_uint_t) ctx->parked, r->connection->error);
+
+    ngx_http_chatmaid_gateway_take_error(r, ctx);
+
+    if (ctx->parked) {
+        ngx_http_chatmaid_call_wake(ctx->call);
+        return;
+    }
+
+    do {
+        rc = (*ctx->next++)(r, ctx);
+    } while (rc == NGX_OK);
+
+    if (rc == NGX_AGAIN) {
+        ctx->parked = 1;
+        return;
+    }
+
+    if (rc != NGX_DONE) {
+        rc = ngx_http_chatmaid_refuse(r, ctx, rc);
+        ngx_http_chatmaid_finalize(r, ctx, rc);
+    }
+}
+
+
+static void
+ngx_http_chatmaid_gateway_reading(ngx_http_request_t *r)
+{
+    ngx_http_chatmaid_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+
+    ngx_http_chatmaid_gateway_take_error(r, ctx);
+
+    ngx_http_block_reading(r);
+}
+
+
+/*
+ * A caller that leaves does not stop its send.  nginx ends a request whose
+ * connection has an error as soon as a subrequest is finalized, so the error is
+ * taken away and given back by ngx_http_chatmaid_finalize().
+ */
+
+static void
+ngx_http_chatmaid_gateway_take_error(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    if (r->connection->error) {
+        r->connection->error = 0;
+        ctx->gone = 1;
+    }
+}
+
+
+static const char *
+ngx_http_chatmaid_gateway_scope(ngx_uint_t scope)
+{
+    switch (scope) {
+
+    case NGX_HTTP_CHATMAID_SEND:
+        return "messages:send";
+
+    case NGX_HTTP_CHATMAID_READ:
+        return "messages:read";
+
+    case NGX_HTTP_CHATMAID_PHONES:
+        return "phone_numbers:read";
+
+    default:
+        return "account:read";
+    }
+}

@@ -1,0 +1,267 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * Directives, their inheritance, and where the module hooks into nginx.
+ */
+
+
+#include "ngx_http_chatmaid_module.h"
+#include "ngx_http_chatmaid_conf.h"
+#include "ngx_http_chatmaid_gateway.h"
+#include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_credential.h"
+#include "ngx_http_chatmaid_filter.h"
+#include "ngx_http_chatmaid_page.h"
+
+
+static ngx_int_t ngx_http_chatmaid_add_variables(ngx_conf_t *cf);
+static ngx_int_t ngx_http_chatmaid_init(ngx_conf_t *cf);
+static void *ngx_http_chatmaid_create_main_conf(ngx_conf_t *cf);
+static void *ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+
+
+static ngx_conf_enum_t  ngx_http_chatmaid_environment[] = {
+    { ngx_string("test"), NGX_HTTP_CHATMAID_TEST },
+    { ngx_string("live"), NGX_HTTP_CHATMAID_LIVE },
+    { ngx_string("any"), NGX_HTTP_CHATMAID_ANY },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_bitmask_t  ngx_http_chatmaid_scopes[] = {
+    { ngx_string("messages:send"), NGX_HTTP_CHATMAID_SEND },
+    { ngx_string("messages:read"), NGX_HTTP_CHATMAID_READ },
+    { ngx_string("phone_numbers:read"), NGX_HTTP_CHATMAID_PHONES },
+    { ngx_string("account:read"), NGX_HTTP_CHATMAID_ACCOUNT },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_command_t  ngx_http_chatmaid_commands[] = {
+
+    { ngx_string("chatmaid_gateway"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_chatmaid_conf_gateway,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("chatmaid_api_key_file"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_chatmaid_conf_api_key_file,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("chatmaid_environment"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, environment),
+      &ngx_http_chatmaid_environment },
+
+    { ngx_string("chatmaid_account"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_chatmaid_conf_account,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("chatmaid_sender"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_chatmaid_conf_sender,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("chatmaid_scope"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_conf_set_bitmask_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, scope),
+      &ngx_http_chatmaid_scopes },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_chatmaid_module_ctx = {
+    ngx_http_chatmaid_add_variables,       /* preconfiguration */
+    ngx_http_chatmaid_init,                /* postconfiguration */
+
+    ngx_http_chatmaid_create_main_conf,    /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_chatmaid_create_loc_conf,     /* create location configuration */
+    ngx_http_chatmaid_merge_loc_conf       /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_chatmaid_module = {
+    NGX_MODULE_V1,
+    &ngx_http_chatmaid_module_ctx,         /* module context */
+    ngx_http_chatmaid_commands,            /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+/* The variables of others that we read. */
+
+static ngx_int_t
+ngx_http_chatmaid_add_variables(ngx_conf_t *cf)
+{
+    ngx_str_t                       name = ngx_string("request_id");
+    ngx_http_chatmaid_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+
+    cmcf->request_id = ngx_http_get_variable_index(cf, &name);
+
+    return (cmcf->request_id == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_init(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt            *h;
+    ngx_http_core_main_conf_t      *core;
+    ngx_http_chatmaid_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+
+    if (cmcf->gateways.nelts == 0) {
+        return NGX_OK;
+    }
+
+    core = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&core->phases[NGX_HTTP_REWRITE_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_chatmaid_page_rewrite_handler;
+
+    h = ngx_array_push(&core->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_chatmaid_call_precontent_handler;
+
+    ngx_http_chatmaid_filter_init();
+
+    ngx_http_chatmaid_conf_check_gateways(cf);
+
+    return ngx_http_chatmaid_credential_init(cf);
+}
+
+
+static void *
+ngx_http_chatmaid_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_chatmaid_main_conf_t  *cmcf;
+
+    cmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_main_conf_t));
+    if (cmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&cmcf->upstreams, cf->pool, 4,
+                       sizeof(ngx_http_chatmaid_upstream_t))
+        != NGX_OK
+        || ngx_array_init(&cmcf->gateways, cf->pool, 4,
+                          sizeof(ngx_http_chatmaid_gateway_t))
+           != NGX_OK
+        || ngx_array_init(&cmcf->accounts, cf->pool, 4,
+                          sizeof(ngx_http_chatmaid_account_t))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return cmcf;
+}
+
+
+static void *
+ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     conf->gateway = { 0, NULL };
+     *     conf->prefix = { 0, NULL };
+     *     conf->account_name = { 0, NULL };
+     *     conf->account = { 0, NULL };
+     *     conf->scope = 0;
+     */
+
+    conf->api_key = NGX_CONF_UNSET_PTR;
+    conf->environment = NGX_CONF_UNSET_UINT;
+    conf->sender = NGX_CONF_UNSET_PTR;
+    conf->sender_fixed = NGX_CONF_UNSET;
+
+    return conf;
+}
+
+
+static char *
+ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_chatmaid_loc_conf_t  *prev = parent;
+    ngx_http_chatmaid_loc_conf_t  *conf = child;
+
+    ngx_http_core_loc_conf_t  *core;
+
+    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* "if" and "limit_except" are locations without a handler of their own */
+
+    if (core->noname && core->handler == NULL && prev->gateway.data) {
+        conf->gateway = prev->gateway;
+        conf->prefix = prev->prefix;
+        core->handler = ngx_http_chatmaid_gateway_handler;
+    }
+
+    ngx_conf_merge_ptr_value(conf->api_key, prev->api_key, NULL);
+    ngx_conf_merge_uint_value(conf->environment, prev->environment,
+                              NGX_HTTP_CHATMAID_ANY);
+    ngx_conf_merge_str_value(conf->account_name, prev->account_name, "");
+    ngx_conf_merge_value(conf->sender_fixed, prev->sender_fixed, 0);
+    ngx_conf_merge_ptr_value(conf->sender, prev->sender, NULL);
+    ngx_conf_merge_bitmask_value(conf->scope, prev->scope,
+                                 (NGX_CONF_BITMASK_SET
+                                  |NGX_HTTP_CHATMAID_SEND
+                                  |NGX_HTTP_CHATMAID_READ
+                                  |NGX_HTTP_CHATMAID_PHONES
+                                  |NGX_HTTP_CHATMAID_ACCOUNT));
+
+    if (conf->gateway.data == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    return ngx_http_chatmaid_conf_check(cf, conf);
+}

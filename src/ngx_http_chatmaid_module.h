@@ -1,0 +1,160 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * The types that all parts share.  README, "How it is built", says which part
+ * may call which: gateway to send and read, these to call and answer.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_MODULE_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <jansson.h>
+
+
+#define NGX_HTTP_CHATMAID_VERSION         "0.1.0"
+
+/* chatmaid_environment */
+
+#define NGX_HTTP_CHATMAID_TEST            0
+#define NGX_HTTP_CHATMAID_LIVE            1
+#define NGX_HTTP_CHATMAID_ANY             2
+
+/* chatmaid_scope */
+
+#define NGX_HTTP_CHATMAID_SEND            0x0002
+#define NGX_HTTP_CHATMAID_READ            0x0004
+#define NGX_HTTP_CHATMAID_PHONES          0x0008
+#define NGX_HTTP_CHATMAID_ACCOUNT         0x0010
+
+
+typedef struct ngx_http_chatmaid_call_s   ngx_http_chatmaid_call_t;
+typedef struct ngx_http_chatmaid_ctx_s    ngx_http_chatmaid_ctx_t;
+typedef struct ngx_http_chatmaid_route_s  ngx_http_chatmaid_route_t;
+
+
+typedef struct {
+    ngx_str_t                     header;    /* "Authorization: ..." CRLF */
+    ngx_str_t                     file;
+    ngx_uint_t                    environment;
+} ngx_http_chatmaid_api_key_t;
+
+
+typedef struct {
+    ngx_http_upstream_srv_conf_t  *upstream;
+    ngx_http_upstream_init_peer_pt  init;    /* what we wrapped */
+} ngx_http_chatmaid_upstream_t;
+
+
+/* A chatmaid_gateway directive, for the check once all locations are known. */
+
+typedef struct {
+    ngx_str_t                     uri;
+    u_char                       *file;
+    ngx_uint_t                    line;
+    ngx_http_core_loc_conf_t     *server;
+} ngx_http_chatmaid_gateway_t;
+
+
+/* Which key an account of this configuration has. */
+
+typedef struct {
+    ngx_str_t                     account;
+    ngx_http_chatmaid_api_key_t  *api_key;
+} ngx_http_chatmaid_account_t;
+
+
+typedef struct {
+    ngx_array_t                   upstreams; /* ngx_http_chatmaid_upstream_t */
+    ngx_array_t                   gateways;  /* ngx_http_chatmaid_gateway_t */
+    ngx_array_t                   accounts;  /* ngx_http_chatmaid_account_t */
+    ngx_int_t                     request_id;  /* index of $request_id */
+} ngx_http_chatmaid_main_conf_t;
+
+
+typedef struct {
+    ngx_str_t                     gateway;   /* URI of the internal location */
+    ngx_str_t                     prefix;    /* name of our own location */
+
+    ngx_http_chatmaid_api_key_t  *api_key;
+    ngx_uint_t                    environment;
+    ngx_str_t                     account_name;
+    ngx_str_t                     account;   /* "live:NAME", "test:NAME" */
+
+    ngx_http_complex_value_t     *sender;
+    ngx_flag_t                    sender_fixed;
+
+    ngx_uint_t                    scope;
+} ngx_http_chatmaid_loc_conf_t;
+
+
+/*
+ * A step of a flow returns NGX_OK (go on), NGX_AGAIN (parked: a completion
+ * resumes with the next step), NGX_DONE (answered: the request may be gone),
+ * NGX_DECLINED (refused: ctx->problem says how) or NGX_ERROR (our own fault).
+ */
+
+typedef ngx_int_t (*ngx_http_chatmaid_step_pt)(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+
+
+struct ngx_http_chatmaid_route_s {
+    const char                   *path;      /* "*" stands for an ID */
+    ngx_uint_t                    method;
+    ngx_uint_t                    scope;
+    const char                   *target;    /* the same below Chatmaid's "/" */
+    ngx_http_chatmaid_step_pt    *steps;
+    unsigned                      names_sender:1;
+};
+
+
+/* A refusal to be answered; the codes are in ngx_http_chatmaid_answer.h. */
+
+typedef struct {
+    ngx_uint_t                    code;
+    ngx_uint_t                    status;    /* 0: the code's own */
+    ngx_str_t                     detail;
+    json_t                       *errors;    /* an array, or NULL */
+    time_t                        retry_after;  /* seconds; 0: not said */
+    unsigned                      unknown:1; /* outcome of a send, if failed */
+} ngx_http_chatmaid_problem_t;
+
+
+/*
+ * One request of a caller.  nginx zeroes r->ctx on an internal redirect: that
+ * happens only before a flow has begun or when nginx itself ends the request.
+ */
+
+struct ngx_http_chatmaid_ctx_s {
+    ngx_uint_t                    entry_error;  /* see page.c */
+    ngx_chain_t                  *page;      /* a problem for nginx's page */
+
+    ngx_http_chatmaid_step_pt    *next;
+    const ngx_http_chatmaid_route_t  *route;
+    ngx_str_t                     request_id;
+
+    ngx_str_t                     path;      /* of the call, with its query */
+    ngx_http_chatmaid_call_t     *call;      /* the latest one */
+
+    /* of a send */
+    json_t                       *message;   /* owned by the request's pool */
+    ngx_str_t                     key;       /* operation key; empty: none yet */
+    ngx_str_t                     fingerprint;
+    ngx_str_t                     body;
+
+    ngx_http_chatmaid_problem_t   problem;
+
+    unsigned                      parked:1;  /* a completion will resume us */
+    unsigned                      gone:1;    /* the caller has left */
+};
+
+
+extern ngx_module_t  ngx_http_chatmaid_module;
+
+
+#endif /* _NGX_HTTP_CHATMAID_MODULE_H_INCLUDED_ */

@@ -1,0 +1,229 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_page.h"
+#include "ngx_http_chatmaid_answer.h"
+
+
+static ngx_uint_t ngx_http_chatmaid_page_is_nginx(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_page_text(ngx_http_request_t *r,
+    ngx_str_t *text);
+static ngx_chain_t *ngx_http_chatmaid_page_chain(ngx_http_request_t *r,
+    ngx_str_t *text);
+static const char *ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
+    ngx_http_chatmaid_loc_conf_t *conf);
+
+
+/*
+ * Where an error_page has led to this location, r->err_status is set although
+ * nginx has no error of its own to show: what is served here is the operator's.
+ */
+
+ngx_int_t
+ngx_http_chatmaid_page_rewrite_handler(ngx_http_request_t *r)
+{
+    ngx_http_chatmaid_ctx_t  *ctx;
+
+    if (r != r->main || r->err_status < NGX_HTTP_BAD_REQUEST) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+
+    if (ctx == NULL) {
+        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_ctx_t));
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
+    }
+
+    ctx->entry_error = r->err_status;
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_page_header_filter(ngx_http_request_t *r)
+{
+    ngx_str_t                 text;
+    ngx_http_chatmaid_ctx_t  *ctx;
+
+    static ngx_str_t  second = ngx_string("1");
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+
+    if (!ngx_http_chatmaid_page_is_nginx(r, ctx)) {
+        return NGX_OK;
+    }
+
+    if (ctx == NULL) {
+        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_ctx_t));
+        if (ctx == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
+    }
+
+    if (ngx_http_chatmaid_request_id(r, &ctx->request_id) != NGX_OK
+        || ngx_http_chatmaid_page_text(r, &text) != NGX_OK
+        || ngx_http_chatmaid_add_header(r, "X-Request-Id", &ctx->request_id)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (r->err_status == NGX_HTTP_TOO_MANY_REQUESTS
+        && ngx_http_chatmaid_add_header(r, "Retry-After", &second) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->page = ngx_http_chatmaid_page_chain(r, &text);
+    if (ctx->page == NULL) {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.content_type = ngx_http_chatmaid_problem_type;
+    r->headers_out.content_type_len = ngx_http_chatmaid_problem_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+    r->headers_out.charset.len = 0;
+
+    ngx_http_clear_content_length(r);
+    r->headers_out.content_length_n = text.len;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_page_is_nginx(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    /* an answer of our own, and a backend's error, have no err_status */
+
+    if (r != r->main || r->err_status < NGX_HTTP_BAD_REQUEST
+        || (ctx && ctx->entry_error == r->err_status))
+    {
+        return 0;
+    }
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    return conf->gateway.data != NULL;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_page_text(ngx_http_request_t *r, ngx_str_t *text)
+{
+    ngx_http_chatmaid_ctx_t       *ctx;
+    ngx_http_chatmaid_problem_t    problem;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    ngx_memzero(&problem, sizeof(ngx_http_chatmaid_problem_t));
+
+    problem.status = r->err_status;
+    problem.code = ngx_http_chatmaid_code(problem.status);
+
+    if (problem.status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
+        ngx_str_set(&problem.detail,
+                    "the body is larger than this location takes");
+
+    } else {
+        ngx_str_set(&problem.detail, "nginx refused the request");
+    }
+
+    return ngx_http_chatmaid_problem_text(r, &problem,
+                                     ngx_http_chatmaid_page_outcome(r, conf),
+                                     &ctx->request_id, text);
+}
+
+
+/*
+ * Of a send.  One that nginx turns away for now may be the retry of one that
+ * was let through before; what is refused for good never was.
+ */
+
+static const char *
+ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
+    ngx_http_chatmaid_loc_conf_t *conf)
+{
+    if (r->method != NGX_HTTP_POST
+        || r->uri.len != conf->prefix.len + sizeof("send") - 1
+        || ngx_strncmp(r->uri.data + conf->prefix.len, "send",
+                       sizeof("send") - 1)
+           != 0)
+    {
+        return NULL;
+    }
+
+    return (r->err_status == NGX_HTTP_TOO_MANY_REQUESTS
+            || r->err_status >= NGX_HTTP_INTERNAL_SERVER_ERROR)
+           ? "unknown" : "not_sent";
+}
+
+
+static ngx_chain_t *
+ngx_http_chatmaid_page_chain(ngx_http_request_t *r, ngx_str_t *text)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_calloc_buf(r->pool);
+    cl = ngx_alloc_chain_link(r->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NULL;
+    }
+
+    b->pos = text->data;
+    b->last = text->data + text->len;
+    b->memory = 1;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    return cl;
+}
+
+
+ngx_chain_t *
+ngx_http_chatmaid_page_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_chain_t              *page, *cl;
+    ngx_http_chatmaid_ctx_t  *ctx;
+
+    if (r != r->main || in == NULL) {
+        return in;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+
+    if (ctx == NULL || ctx->page == NULL) {
+        return in;
+    }
+
+    for (cl = in; cl; cl = cl->next) {
+        cl->buf->pos = cl->buf->last;
+    }
+
+    page = ctx->page;
+    ctx->page = NULL;
+
+    return page;
+}

@@ -1,0 +1,83 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_read.h"
+#include "ngx_http_chatmaid_answer.h"
+#include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_verdict.h"
+
+
+static ngx_int_t ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static json_t *ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
+    json_t *answer);
+
+
+ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[] = {
+    ngx_http_chatmaid_read_forward,
+    ngx_http_chatmaid_read_answer,
+    NULL
+};
+
+
+static ngx_int_t
+ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    return ngx_http_chatmaid_call_start(r, ctx, NULL);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    json_t     *answer, *data;
+    ngx_int_t   rc;
+    ngx_str_t   text;
+
+    rc = ngx_http_chatmaid_verdict(r, ctx, &answer);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    data = ngx_http_chatmaid_read_unwrap(r, answer);
+
+    if (data == NULL
+        || ngx_http_chatmaid_json_dump(r->pool, data, 0, &text) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_chatmaid_answer(r, ctx, NGX_HTTP_OK, &text);
+    ngx_http_chatmaid_finalize(r, ctx, rc);
+
+    return NGX_DONE;
+}
+
+
+/* A list's pages stand in "data", or, by the SDK's types, beside it. */
+
+static json_t *
+ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r, json_t *answer)
+{
+    json_t  *data, *pagination;
+
+    data = json_object_get(answer, "data");
+    pagination = json_object_get(answer, "pagination");
+
+    if (!json_is_array(data) || pagination == NULL) {
+        return data;
+    }
+
+    data = json_pack("{s:O, s:O}", "data", data, "pagination", pagination);
+
+    return ngx_http_chatmaid_json_keep(r->pool, data);
+}
