@@ -1,0 +1,107 @@
+package Chatmaid::Test::Api;
+
+# The sandbox as a test sees it: a process, and questions to its control port.
+
+use Mojo::Base 'Chatmaid::Test::Process', -signatures;
+use Carp qw(croak);
+use Chatmaid::Test::Client;
+use Chatmaid::Test::World qw(test_dir test_port wait_for spurt certificates);
+use Mojo::File qw(path);
+use Mojo::JSON qw(encode_json);
+use Mojo::Parameters;
+
+has [qw(settings plain)];
+has cert    => 'good';
+has control => sub ($self) {
+    Chatmaid::Test::Client->new(keepalive => 1, public => 0,
+        base => 'http://127.0.0.1:' . test_port($self->name . '-control'));
+};
+
+my $script = path(__FILE__)->dirname->child('../../../sandbox.pl')->to_abs;
+
+sub port ($self) { test_port($self->name) }
+
+# Started again it has the same port and remembers nothing.
+
+sub start ($self) {
+    my ($name, $tls) = ($self->name, certificates);
+    my $ready = test_dir() . "/$name.ready";
+
+    $tls->crt($_) for 'ca', $self->cert;        # made by us, not by several at once
+    unlink $ready;
+    spurt(test_dir() . "/$name.json", encode_json($self->settings));
+    $self->command([$^X, "$script", '--dir' => $tls->dir, '--cert' => $self->cert,
+        '--port' => test_port($name), '--control' => test_port("$name-control"),
+        '--settings' => test_dir() . "/$name.json", '--ready' => $ready,
+        $self->plain ? '--plain' : ()]);
+
+    $self->SUPER::start;
+    wait_for(sub {
+        croak "the sandbox did not start: " . $self->text unless $self->alive;
+        -e $ready;
+    }, 15, "sandbox $name");
+    return $self;
+}
+
+# What it printed besides its ports: warnings, which are bugs of the sandbox.
+sub complaints ($self) { $self->text =~ s/^\{"api".*\n//mgr }
+
+sub ask ($self, $method, $path, $body = undef) {
+    my $answer = $self->control->request($method, $path, $body);
+    croak "$method $path: " . ($answer->{error} // $answer->{body})
+        unless $answer->{status} == 200;
+    return $answer->{json};
+}
+
+sub query (%want) { Mojo::Parameters->new(%want)->to_string }
+
+
+# --- What it received --------------------------------------------------------
+
+# requests(method => …, path => '/v1/messages/*', account =>, environment =>, from => N)
+sub requests ($self, %want) { @{$self->ask(GET => '/requests?' . query(%want))} }
+sub count ($self, %want)    { $self->ask(GET => '/requests?' . query(%want, count => 1))->{count} }
+sub last ($self, %want)     { ($self->requests(%want))[-1] }
+sub sends ($self)           { $self->count(method => 'POST', path => '/v1/messages/send') }
+sub messages ($self)        { @{$self->ask(GET => '/messages')} }
+sub made ($self)            { $self->ask(GET => '/messages?count=1')->{count} }
+sub state ($self)           { $self->ask(GET => '/state') }
+sub connections ($self)     { @{$self->ask(GET => '/connections')} }
+
+# All values of a header in a request of the journal, in order.
+sub header ($self, $request, $name) {
+    return map { $_->[1] } grep { lc $_->[0] eq lc $name } @{$request->{headers}};
+}
+
+
+# --- What it shall do --------------------------------------------------------
+
+sub fault ($self, @faults) { $self->ask(POST => '/faults', \@faults)->{ids} }
+sub faults ($self)         { @{$self->ask(GET => '/faults')} }
+sub clear_faults ($self)   { $self->ask(DELETE => '/faults') }
+sub config ($self, %new)   { $self->ask(POST => '/config', \%new) }
+sub reset ($self)          { $self->ask(POST => '/reset') }
+sub close_idle ($self)     { $self->ask(POST => '/connections/close')->{closed} }
+
+# Moves the message of that id, or all with undef.
+sub move ($self, $id, $status, $code = undef) {
+    $self->ask(POST => '/messages/move', {id => $id, status => $status, errorCode => $code})
+        ->{moved};
+}
+
+sub held ($self) { @{$self->ask(GET => '/held')} }
+
+sub wait_held ($self, $count = 1) {
+    wait_for(sub { $self->held >= $count }, 15, "$count held requests");
+}
+
+sub release ($self, $count = undef) {
+    $self->ask(POST => '/release', {count => $count})->{released};
+}
+
+# For what the gateway does after it has answered, or of its own accord.
+sub wait_requests ($self, $count, %want) {
+    wait_for(sub { $self->count(%want) >= $count }, 15, "$count requests");
+}
+
+1;

@@ -1,0 +1,329 @@
+package Chatmaid::Test::Nginx;
+
+# A real nginx in a directory of its own, with the gateway's usual configuration
+# or any other.  See Chatmaid::Test for the options.
+
+use Mojo::Base 'Chatmaid::Test::Process', -signatures;
+use Carp qw(croak);
+use Chatmaid::Test::Client;
+use Chatmaid::Test::World qw(test_dir test_port free_port wait_for slurp spurt seen certificates);
+use IO::Socket::IP;
+use List::Util qw(uniq);
+use Mojo::File qw(path);
+
+has signal => 'QUIT';
+has option => sub { {} };
+has dir    => sub ($self) { test_dir() . '/' . $self->name };
+has client => sub ($self) {
+    Chatmaid::Test::Client->new(base => $self->url('/chatmaid'));
+};
+has expected => sub { [] };      # [[qr/line/, reason], …]
+
+my $top = path(__FILE__)->dirname->child('../../../..')->realpath;
+
+
+# --- Configuration -----------------------------------------------------------
+
+my $WHOLE = <<'END';
+%HEAD%
+http {
+    %HTTP%
+    upstream chatmaid_api { %upstream% }
+
+    server {
+        listen 127.0.0.1:%PORT%;
+        %server%
+        location ^~ /chatmaid/ {
+            %gateway%
+        }
+        location ^~ /.chatmaid/ {
+            %internal%
+        }
+    }
+    %servers%
+}
+END
+
+my $HEAD = <<'END';
+%LOAD%
+daemon off;
+%USER%
+pid %DIR%/nginx.pid;
+error_log %DIR%/error.log %LEVEL%;
+worker_processes %WORKERS%;
+events { worker_connections 4096; }
+%main%
+END
+
+# The gateway's key reaches a log by a header or a variable: both are logged.
+
+my $HTTP = <<'END';
+    log_format all '$remote_addr "$request" $status $body_bytes_sent $request_time '
+        'authorization="$http_authorization" sent="$sent_http_content_type|'
+        '$sent_http_authorization|$sent_http_idempotency_key|'
+        '$sent_http_idempotent_replayed|$sent_http_x_request_id|'
+        '$sent_http_retry_after|$sent_http_chatmaid_wait|$sent_http_location|'
+        '$sent_http_www_authenticate|$sent_http_allow|$sent_http_x_accel_redirect" '
+        'upstream="$upstream_addr|$upstream_status|$upstream_response_time|'
+        '$upstream_http_authorization" %ACCESS%';
+    access_log %DIR%/access.log all;
+    client_body_temp_path %DIR%/body;
+    proxy_temp_path       %DIR%/proxy;
+    fastcgi_temp_path     %DIR%/fastcgi;
+    uwsgi_temp_path       %DIR%/uwsgi;
+    scgi_temp_path        %DIR%/scgi;
+END
+
+my %DEFAULT = (
+    http     => "chatmaid_api_key_file %DIR%/api_key;\n",
+    upstream => "server 127.0.0.1:%API%;\nkeepalive 32;\n",
+    gateway  => "chatmaid_gateway /.chatmaid/;\n",
+    internal => <<'END',
+            internal;
+            proxy_pass                    https://chatmaid_api/;
+            proxy_set_header              Host developers-api.chatmaid.net;
+            proxy_set_header              Connection "";
+            proxy_http_version            1.1;
+            proxy_ssl_server_name         on;
+            proxy_ssl_name                developers-api.chatmaid.net;
+            proxy_ssl_verify              on;
+            proxy_ssl_verify_depth        3;
+            proxy_ssl_trusted_certificate %CA%;
+            proxy_connect_timeout         3s;
+            proxy_send_timeout            10s;
+            proxy_read_timeout            10s;
+            proxy_next_upstream           off;
+            proxy_ignore_headers          X-Accel-Redirect X-Accel-Buffering X-Accel-Limit-Rate;
+END
+);
+
+# A directive that the test gives replaces the default of that name (of that
+# name and first argument for proxy_set_header); "-name;" only takes it away.
+
+sub identity ($line) {
+    my ($minus, $name, $first) = $line =~ /^\s*(-?)([a-z]\w*)(?:\s+([^\s;]+))?/ or return '';
+    return $name eq 'proxy_set_header' ? "$name $first" : $name;
+}
+
+sub merged ($default, $given) {
+    $given //= '';
+    my %given = map { identity($_) => 1 } split /\n|(?<=;)/, $given;
+    my @kept  = grep { !$given{identity($_)} } split /\n/, $default;
+    return join "\n", @kept, grep { !/^\s*-/ } split /\n|(?<=;)/, $given;
+}
+
+# %NAME% in upper case is a value.  %PORT:name% is a free port of that name, the
+# same each time.
+
+sub render ($self, $option = $self->option) {
+    my $module = $ENV{CHATMAID_MODULE} // "$top/build/ngx_http_chatmaid_module.so";
+    my $load   = length $module && !$option->{no_module}
+        ? 'load_module ' . path($module)->to_abs . ';' : '';
+    my $dir    = $self->dir;
+    my $tls    = certificates;
+
+    my $conf = $option->{conf} // $WHOLE;
+    $conf =~ s/%HEAD%/$HEAD/;
+    $conf =~ s/%HTTP%/"$HTTP\n%http%"/e;
+    $conf =~ s/%http%/merged($option->{conf} ? '' : $DEFAULT{http}, $option->{http})/e;
+    $conf =~ s/%(upstream|gateway|internal)%/merged($DEFAULT{$1}, $option->{$1})/ge;
+    $conf =~ s/%(main|server|servers)%/$option->{$1} \/\/ ''/ge;
+
+    my %value = (
+        LOAD    => sub { $load },
+        USER    => sub { $> ? '' : 'user root;' },     # its directory is private
+        DIR     => sub { $dir },
+        LEVEL   => sub { $option->{error_log} // 'debug' },
+        WORKERS => sub { $option->{workers} // 1 },
+        ACCESS  => sub { $option->{access} // '' },
+        PORT    => sub ($name = '') { test_port($self->name . ($name && ":$name")) },
+        API     => sub { $option->{api} ? $option->{api}->port : test_port('nobody') },
+        CA      => sub { $tls->crt('ca') },
+        CRT     => sub ($kind = 'edge') { $tls->crt($kind) },
+        KEY     => sub ($kind = 'edge') { $tls->key($kind) },
+    );
+    1 while $conf =~ s/%([A-Z]+)(?::(\w+))?%/
+        ($value{$1} \/\/ croak "unknown placeholder $1")->($2 \/\/ ())/gex;
+    return $conf;
+}
+
+# Writes the configuration and the files it names, without making nginx read them.
+
+sub write ($self) {
+    my ($dir, $option) = ($self->dir, $self->option);
+    mkdir $dir, 0700;
+    $self->key($option->{key})             if defined $option->{key};
+    $self->file($_, $option->{files}{$_})  for keys %{$option->{files} // {}};
+    spurt("$dir/nginx.conf", $self->render);
+    return $self;
+}
+
+sub file ($self, $name, $text, $mode = 0600) {
+    mkdir $self->dir, 0700;
+    return spurt($self->dir . "/$name", $text, $mode);
+}
+
+# Rotates the key; reload() makes it known.
+sub key ($self, $key) { $self->file(api_key => "$key\n"); return $self }
+
+# Changes some options, for the next reload().
+sub configure ($self, %new) {
+    $self->option({%{$self->option}, %new});
+    return $self->write;
+}
+
+sub program ($self, @more) {
+    return ($ENV{NGINX} || 'nginx', '-p', $self->dir, '-e', $self->dir . '/error.log',
+        '-c', $self->dir . '/nginx.conf', @more);
+}
+
+# (exit code, what it said) of nginx -t or -T.
+sub test ($self, $flag = '-t') {
+    my @command = (timeout => 60, $self->program($flag));
+    my $pid     = open(my $out, '-|') // croak "fork: $!";
+    if (!$pid) {
+        delete $ENV{NGINX};
+        open STDERR, '>&', \*STDOUT;
+        exec @command or POSIX::_exit(127);
+    }
+    my $said = do { local $/; <$out> } // '';
+    close $out;
+    return ($? >> 8 || $? & 127, seen("the output of nginx $flag", $said));
+}
+
+
+# --- Life --------------------------------------------------------------------
+
+sub port ($self, $name = '') { test_port($self->name . ($name && ":$name")) }
+sub url ($self, $path)              { 'http://127.0.0.1:' . $self->port . $path }
+
+sub start ($self) {
+    for my $try (1 .. 3) {
+        my $from = length $self->error_log;
+        $self->{crashed} = 0;
+        $self->write->command([$self->program]);
+        $self->SUPER::start;
+        return $self if wait_for(sub { $self->serves || !$self->alive }, 20, 'nginx to start')
+            && $self->alive;
+
+        my $said = substr($self->error_log, $from) . $self->text;
+        croak "nginx did not start: " . $said =~ s/^.*\[debug\].*\n//mgr
+            unless $said =~ /Address already in use/ && $try < 3;
+        unlink $self->dir . '/error.log', $self->output;
+        free_port($self->name . $_)
+            for '', map { /%PORT(:\w+)%/g } grep { defined } values %{$self->option};
+    }
+}
+
+# All its workers are there and each of its ports takes connections.
+
+sub serves ($self) {
+    my ($count) = slurp($self->dir . '/nginx.conf') =~ /^worker_processes\s+(\d+)/m;
+    return 0 unless -s $self->dir . '/nginx.pid' && $self->workers >= ($count // 1);
+
+    my @ports = uniq slurp($self->dir . '/nginx.conf') =~ /\blisten\s+127\.0\.0\.1:(\d+)/g;
+    for my $port (@ports) {
+        IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port, Timeout => 5) or return 0;
+    }
+    return 1;
+}
+
+# pid => title of the master's children.
+sub children ($self) {
+    my %title;
+    for my $stat (glob '/proc/[0-9]*/stat') {
+        open my $in, '<', $stat or next;
+        my ($pid, $parent) = (<$in> // '') =~ /^(\d+) \(.*\) \S (\d+)/ or next;
+        $title{$pid} = title_of($pid) if $parent == $self->pid;
+    }
+    return %title;
+}
+
+# Empty for a process that has gone, or that nobody has waited for yet.
+sub title_of ($pid) {
+    open my $in, '<', "/proc/$pid/cmdline" or return '';
+    local $/;
+    return (<$in> // '') =~ tr/\0/ /r;
+}
+
+# Those that take requests, not those that are shutting down.
+sub workers ($self) {
+    my %title = $self->children;
+    my @workers = sort { $a <=> $b } grep { $title{$_} =~ /worker process\s*$/ } keys %title;
+    return @workers;
+}
+
+# The new workers serve, and the old ones no longer accept.
+
+sub reload ($self) {
+    my %old  = map { $_ => 1 } $self->workers;
+    my $from = length $self->error_log;
+
+    $self->kill('HUP');
+    wait_for(sub {
+        my @now = $self->workers;
+        croak 'reload failed: ' . join '', grep { /\[emerg\]/ } $self->log_lines($from)
+            if substr($self->error_log, $from) =~ /\[emerg\]/;
+        @now && !grep { $old{$_} } @now;
+    }, 20, 'new workers');
+    wait_for(sub { $self->serves }, 20, 'new workers to serve');
+    return $self;
+}
+
+# Kills workers the hard way (all of them, or those named); the master starts
+# others.  Returns once they serve.
+
+sub kill_workers ($self, @pids) {
+    my @old = @pids ? @pids : $self->workers;
+    $self->expect(qr/worker process $_ exited on signal 9/, 'killed by the test') for @old;
+    CORE::kill KILL => @old;
+    my %old = map { $_ => 1 } @old;
+    wait_for(sub { my %now = $self->children; !grep { $old{$_} } keys %now }, 15, 'workers to die');
+    wait_for(sub { $self->serves }, 20, 'new workers');
+    return $self;
+}
+
+# Master and workers at once, as a power cut does.
+sub crash ($self) {
+    my %children = $self->children;
+    CORE::kill KILL => $self->pid, keys %children;
+    wait_for(sub { !$self->alive && !grep { length title_of($_) } keys %children }, 15, 'nginx to die');
+    $self->{crashed} = 1;
+    unlink $self->dir . '/nginx.pid';
+    return $self;
+}
+
+sub quit ($self, $deadline = 15) { $self->stop($deadline) }
+
+
+# --- What it left ------------------------------------------------------------
+
+sub error_log ($self)  { slurp($self->dir . '/error.log') }
+sub access_log ($self) { slurp($self->dir . '/access.log') }
+
+sub log_lines ($self, $from = 0) { substr($self->error_log, $from) =~ /^.*\n/mg }
+
+# Lines of the error log that are not debug and match.
+sub logged ($self, $pattern) {
+    return grep { !/\[debug\]/ && /$pattern/ } $self->log_lines;
+}
+
+# Allows an [alert] or [emerg] line: a reason is part of it.
+sub expect ($self, $pattern, $reason) {
+    push @{$self->expected}, [$pattern, $reason];
+    return $self;
+}
+
+sub unexpected ($self) {
+    my $bad = qr/\[(?:alert|emerg)\]|exited with code [1-9]|Sanitizer|runtime error:/;
+    my @bad = grep { /$bad/ } map { slurp($_) =~ /^.*$/mg } $self->dir . '/error.log', $self->output;
+    return grep { my $line = $_; !grep { $line =~ $_->[0] } @{$self->expected} } @bad;
+}
+
+# Its requests, answered with this nginx's own client.
+sub get ($self, @request)     { $self->client->get(@request) }
+sub post ($self, @request)    { $self->client->post(@request) }
+sub request ($self, @request) { $self->client->request(@request) }
+sub later ($self, @request)   { $self->client->later(@request) }
+
+1;

@@ -1,0 +1,90 @@
+package Chatmaid::Test::Process;
+
+# One child process: started in the foreground, ended by its pid, its exit
+# status kept.
+
+use Mojo::Base -base, -signatures;
+use Carp qw(croak);
+use Chatmaid::Test::World qw(test_dir started wait_for slurp);
+use POSIX qw(WNOHANG);
+
+has [qw(name pid status)];
+has output  => sub ($self) { test_dir() . '/' . $self->name . '.out' };
+has signal  => 'TERM';           # ends it in good order
+has command => sub { [] };
+
+sub start ($self) {
+    $self->status(undef);
+    pipe my $read, my $write or croak "pipe: $!";
+
+    my $pid = fork // croak "fork: $!";
+    if (!$pid) {
+        die_with_parent();
+        delete $ENV{NGINX};      # nginx takes it for sockets that it inherits
+        open STDIN,  '<&', $read;
+        open STDOUT, '>>', $self->output;
+        open STDERR, '>&', \*STDOUT;
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
+        { no warnings 'exec'; exec @{$self->command} }
+        print STDERR "cannot run ${\$self->command->[0]}: $!\n";
+        POSIX::_exit(127);
+    }
+
+    # The child's standard input ends when we do, however that happens.
+    $self->{lifeline} = $write;
+    started($self->pid($pid)) unless $self->{started}++;
+    return $self->pid($pid);
+}
+
+# Linux: a signal when the parent has gone, also by kill -9.  nginx does not
+# look at its standard input.
+
+sub die_with_parent () {
+    my $prctl = {x86_64 => 157, aarch64 => 167}->{(POSIX::uname())[4]} or return;
+    syscall $prctl, 1, POSIX::SIGTERM(), 0, 0, 0;
+}
+
+sub alive ($self) {
+    return 0 if !$self->pid || defined $self->status;
+    $self->status($?) if waitpid($self->pid, WNOHANG) == $self->pid;
+    return !defined $self->status;
+}
+
+sub kill ($self, $signal) { CORE::kill $signal, $self->pid if $self->alive }
+
+# True if it ended in time by itself; else it is ended all the same.
+
+sub stop ($self, $deadline = 10) {
+    return 1 unless $self->alive;
+    $self->kill($self->signal);
+
+    my $ended = eval { wait_for(sub { !$self->alive }, $deadline, $self->name . ' to end') };
+    $self->{late} = 1 unless $ended;
+    $self->kill_now;
+    return $ended;
+}
+
+sub kill_now ($self) {
+    return unless $self->alive;
+    $self->kill('TERM');
+    for (1 .. 100) {
+        return unless $self->alive;
+        select undef, undef, undef, 0.01;
+    }
+    $self->kill('KILL');
+    waitpid $self->pid, 0;
+    $self->status($?);
+}
+
+sub text ($self) { slurp($self->output) }
+
+# Numbers of one of its own or its children's processes, from /proc.
+
+sub rss ($self, $pid = $self->pid) {
+    my ($kilobytes) = slurp("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m;
+    return $kilobytes;
+}
+
+sub fds ($self, $pid = $self->pid) { scalar(() = glob "/proc/$pid/fd/*") }
+
+1;

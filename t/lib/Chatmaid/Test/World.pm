@@ -1,0 +1,160 @@
+package Chatmaid::Test::World;
+
+# What all parts of a test share: its directory, its ports, its secrets, the
+# processes it started, and the way it waits.
+
+use Mojo::Base -strict, -signatures;
+use Carp qw(croak);
+use Chatmaid::Certificates;
+use Exporter 'import';
+use File::Temp;
+use IO::Socket::IP;
+use MIME::Base64 qw(encode_base64);
+use Mojo::File qw(path);
+use Mojo::IOLoop;
+use Socket qw(SOL_SOCKET SO_REUSEADDR);
+use Time::HiRes qw(time);
+
+our @EXPORT_OK = qw(test_dir test_port free_port wait_for secret api_key certificates
+    leaks_in seen leaks_seen started processes slurp spurt patience);
+
+my $owner = $$;
+my ($dir, %ports, @secrets, %seen, @processes);
+
+
+# --- Directory and files -----------------------------------------------------
+
+sub test_dir () {
+    $dir //= File::Temp->newdir('chatmaid-XXXXXX', TMPDIR => 1);
+    return "$dir";
+}
+
+sub slurp ($file) { -e $file ? path($file)->slurp : '' }
+
+# Every file may hold a secret, so none is ever readable by others.
+
+sub spurt ($file, $bytes, $mode = 0600) {
+    my $before = umask 077;
+    path($file)->spurt($bytes);
+    umask $before;
+    chmod $mode, $file;
+    return $file;
+}
+
+sub certificates () {
+    state $certificates = do {
+        mkdir test_dir() . '/tls', 0700;
+        Chatmaid::Certificates->new(dir => test_dir() . '/tls');
+    };
+    return $certificates;
+}
+
+
+# --- Ports -------------------------------------------------------------------
+
+# A port is held by a socket that is bound but does not listen.  It was bound
+# without SO_REUSEADDR, so the kernel gives its port to no other test; the option
+# set afterwards lets our own server bind beside it.
+
+sub test_port ($name) { ($ports{$name} //= hold())->sockport }
+
+sub hold () {
+    my $socket = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0,
+        Proto => 'tcp', ReuseAddr => 0) or croak "no free port: $@";
+    setsockopt $socket, SOL_SOCKET, SO_REUSEADDR, pack 'i', 1;
+    return $socket;
+}
+
+sub free_port ($name) { delete $ports{$name} }
+
+
+# --- Waiting -----------------------------------------------------------------
+
+# Sanitizers and a busy machine make everything slower, never wrong: deadlines
+# are generous, as a test that passes does not reach them.
+
+sub patience ($seconds) { $seconds * ($ENV{CHATMAID_PATIENCE} // 1) }
+
+# Runs the event loop meanwhile, so that requests started with later() go on.
+
+sub wait_for ($condition, $deadline = 15, $name = 'a condition') {
+    my $end = time + patience($deadline);
+
+    while (1) {
+        my $value = $condition->();
+        return $value if $value;
+        croak "waited $deadline s in vain for $name" if time > $end;
+        Mojo::IOLoop->timer(0.01 => sub { });
+        Mojo::IOLoop->one_tick;
+    }
+}
+
+
+# --- Secrets -----------------------------------------------------------------
+
+# Registers a value that may appear nowhere but in its own file and upstream.
+
+sub secret ($value) {
+    croak 'a secret this short would be found by chance' if length $value < 12;
+    push @secrets, $value unless grep { $_ eq $value } @secrets;
+    return $value;
+}
+
+sub api_key ($environment = 'test') {
+    my @letters = ('a' .. 'z', 'A' .. 'Z', 0 .. 9);
+    return secret("sk_${environment}_" . join '', map { $letters[rand @letters] } 1 .. 24);
+}
+
+# The forms in which a secret could leak.  Base64 of it depends on where in the
+# encoded text it begins: three alignments, without the characters at the ends
+# that depend on its neighbors.
+
+sub forms ($value) {
+    my @forms = ([$value, 'plain'], [unpack('H*', $value), 'hex']);
+    for my $shift (0 .. 2) {
+        my $encoded = encode_base64('x' x $shift . $value, '');
+        push @forms, [substr($encoded, $shift ? 4 : 0, -4), 'base64'];
+    }
+    return @forms;
+}
+
+# Names what was found, but never prints the secret itself.
+
+sub leaks_in ($text) {
+    my @found;
+    for my $i (0 .. $#secrets) {
+        for my $form (forms($secrets[$i])) {
+            push @found, "secret $i ($form->[1])" if index($text, $form->[0]) >= 0;
+        }
+    }
+    return @found;
+}
+
+# Every answer and every output is looked at as it arrives.
+
+sub seen ($what, $text) {
+    $seen{"$_ in $what"}++ for leaks_in($text // '');
+    $seen{"a sanitizer's report in $what"}++ if ($text // '') =~ /Sanitizer:|runtime error:/;
+    return $text;
+}
+
+sub leaks_seen () { sort keys %seen }
+
+
+# --- Processes ---------------------------------------------------------------
+
+sub started ($process) { push @processes, $process; return $process }
+sub processes ()       { @processes }
+
+# Whatever way the test ends, nothing it started lives on.  A child that was
+# forked and not yet replaced by its program must not clean up.
+
+END {
+    my $status = $?;
+    if ($$ == $owner) { $_->kill_now for reverse @processes }
+    $? = $status;
+}
+
+$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
+
+1;
