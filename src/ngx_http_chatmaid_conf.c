@@ -12,6 +12,8 @@
 #define NGX_HTTP_CHATMAID_MAX_SECRET  4096
 
 
+static char *ngx_http_chatmaid_conf_shared(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *core);
 static ngx_int_t ngx_http_chatmaid_conf_secret(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_str_t *path, ngx_str_t *secret);
 static const char *ngx_http_chatmaid_conf_read_secret(ngx_conf_t *cf,
@@ -73,6 +75,10 @@ ngx_http_chatmaid_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                            "\"chatmaid_gateway\" in \"%V\" names itself",
                            &core->name);
         return NGX_CONF_ERROR;
+    }
+
+    if (core->handler) {
+        return ngx_http_chatmaid_conf_shared(cf, core);
     }
 
     clcf->gateway = value[1];
@@ -239,9 +245,11 @@ ngx_http_chatmaid_conf_read_secret(ngx_conf_t *cf, ngx_command_t *cmd,
 
     if (ngx_file_access(&fi) & 027) {
         ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                           "\"%V\": \"%V\" has mode %04uo: more than its owner "
-                           "may change it or others may read it", &cmd->name,
-                           path, (ngx_uint_t) ngx_file_access(&fi));
+                           "\"%V\": \"%V\" has mode 0%ui%ui%ui: its group may "
+                           "change it, or others may use it", &cmd->name, path,
+                           (ngx_uint_t) (ngx_file_access(&fi) >> 6 & 7),
+                           (ngx_uint_t) (ngx_file_access(&fi) >> 3 & 7),
+                           (ngx_uint_t) (ngx_file_access(&fi) & 7));
     }
 
     for (secret->len = 0; /* void */; secret->len += n) {
@@ -385,10 +393,7 @@ ngx_http_chatmaid_conf_check(ngx_conf_t *cf,
     core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     if (core->handler != ngx_http_chatmaid_gateway_handler) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"chatmaid_gateway\" shares the location \"%V\" "
-                           "with another content handler", &core->name);
-        return NGX_CONF_ERROR;
+        return ngx_http_chatmaid_conf_shared(cf, core);
     }
 
     if (conf->api_key == NULL) {
@@ -411,6 +416,19 @@ ngx_http_chatmaid_conf_check(ngx_conf_t *cf,
     }
 
     return ngx_http_chatmaid_conf_check_account(cf, conf);
+}
+
+
+/* Whichever directive comes last would win. */
+
+static char *
+ngx_http_chatmaid_conf_shared(ngx_conf_t *cf, ngx_http_core_loc_conf_t *core)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"chatmaid_gateway\" shares the location \"%V\" with "
+                       "another content handler", &core->name);
+
+    return NGX_CONF_ERROR;
 }
 
 

@@ -50,6 +50,7 @@ ngx_http_chatmaid_operation_header(ngx_http_request_t *r, ngx_str_t *key,
         rc = ngx_http_chatmaid_operation_unquote(r, &h->value, key);
 
         if (rc != NGX_OK) {
+            ngx_str_null(key);
             *reason = "the Idempotency-Key header begins like a quoted string, "
                       "but is none";
             return rc;
