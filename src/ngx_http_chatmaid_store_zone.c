@@ -1,0 +1,648 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_store_zone.h"
+
+
+/* Of the shared layout: a module that lays it out otherwise changes it. */
+#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  1
+
+/* How many records past their ttl an insertion removes at most. */
+#define NGX_HTTP_CHATMAID_ZONE_EXPIRE  4
+
+
+typedef enum {
+    NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT = 0,
+    NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS,
+    NGX_HTTP_CHATMAID_RECORD_DONE
+} ngx_http_chatmaid_record_state_e;
+
+
+/* Times are ngx_current_msec, which all processes of a machine share. */
+
+typedef struct {
+    ngx_rbtree_node_t                 node;        /* by the id's first bytes */
+    ngx_rbtree_node_t                 expiry;      /* by the end of its ttl */
+    ngx_queue_t                       finished;    /* of a done one, by age */
+
+    u_char                            id[NGX_HTTP_CHATMAID_ID_LEN];
+    u_char                            fingerprint[NGX_HTTP_CHATMAID_ID_LEN];
+    u_char                            owner[NGX_HTTP_CHATMAID_OWNER_LEN];
+
+    ngx_http_chatmaid_record_state_e  state;
+    ngx_uint_t                        maybe;
+    ngx_msec_t                        begun;
+    ngx_msec_t                        lease;
+
+    u_char                           *answer;
+    size_t                            answer_len;
+} ngx_http_chatmaid_record_t;
+
+
+typedef struct {
+    ngx_uint_t                        layout;
+    ngx_uint_t                        changing;    /* a worker died at it */
+
+    ngx_rbtree_t                      records;
+    ngx_rbtree_node_t                 records_sentinel;
+    ngx_rbtree_t                      expiry;
+    ngx_rbtree_node_t                 expiry_sentinel;
+    ngx_queue_t                       finished;
+
+    ngx_uint_t                        evicted;
+} ngx_http_chatmaid_zone_sh_t;
+
+
+typedef struct {
+    ngx_http_chatmaid_zone_sh_t      *sh;
+    ngx_slab_pool_t                  *shpool;
+} ngx_http_chatmaid_zone_t;
+
+
+static ngx_int_t ngx_http_chatmaid_zone_init(ngx_shm_zone_t *shm_zone,
+    void *data);
+static void ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_sh_t *sh);
+static void ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
+    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
+static ngx_int_t ngx_http_chatmaid_zone_claim(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static ngx_int_t ngx_http_chatmaid_zone_renew(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static ngx_int_t ngx_http_chatmaid_zone_finish(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static ngx_int_t ngx_http_chatmaid_zone_ambiguous(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static ngx_int_t ngx_http_chatmaid_zone_remove(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static ngx_http_chatmaid_zone_sh_t *ngx_http_chatmaid_zone_lock(
+    ngx_http_chatmaid_zone_t *zone);
+static void ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone);
+static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_find(
+    ngx_http_chatmaid_zone_t *zone, u_char *id);
+static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_own(
+    ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
+static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_create(
+    ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec);
+static void ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone);
+static void *ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone,
+    size_t size, ngx_http_chatmaid_record_t *keep);
+static ngx_uint_t ngx_http_chatmaid_zone_judge(
+    ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
+
+
+ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_zone = {
+    ngx_http_chatmaid_zone_claim,
+    ngx_http_chatmaid_zone_renew,
+    ngx_http_chatmaid_zone_finish,
+    ngx_http_chatmaid_zone_ambiguous,
+    ngx_http_chatmaid_zone_remove
+};
+
+
+ngx_shm_zone_t *
+ngx_http_chatmaid_store_zone_add(ngx_conf_t *cf, ngx_str_t *name, size_t size)
+{
+    ngx_shm_zone_t            *shm_zone;
+    ngx_http_chatmaid_zone_t  *zone;
+
+    shm_zone = ngx_shared_memory_add(cf, name, size, &ngx_http_chatmaid_module);
+    if (shm_zone == NULL) {
+        return NULL;
+    }
+
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_zone_t));
+    if (zone == NULL) {
+        return NULL;
+    }
+
+    shm_zone->init = ngx_http_chatmaid_zone_init;
+    shm_zone->data = zone;
+
+    return shm_zone;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_chatmaid_zone_t  *zone = shm_zone->data;
+    ngx_http_chatmaid_zone_t  *before = data;
+
+    zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (before || shm_zone->shm.exists) {
+        zone->sh = before ? before->sh : zone->shpool->data;
+
+        if (zone->sh->layout == NGX_HTTP_CHATMAID_ZONE_LAYOUT) {
+            return NGX_OK;
+        }
+
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "\"chatmaid_zone\" \"%V\" was laid out by another version "
+                      "of the module: restart nginx", &shm_zone->shm.name);
+        return NGX_ERROR;
+    }
+
+    zone->sh = ngx_slab_calloc(zone->shpool,
+                               sizeof(ngx_http_chatmaid_zone_sh_t));
+    if (zone->sh == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->shpool->data = zone->sh;
+    zone->shpool->log_nomem = 0;        /* a full zone is a normal case */
+
+    ngx_http_chatmaid_zone_format(zone->sh);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_sh_t *sh)
+{
+    sh->layout = NGX_HTTP_CHATMAID_ZONE_LAYOUT;
+    sh->changing = 0;
+
+    ngx_rbtree_init(&sh->records, &sh->records_sentinel,
+                    ngx_http_chatmaid_zone_insert);
+    ngx_rbtree_init(&sh->expiry, &sh->expiry_sentinel,
+                    ngx_rbtree_insert_timer_value);
+    ngx_queue_init(&sh->finished);
+}
+
+
+static void
+ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
+    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel)
+{
+    ngx_rbtree_node_t           **p;
+    ngx_http_chatmaid_record_t   *rec, *other;
+
+    rec = (ngx_http_chatmaid_record_t *) node;
+
+    for ( ;; ) {
+
+        other = (ngx_http_chatmaid_record_t *) temp;
+
+        if (node->key != temp->key) {
+            p = (node->key < temp->key) ? &temp->left : &temp->right;
+
+        } else {
+            p = (ngx_memcmp(rec->id, other->id, NGX_HTTP_CHATMAID_ID_LEN) < 0)
+                ? &temp->left : &temp->right;
+        }
+
+        if (*p == sentinel) {
+            break;
+        }
+
+        temp = *p;
+    }
+
+    *p = node;
+    node->parent = temp;
+    node->left = sentinel;
+    node->right = sentinel;
+    ngx_rbt_red(node);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_zone_claim(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = NULL;
+
+    if (claim->window) {
+        rec = ngx_http_chatmaid_zone_find(zone, claim->previous);
+
+        if (rec && ngx_current_msec - rec->begun >= claim->window) {
+            rec = NULL;
+        }
+
+        claim->use_previous = (rec != NULL);
+    }
+
+    if (rec == NULL) {
+        rec = ngx_http_chatmaid_zone_find(zone, claim->id);
+    }
+
+    if (rec == NULL) {
+        rec = ngx_http_chatmaid_zone_create(zone, claim);
+        claim->result = rec ? NGX_HTTP_CHATMAID_CLAIMED
+                            : NGX_HTTP_CHATMAID_NO_STORE;
+
+    } else {
+        claim->result = ngx_http_chatmaid_zone_judge(rec, claim);
+    }
+
+    if (claim->result == NGX_HTTP_CHATMAID_CLAIMED) {
+        rec->state = NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT;
+        rec->maybe |= claim->maybe;
+        rec->lease = ngx_current_msec + NGX_HTTP_CHATMAID_LEASE;
+        ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+        ngx_http_chatmaid_zone_keep(zone, rec, claim->ttl);
+
+        claim->maybe = rec->maybe;
+        claim->lease = rec->lease;
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return NGX_OK;
+}
+
+
+/* What SPEC's table of states says of a record that is there. */
+
+static ngx_uint_t
+ngx_http_chatmaid_zone_judge(ngx_http_chatmaid_record_t *rec,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    if (ngx_memcmp(rec->fingerprint, claim->fingerprint,
+                   NGX_HTTP_CHATMAID_ID_LEN)
+        != 0)
+    {
+        return NGX_HTTP_CHATMAID_REUSED;
+    }
+
+    switch (rec->state) {
+
+    case NGX_HTTP_CHATMAID_RECORD_DONE:
+        return ngx_http_chatmaid_zone_copy(rec, claim);
+
+    case NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT:
+
+        if (ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
+            == 0)
+        {
+            return NGX_HTTP_CHATMAID_CLAIMED;
+        }
+
+        if ((ngx_msec_int_t) (rec->lease - ngx_current_msec) > 0) {
+            return NGX_HTTP_CHATMAID_IN_FLIGHT;
+        }
+
+        /* fall through */
+
+    default:
+        rec->maybe = 1;
+        return NGX_HTTP_CHATMAID_CLAIMED;
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_zone_copy(ngx_http_chatmaid_record_t *rec,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    claim->answer.len = rec->answer_len;
+    claim->answer.data = ngx_pnalloc(claim->pool, rec->answer_len);
+
+    if (claim->answer.data == NULL) {
+        return NGX_HTTP_CHATMAID_NO_STORE;
+    }
+
+    ngx_memcpy(claim->answer.data, rec->answer, rec->answer_len);
+
+    return NGX_HTTP_CHATMAID_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_zone_renew(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_zone_own(zone, claim);
+
+    if (rec) {
+        rec->lease = ngx_current_msec + NGX_HTTP_CHATMAID_LEASE;
+        claim->lease = rec->lease;
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return rec ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_zone_finish(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    u_char                      *answer;
+    ngx_int_t                    rc;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rc = NGX_OK;
+    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+
+    if (rec == NULL) {
+        rec = ngx_http_chatmaid_zone_create(zone, claim);
+
+        if (rec == NULL) {
+            rc = NGX_ERROR;
+            goto done;
+        }
+
+    } else if (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE
+               || ngx_memcmp(rec->fingerprint, claim->fingerprint,
+                             NGX_HTTP_CHATMAID_ID_LEN)
+                  != 0)
+    {
+        goto done;
+    }
+
+    answer = ngx_http_chatmaid_zone_alloc(zone, claim->answer.len);
+
+    if (answer == NULL) {
+        rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
+        rec->maybe = 1;
+        rc = NGX_ERROR;
+        goto done;
+    }
+
+    ngx_memcpy(answer, claim->answer.data, claim->answer.len);
+
+    rec->answer = answer;
+    rec->answer_len = claim->answer.len;
+    rec->state = NGX_HTTP_CHATMAID_RECORD_DONE;
+
+    ngx_queue_insert_tail(&zone->sh->finished, &rec->finished);
+    ngx_http_chatmaid_zone_keep(zone, rec, claim->ttl);
+
+done:
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_zone_ambiguous(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_zone_own(zone, claim);
+
+    if (rec) {
+        rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
+        rec->maybe = 1;
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_zone_remove(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_int_t                    rc;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rc = NGX_DECLINED;
+    rec = ngx_http_chatmaid_zone_own(zone, claim);
+
+    if (rec && !rec->maybe) {
+        ngx_http_chatmaid_zone_delete(zone, rec);
+        rc = NGX_OK;
+
+    } else if (rec) {
+        rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return rc;
+}
+
+
+/*
+ * The master unlocks the zone of a worker that died in here: what it was
+ * changing can't be trusted, so the records begin anew.
+ */
+
+static void
+ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
+{
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    if (zone->sh->changing) {
+        /* its slabs are lost until nginx is restarted: few, as deaths here are */
+        ngx_http_chatmaid_zone_format(zone->sh);
+    }
+
+    zone->sh->changing = 1;
+}
+
+
+static void
+ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone)
+{
+    zone->sh->changing = 0;
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
+static ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_zone_find(ngx_http_chatmaid_zone_t *zone, u_char *id)
+{
+    ngx_int_t                    rc;
+    ngx_rbtree_key_t             key;
+    ngx_rbtree_node_t           *node, *sentinel;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_memcpy(&key, id, sizeof(ngx_rbtree_key_t));
+
+    node = zone->sh->records.root;
+    sentinel = zone->sh->records.sentinel;
+
+    while (node != sentinel) {
+
+        rec = (ngx_http_chatmaid_record_t *) node;
+
+        if (key != node->key) {
+            node = (key < node->key) ? node->left : node->right;
+            continue;
+        }
+
+        rc = ngx_memcmp(id, rec->id, NGX_HTTP_CHATMAID_ID_LEN);
+
+        if (rc != 0) {
+            node = (rc < 0) ? node->left : node->right;
+            continue;
+        }
+
+        if ((ngx_msec_int_t) (rec->expiry.key - ngx_current_msec) <= 0) {
+            ngx_http_chatmaid_zone_delete(zone, rec);
+            return NULL;
+        }
+
+        return rec;
+    }
+
+    return NULL;
+}
+
+
+/* The claim's record while it is the claim's. */
+
+static ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_zone_own(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_record_t  *rec;
+
+    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+
+    if (rec == NULL || rec->state != NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT
+        || ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
+           != 0)
+    {
+        return NULL;
+    }
+
+    return rec;
+}
+
+
+static ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_expire(zone);
+
+    rec = ngx_http_chatmaid_zone_alloc(zone,
+                                       sizeof(ngx_http_chatmaid_record_t));
+    if (rec == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(rec, sizeof(ngx_http_chatmaid_record_t));
+
+    ngx_memcpy(rec->id, ngx_http_chatmaid_claim_id(claim),
+               NGX_HTTP_CHATMAID_ID_LEN);
+    ngx_memcpy(rec->fingerprint, claim->fingerprint, NGX_HTTP_CHATMAID_ID_LEN);
+    ngx_memcpy(&rec->node.key, rec->id, sizeof(ngx_rbtree_key_t));
+
+    rec->begun = ngx_current_msec;
+    rec->expiry.key = ngx_current_msec + claim->ttl;
+
+    ngx_rbtree_insert(&zone->sh->records, &rec->node);
+    ngx_rbtree_insert(&zone->sh->expiry, &rec->expiry);
+
+    return rec;
+}
+
+
+/* Each try begins the record's ttl anew. */
+
+static void
+ngx_http_chatmaid_zone_keep(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec, ngx_msec_t ttl)
+{
+    ngx_rbtree_delete(&zone->sh->expiry, &rec->expiry);
+
+    rec->expiry.key = ngx_current_msec + ttl;
+
+    ngx_rbtree_insert(&zone->sh->expiry, &rec->expiry);
+}
+
+
+static void
+ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec)
+{
+    ngx_rbtree_delete(&zone->sh->records, &rec->node);
+    ngx_rbtree_delete(&zone->sh->expiry, &rec->expiry);
+
+    if (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE) {
+        ngx_queue_remove(&rec->finished);
+        ngx_slab_free_locked(zone->shpool, rec->answer);
+    }
+
+    ngx_slab_free_locked(zone->shpool, rec);
+}
+
+
+static void
+ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone)
+{
+    ngx_uint_t                   i;
+    ngx_rbtree_node_t           *node;
+    ngx_http_chatmaid_record_t  *rec;
+
+    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_EXPIRE; i++) {
+
+        if (zone->sh->expiry.root == zone->sh->expiry.sentinel) {
+            return;
+        }
+
+        node = ngx_rbtree_min(zone->sh->expiry.root,
+                              zone->sh->expiry.sentinel);
+
+        if ((ngx_msec_int_t) (node->key - ngx_current_msec) > 0) {
+            return;
+        }
+
+        rec = (ngx_http_chatmaid_record_t *)
+                  ((u_char *) node
+                   - offsetof(ngx_http_chatmaid_record_t, expiry));
+
+        ngx_http_chatmaid_zone_delete(zone, rec);
+    }
+}
+
+
+/* Makes room by dropping what was finished longest ago, nothing else. */
+
+static void *
+ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone, size_t size)
+{
+    void                        *p;
+    ngx_queue_t                 *q;
+    ngx_http_chatmaid_record_t  *rec;
+
+    for ( ;; ) {
+
+        p = ngx_slab_alloc_locked(zone->shpool, size);
+
+        if (p || ngx_queue_empty(&zone->sh->finished)) {
+            return p;
+        }
+
+        q = ngx_queue_head(&zone->sh->finished);
+        rec = ngx_queue_data(q, ngx_http_chatmaid_record_t, finished);
+
+        ngx_http_chatmaid_zone_delete(zone, rec);
+        zone->sh->evicted++;
+    }
+}

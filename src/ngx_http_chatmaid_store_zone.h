@@ -1,0 +1,27 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * The embedded store: records in shared memory, the same for all workers of one
+ * nginx, kept over a reload.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_STORE_ZONE_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_STORE_ZONE_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_store.h"
+
+
+/* Adds the zone to the configuration, once per name: NULL where the name is
+ * taken by another size or module (said at start). */
+ngx_shm_zone_t *ngx_http_chatmaid_store_zone_add(ngx_conf_t *cf,
+    ngx_str_t *name, size_t size);
+
+
+/* Its "void *store" is the ngx_shm_zone_t.  Nothing in it waits. */
+extern ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_zone;
+
+
+#endif /* _NGX_HTTP_CHATMAID_STORE_ZONE_H_INCLUDED_ */
