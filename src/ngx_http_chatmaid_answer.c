@@ -32,14 +32,17 @@ static ngx_http_chatmaid_code_t  ngx_http_chatmaid_codes[] = {
     { 403, "forbidden" },
     { 404, "not_found" },
     { 405, "method_not_allowed" },
+    { 409, "idempotency_in_flight" },
     { 413, "body_too_large" },
     { 415, "unsupported_media_type" },
+    { 422, "idempotency_key_reused" },
     { 429, "rate_limited" },
     { 500, "internal_error" },
     { 502, "upstream_error" },
     { 502, "upstream_auth" },
     { 502, "upstream_invalid_response" },
     { 503, "unavailable" },
+    { 503, "store_unavailable" },
     { 504, "upstream_timeout" }
 };
 
@@ -215,6 +218,10 @@ ngx_http_chatmaid_output(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     ngx_buf_t    *b;
     ngx_chain_t   out;
 
+    if (ctx->answered) {
+        return ctx->answer_rc;
+    }
+
     if (ctx->gone) {
         return NGX_HTTP_CLIENT_CLOSED_REQUEST;
     }
@@ -264,19 +271,6 @@ ngx_http_chatmaid_output(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     out.next = NULL;
 
     return ngx_http_output_filter(r, &out);
-}
-
-
-void
-ngx_http_chatmaid_finalize(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
-    ngx_int_t rc)
-{
-    if (ctx->gone) {
-        r->connection->error = 1;
-        rc = NGX_HTTP_CLIENT_CLOSED_REQUEST;
-    }
-
-    ngx_http_finalize_request(r, rc);
 }
 
 

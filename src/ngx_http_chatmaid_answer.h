@@ -25,14 +25,17 @@ enum {
     NGX_HTTP_CHATMAID_FORBIDDEN,
     NGX_HTTP_CHATMAID_NOT_FOUND,
     NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
+    NGX_HTTP_CHATMAID_IDEMPOTENCY_IN_FLIGHT,
     NGX_HTTP_CHATMAID_BODY_TOO_LARGE,
     NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
+    NGX_HTTP_CHATMAID_IDEMPOTENCY_KEY_REUSED,
     NGX_HTTP_CHATMAID_RATE_LIMITED,
     NGX_HTTP_CHATMAID_INTERNAL_ERROR,
     NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
     NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
     NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE,
     NGX_HTTP_CHATMAID_UNAVAILABLE,
+    NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
     NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT
 };
 
@@ -44,18 +47,13 @@ ngx_int_t ngx_http_chatmaid_problem(ngx_http_request_t *r,
 
 /* Answers a step's NGX_DECLINED with ctx->problem, its NGX_ERROR with 500.
  * Returns what the output filter did, for nginx or
- * ngx_http_chatmaid_finalize(). */
+ * ngx_http_chatmaid_flow_end(). */
 ngx_int_t ngx_http_chatmaid_refuse(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_int_t rc);
 
 /* Answers with JSON.  "text" must live as long as the request. */
 ngx_int_t ngx_http_chatmaid_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_uint_t status, ngx_str_t *text);
-
-/* Ends the request of a flow with what answering returned.  r and ctx must not
- * be used after it. */
-void ngx_http_chatmaid_finalize(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_int_t rc);
 
 /* The problem as JSON text in r->pool.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_problem_text(ngx_http_request_t *r,

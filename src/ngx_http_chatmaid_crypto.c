@@ -6,19 +6,16 @@
 
 #include "ngx_http_chatmaid_crypto.h"
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 
 
 ngx_int_t
-ngx_http_chatmaid_sha256(ngx_log_t *log, ngx_str_t *data, u_char *hex)
+ngx_http_chatmaid_sha256(ngx_log_t *log, ngx_str_t *data, u_char *md)
 {
-    u_char  md[NGX_HTTP_CHATMAID_SHA256_HEX / 2];
-
     if (EVP_Digest(data->data, data->len, md, NULL, EVP_sha256(), NULL) != 1) {
         ngx_log_error(NGX_LOG_ALERT, log, 0, "chatmaid EVP_Digest() failed");
         return NGX_ERROR;
     }
-
-    ngx_hex_dump(hex, md, sizeof(md));
 
     return NGX_OK;
 }
@@ -26,7 +23,7 @@ ngx_http_chatmaid_sha256(ngx_log_t *log, ngx_str_t *data, u_char *hex)
 
 ngx_int_t
 ngx_http_chatmaid_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
-    ngx_uint_t n, u_char *hex)
+    ngx_uint_t n, u_char *md)
 {
     size_t      len;
     u_char     *p;
@@ -52,5 +49,17 @@ ngx_http_chatmaid_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
 
     data.len = p - data.data;
 
-    return ngx_http_chatmaid_sha256(pool->log, &data, hex);
+    return ngx_http_chatmaid_sha256(pool->log, &data, md);
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_random(ngx_log_t *log, u_char *buf, size_t n)
+{
+    if (RAND_bytes(buf, n) != 1) {
+        ngx_log_error(NGX_LOG_ALERT, log, 0, "chatmaid RAND_bytes() failed");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }

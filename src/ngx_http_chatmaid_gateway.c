@@ -7,7 +7,7 @@
 #include "ngx_http_chatmaid_gateway.h"
 #include "ngx_http_chatmaid_target.h"
 #include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_send.h"
 #include "ngx_http_chatmaid_read.h"
 
@@ -18,11 +18,6 @@ static ngx_int_t ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id);
-static void ngx_http_chatmaid_gateway_start(ngx_http_request_t *r);
-static void ngx_http_chatmaid_gateway_run(ngx_http_request_t *r);
-static void ngx_http_chatmaid_gateway_reading(ngx_http_request_t *r);
-static void ngx_http_chatmaid_gateway_take_error(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
 static const char *ngx_http_chatmaid_gateway_scope(ngx_uint_t scope);
 
 
@@ -114,7 +109,7 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
 
     if (ctx->route->method == NGX_HTTP_POST) {
         rc = ngx_http_read_client_request_body(r,
-                                              ngx_http_chatmaid_gateway_start);
+                                               ngx_http_chatmaid_flow_start);
         return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
     }
 
@@ -124,7 +119,7 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
     }
 
     r->main->count++;
-    ngx_http_chatmaid_gateway_start(r);
+    ngx_http_chatmaid_flow_start(r);
 
     return NGX_DONE;
 }
@@ -269,88 +264,6 @@ ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
     }
 
     return NGX_OK;
-}
-
-
-/* The whole request is here: run its flow, whatever becomes of the caller. */
-
-static void
-ngx_http_chatmaid_gateway_start(ngx_http_request_t *r)
-{
-    r->read_event_handler = ngx_http_chatmaid_gateway_reading;
-    r->write_event_handler = ngx_http_chatmaid_gateway_run;
-
-    ngx_http_chatmaid_gateway_run(r);
-}
-
-
-/*
- * The flow's pump, the request's write_event_handler: completions clear
- * ctx->parked and post the request.
- */
-
-static void
-ngx_http_chatmaid_gateway_run(ngx_http_request_t *r)
-{
-    ngx_int_t                 rc;
-    ngx_http_chatmaid_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
-
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "chatmaid run, parked:%ui error:%d",
-                   (ngx_uint_t) ctx->parked, r->connection->error);
-
-    ngx_http_chatmaid_gateway_take_error(r, ctx);
-
-    if (ctx->parked) {
-        ngx_http_chatmaid_call_wake(ctx->call);
-        return;
-    }
-
-    do {
-        rc = (*ctx->next++)(r, ctx);
-    } while (rc == NGX_OK);
-
-    if (rc == NGX_AGAIN) {
-        ctx->parked = 1;
-        return;
-    }
-
-    if (rc != NGX_DONE) {
-        rc = ngx_http_chatmaid_refuse(r, ctx, rc);
-        ngx_http_chatmaid_finalize(r, ctx, rc);
-    }
-}
-
-
-static void
-ngx_http_chatmaid_gateway_reading(ngx_http_request_t *r)
-{
-    ngx_http_chatmaid_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
-
-    ngx_http_chatmaid_gateway_take_error(r, ctx);
-
-    ngx_http_block_reading(r);
-}
-
-
-/*
- * A caller that leaves does not stop its send.  nginx ends a request whose
- * connection has an error as soon as a subrequest is finalized, so the error is
- * taken away and given back by ngx_http_chatmaid_finalize().
- */
-
-static void
-ngx_http_chatmaid_gateway_take_error(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
-    if (r->connection->error) {
-        r->connection->error = 0;
-        ctx->gone = 1;
-    }
 }
 
 

@@ -15,6 +15,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <jansson.h>
+#include "ngx_http_chatmaid_store.h"
 
 
 #define NGX_HTTP_CHATMAID_VERSION         "0.1.0"
@@ -73,6 +74,7 @@ typedef struct {
     ngx_array_t                   upstreams; /* ngx_http_chatmaid_upstream_t */
     ngx_array_t                   gateways;  /* ngx_http_chatmaid_gateway_t */
     ngx_array_t                   accounts;  /* ngx_http_chatmaid_account_t */
+    ngx_shm_zone_t               *zone;
     ngx_int_t                     request_id;  /* index of $request_id */
 } ngx_http_chatmaid_main_conf_t;
 
@@ -90,6 +92,13 @@ typedef struct {
     ngx_flag_t                    sender_fixed;
 
     ngx_uint_t                    scope;
+
+    ngx_flag_t                    idempotency;
+    ngx_http_complex_value_t     *space;     /* chatmaid_idempotency_scope */
+    ngx_msec_t                    ttl;
+    ngx_msec_t                    window;
+    ngx_msec_t                    wait;
+    ngx_msec_t                    timeout;
 } ngx_http_chatmaid_loc_conf_t;
 
 
@@ -144,13 +153,27 @@ struct ngx_http_chatmaid_ctx_s {
     /* of a send */
     json_t                       *message;   /* owned by the request's pool */
     ngx_str_t                     key;       /* operation key; empty: none yet */
-    ngx_str_t                     fingerprint;
+    ngx_str_t                     previous_key;  /* of the window before */
+    ngx_str_t                     space;     /* of operation keys */
     ngx_str_t                     body;
+    ngx_http_chatmaid_claim_t     claim;
+    ngx_event_t                   renewal;   /* of the claim's lease */
+    ngx_event_t                   wait;      /* for another send's claim */
+    ngx_queue_t                   waiting;
+    ngx_msec_t                    look;      /* the next pause; 0: not begun */
+    ngx_msec_t                    wait_end;
 
     ngx_http_chatmaid_problem_t   problem;
 
+    ngx_event_t                   deadline;  /* chatmaid_timeout */
+    ngx_int_t                     answer_rc; /* of an answer before the end */
+
     unsigned                      parked:1;  /* a completion will resume us */
     unsigned                      gone:1;    /* the caller has left */
+    unsigned                      answered:1;  /* at its deadline */
+    unsigned                      claimed:1; /* claim is to be settled */
+    unsigned                      replayed:1;
+    unsigned                      keyless:1;
 };
 
 

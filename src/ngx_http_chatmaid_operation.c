@@ -11,11 +11,21 @@
 
 
 #define NGX_HTTP_CHATMAID_KEY_MAX   255        /* characters */
-#define NGX_HTTP_CHATMAID_WINDOW    120        /* seconds */
+#define NGX_HTTP_CHATMAID_KEYLESS_TTL  120000  /* milliseconds, at least */
 
 
 static ngx_int_t ngx_http_chatmaid_operation_unquote(ngx_http_request_t *r,
     ngx_str_t *value, ngx_str_t *key);
+static ngx_int_t ngx_http_chatmaid_operation_random(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_operation_keyless(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t window);
+static ngx_int_t ngx_http_chatmaid_operation_window(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, int64_t number, ngx_str_t *key);
+static ngx_int_t ngx_http_chatmaid_operation_auto(ngx_http_request_t *r,
+    u_char *md, ngx_str_t *key);
+static ngx_int_t ngx_http_chatmaid_operation_record(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key, u_char *id);
 
 
 ngx_int_t
@@ -127,60 +137,178 @@ ngx_http_chatmaid_operation_check(ngx_str_t *key)
 
 
 ngx_int_t
-ngx_http_chatmaid_operation_fingerprint(ngx_http_request_t *r,
+ngx_http_chatmaid_operation_name(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    ngx_str_t  text;
+    ngx_str_t                      text;
+    ngx_http_chatmaid_loc_conf_t  *conf;
 
-    ctx->fingerprint.len = NGX_HTTP_CHATMAID_SHA256_HEX;
-    ctx->fingerprint.data = ngx_pnalloc(r->pool, NGX_HTTP_CHATMAID_SHA256_HEX);
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    if (ctx->fingerprint.data == NULL
-        || ngx_http_chatmaid_json_dump(r->pool, ctx->message, JSON_SORT_KEYS,
-                                       &text)
+    if (ngx_http_chatmaid_json_dump(r->pool, ctx->message, JSON_SORT_KEYS,
+                                    &text)
+        != NGX_OK
+        || ngx_http_chatmaid_sha256(r->connection->log, &text,
+                                    ctx->claim.fingerprint)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_sha256(r->connection->log, &text,
-                                    ctx->fingerprint.data);
+    ctx->claim.ttl = conf->ttl;
+
+    if (ctx->key.len == 0) {
+
+        ctx->keyless = 1;
+
+        if (!conf->idempotency || conf->window == 0) {
+            return ngx_http_chatmaid_operation_random(r, ctx);
+        }
+
+        return ngx_http_chatmaid_operation_keyless(r, ctx, conf->window);
+    }
+
+    return ngx_http_chatmaid_operation_record(r, ctx, &ctx->key,
+                                              ctx->claim.id);
 }
 
 
-ngx_int_t
-ngx_http_chatmaid_operation_keyless(ngx_http_request_t *r,
+/* Such a send is like no other. */
+
+static ngx_int_t
+ngx_http_chatmaid_operation_random(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    u_char                        *p;
-    ngx_str_t                      fields[5];
-    ngx_http_chatmaid_loc_conf_t  *conf;
+    u_char  random[NGX_HTTP_CHATMAID_SHA256_LEN];
 
-    u_char                         window[NGX_TIME_T_LEN];
-
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
-
-    p = ngx_pnalloc(r->pool, sizeof("auto-") - 1
-                             + NGX_HTTP_CHATMAID_SHA256_HEX);
-    if (p == NULL) {
+    if (ngx_http_chatmaid_random(r->connection->log, random, sizeof(random))
+        != NGX_OK
+        || ngx_http_chatmaid_operation_auto(r, random, &ctx->key) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    ctx->key.data = p;
-    ctx->key.len = sizeof("auto-") - 1 + NGX_HTTP_CHATMAID_SHA256_HEX;
+    return ngx_http_chatmaid_operation_record(r, ctx, &ctx->key,
+                                              ctx->claim.id);
+}
 
-    p = ngx_cpymem(p, "auto-", sizeof("auto-") - 1);
+
+/*
+ * Equal sends of one window have the same key.  One that comes soon after the
+ * window's border belongs to a record of the window before, if there is one and
+ * it began less than a window ago.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_operation_keyless(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t window)
+{
+    int64_t     now, number;
+    ngx_time_t *tp;
+
+    tp = ngx_timeofday();
+
+    now = (int64_t) tp->sec * 1000 + tp->msec;
+    number = now / (int64_t) window;
+
+    if (ngx_http_chatmaid_operation_window(r, ctx, number, &ctx->key) != NGX_OK
+        || ngx_http_chatmaid_operation_window(r, ctx, number - 1,
+                                              &ctx->previous_key)
+           != NGX_OK
+        || ngx_http_chatmaid_operation_record(r, ctx, &ctx->key, ctx->claim.id)
+           != NGX_OK
+        || ngx_http_chatmaid_operation_record(r, ctx, &ctx->previous_key,
+                                              ctx->claim.previous)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->claim.window = window;
+    ctx->claim.ttl = (ngx_msec_t) ((number + 1) * (int64_t) window - now);
+    ctx->claim.ttl = ngx_max(ctx->claim.ttl + window,
+                             NGX_HTTP_CHATMAID_KEYLESS_TTL);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_operation_window(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, int64_t number, ngx_str_t *key)
+{
+    u_char                         md[NGX_HTTP_CHATMAID_SHA256_LEN];
+    u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
+    u_char                         window[NGX_INT64_LEN];
+    ngx_str_t                      fields[5];
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    ngx_hex_dump(fingerprint, ctx->claim.fingerprint,
+                 NGX_HTTP_CHATMAID_SHA256_LEN);
 
     ngx_str_set(&fields[0], "chatmaid-auto-1");
     fields[1] = conf->account;
-    ngx_str_set(&fields[2], "");
-    fields[3] = ctx->fingerprint;
+    fields[2] = ctx->space;
+    fields[3].data = fingerprint;
+    fields[3].len = NGX_HTTP_CHATMAID_SHA256_HEX;
     fields[4].data = window;
-    fields[4].len = ngx_sprintf(window, "%T",
-                                ngx_time() / NGX_HTTP_CHATMAID_WINDOW)
-                    - window;
+    fields[4].len = ngx_sprintf(window, "%L", number) - window;
 
-    return ngx_http_chatmaid_sha256_fields(r->pool, fields, 5, p);
+    if (ngx_http_chatmaid_sha256_fields(r->pool, fields, 5, md) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_chatmaid_operation_auto(r, md, key);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_operation_auto(ngx_http_request_t *r, u_char *md,
+    ngx_str_t *key)
+{
+    static ngx_str_t  prefix = ngx_string("auto-");
+
+    key->len = prefix.len + NGX_HTTP_CHATMAID_SHA256_HEX;
+    key->data = ngx_pnalloc(r->pool, key->len);
+    if (key->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(key->data, prefix.data, prefix.len);
+    ngx_hex_dump(key->data + prefix.len, md, NGX_HTTP_CHATMAID_SHA256_LEN);
+
+    return NGX_OK;
+}
+
+
+/* A record's name tells nothing of the operation key. */
+
+static ngx_int_t
+ngx_http_chatmaid_operation_record(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key, u_char *id)
+{
+    ngx_str_t                      fields[4];
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    ngx_str_set(&fields[0], "chatmaid-record-1");
+    fields[1] = conf->account;
+    fields[2] = ctx->space;
+    fields[3] = *key;
+
+    return ngx_http_chatmaid_sha256_fields(r->pool, fields, 4, id);
+}
+
+
+void
+ngx_http_chatmaid_operation_claimed(ngx_http_chatmaid_ctx_t *ctx)
+{
+    if (ctx->claim.use_previous) {
+        ctx->key = ctx->previous_key;
+    }
 }
 
 
@@ -188,6 +316,8 @@ ngx_int_t
 ngx_http_chatmaid_operation_derive(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key)
 {
+    u_char                         md[NGX_HTTP_CHATMAID_SHA256_LEN];
+    u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
     ngx_str_t                      fields[5];
     ngx_http_chatmaid_loc_conf_t  *conf;
 
@@ -199,11 +329,21 @@ ngx_http_chatmaid_operation_derive(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    ngx_hex_dump(fingerprint, ctx->claim.fingerprint,
+                 NGX_HTTP_CHATMAID_SHA256_LEN);
+
     ngx_str_set(&fields[0], "chatmaid-1");
     fields[1] = conf->account;
-    ngx_str_set(&fields[2], "");
+    fields[2] = ctx->space;
     fields[3] = ctx->key;
-    fields[4] = ctx->fingerprint;
+    fields[4].data = fingerprint;
+    fields[4].len = NGX_HTTP_CHATMAID_SHA256_HEX;
 
-    return ngx_http_chatmaid_sha256_fields(r->pool, fields, 5, key->data);
+    if (ngx_http_chatmaid_sha256_fields(r->pool, fields, 5, md) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_hex_dump(key->data, md, NGX_HTTP_CHATMAID_SHA256_LEN);
+
+    return NGX_OK;
 }

@@ -23,16 +23,16 @@ ngx_int_t ngx_http_chatmaid_operation_header(ngx_http_request_t *r,
 /* What is wrong with an operation key, or NULL. */
 const char *ngx_http_chatmaid_operation_check(ngx_str_t *key);
 
-/* Sets ctx->fingerprint of ctx->message.  NGX_OK, NGX_ERROR. */
-ngx_int_t ngx_http_chatmaid_operation_fingerprint(ngx_http_request_t *r,
+/* Names the operation of ctx->message: its fingerprint, its record (ctx->claim),
+ * and where ctx->key is empty a key of a keyless send.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_operation_name(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 
-/* Sets ctx->key of a keyless send: the same for equal messages in one window. */
-ngx_int_t ngx_http_chatmaid_operation_keyless(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+/* After a claim: a keyless send has the key of the window that it is of. */
+void ngx_http_chatmaid_operation_claimed(ngx_http_chatmaid_ctx_t *ctx);
 
 /* The key that is sent to Chatmaid, of account, scope, operation key and
- * fingerprint, in r->pool.  NGX_OK, NGX_ERROR. */
+ * fingerprint, 64 hex digits in r->pool.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_operation_derive(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key);
 

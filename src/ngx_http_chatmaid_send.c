@@ -7,6 +7,7 @@
 #include "ngx_http_chatmaid_send.h"
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_message.h"
 #include "ngx_http_chatmaid_operation.h"
@@ -130,7 +131,7 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     }
 
     rc = ngx_http_chatmaid_answer(r, ctx, NGX_HTTP_CREATED, &text);
-    ngx_http_chatmaid_finalize(r, ctx, rc);
+    ngx_http_chatmaid_flow_end(r, ctx, rc);
 
     return NGX_DONE;
 }

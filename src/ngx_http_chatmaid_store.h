@@ -59,6 +59,10 @@ struct ngx_http_chatmaid_claim_s {
 };
 
 
+#define ngx_http_chatmaid_claim_id(claim)                                     \
+    ((claim)->use_previous ? (claim)->previous : (claim)->id)
+
+
 /*
  * Operations return NGX_OK when they are done.
  *

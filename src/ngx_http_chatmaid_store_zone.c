@@ -4,6 +4,7 @@
  */
 
 
+#include "ngx_http_chatmaid_module.h"
 #include "ngx_http_chatmaid_store_zone.h"
 
 
@@ -77,8 +78,7 @@ static ngx_int_t ngx_http_chatmaid_zone_ambiguous(void *store,
     ngx_http_chatmaid_claim_t *claim);
 static ngx_int_t ngx_http_chatmaid_zone_remove(void *store,
     ngx_http_chatmaid_claim_t *claim);
-static ngx_http_chatmaid_zone_sh_t *ngx_http_chatmaid_zone_lock(
-    ngx_http_chatmaid_zone_t *zone);
+static void ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone);
 static void ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_find(
     ngx_http_chatmaid_zone_t *zone, u_char *id);
@@ -90,9 +90,13 @@ static void ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec);
 static void ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone);
 static void *ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone,
-    size_t size, ngx_http_chatmaid_record_t *keep);
+    size_t size);
 static ngx_uint_t ngx_http_chatmaid_zone_judge(
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
+static ngx_uint_t ngx_http_chatmaid_zone_copy(ngx_http_chatmaid_record_t *rec,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_zone_keep(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec, ngx_msec_t ttl);
 
 
 ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_zone = {
@@ -332,6 +336,8 @@ ngx_http_chatmaid_zone_renew(void *store, ngx_http_chatmaid_claim_t *claim)
     if (rec) {
         rec->lease = ngx_current_msec + NGX_HTTP_CHATMAID_LEASE;
         claim->lease = rec->lease;
+
+        ngx_http_chatmaid_zone_keep(zone, rec, claim->ttl);
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
@@ -453,7 +459,11 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
     ngx_shmtx_lock(&zone->shpool->mutex);
 
     if (zone->sh->changing) {
-        /* its slabs are lost until nginx is restarted: few, as deaths here are */
+        ngx_slab_init(zone->shpool);
+
+        /* the first allocation of a fresh pool is where it was before */
+        zone->sh = ngx_slab_calloc_locked(zone->shpool,
+                                          sizeof(ngx_http_chatmaid_zone_sh_t));
         ngx_http_chatmaid_zone_format(zone->sh);
     }
 
@@ -563,13 +573,17 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* Each try begins the record's ttl anew. */
+/* Each try begins the record's ttl anew, and none ends under way. */
 
 static void
 ngx_http_chatmaid_zone_keep(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_msec_t ttl)
 {
     ngx_rbtree_delete(&zone->sh->expiry, &rec->expiry);
+
+    if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT) {
+        ttl = ngx_max(ttl, NGX_HTTP_CHATMAID_LEASE);
+    }
 
     rec->expiry.key = ngx_current_msec + ttl;
 

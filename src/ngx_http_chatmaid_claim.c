@@ -1,0 +1,248 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_claim.h"
+#include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid_flow.h"
+#include "ngx_http_chatmaid_store_zone.h"
+
+
+/* Another worker's end is seen by looking, in growing steps. */
+#define NGX_HTTP_CHATMAID_FIRST_LOOK  20        /* milliseconds */
+#define NGX_HTTP_CHATMAID_LAST_LOOK   250
+
+
+static void ngx_http_chatmaid_claim_renew_handler(ngx_event_t *ev);
+static void ngx_http_chatmaid_claim_look_handler(ngx_event_t *ev);
+static void ngx_http_chatmaid_claim_end(ngx_http_chatmaid_ctx_t *ctx);
+
+
+/* The sends of this worker that wait for another one. */
+
+static ngx_queue_t  ngx_http_chatmaid_waiting = {
+    &ngx_http_chatmaid_waiting,
+    &ngx_http_chatmaid_waiting
+};
+
+
+ngx_int_t
+ngx_http_chatmaid_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t                       rc;
+    ngx_http_chatmaid_claim_t      *claim;
+    ngx_http_chatmaid_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+    claim = &ctx->claim;
+
+    if (claim->pool == NULL) {
+
+        if (ngx_http_chatmaid_random(r->connection->log, claim->owner,
+                                     NGX_HTTP_CHATMAID_OWNER_LEN)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        claim->pool = r->pool;
+    }
+
+    rc = ngx_http_chatmaid_store_zone.claim(cmcf->zone, claim);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "chatmaid claim, result:%ui maybe:%ui", claim->result,
+                   (ngx_uint_t) claim->maybe);
+
+    if (rc == NGX_OK && claim->result == NGX_HTTP_CHATMAID_CLAIMED) {
+        ctx->claimed = 1;
+        ngx_http_chatmaid_flow_timer(r, &ctx->renewal,
+                                     ngx_http_chatmaid_claim_renew_handler,
+                                     NGX_HTTP_CHATMAID_RENEWAL);
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_http_chatmaid_claim_renew_handler(ngx_event_t *ev)
+{
+    ngx_http_request_t             *r = ev->data;
+
+    ngx_http_chatmaid_ctx_t        *ctx;
+    ngx_http_chatmaid_main_conf_t  *cmcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    /* a worker that was stopped for longer than its lease does not revive it */
+
+    if (ngx_http_chatmaid_claim_is_ours(ctx)
+        && ngx_http_chatmaid_store_zone.renew(cmcf->zone, &ctx->claim)
+           == NGX_OK)
+    {
+        ngx_add_timer(ev, NGX_HTTP_CHATMAID_RENEWAL);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                  "chatmaid lost the lease of a send under way");
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_claim_is_ours(ngx_http_chatmaid_ctx_t *ctx)
+{
+    return (ngx_msec_int_t) (ctx->claim.lease - ngx_current_msec) > 0;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_claim_wait(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_msec_int_t                 left;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (ctx->look == 0) {
+        ctx->look = NGX_HTTP_CHATMAID_FIRST_LOOK;
+        ctx->wait_end = ngx_current_msec + conf->wait;
+    }
+
+    left = (ngx_msec_int_t) (ctx->wait_end - ngx_current_msec);
+
+    if (left <= 0) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_chatmaid_flow_timer(r, &ctx->wait,
+                                 ngx_http_chatmaid_claim_look_handler,
+                                 ngx_min(ctx->look, (ngx_msec_t) left));
+
+    ctx->look = ngx_min(2 * ctx->look, NGX_HTTP_CHATMAID_LAST_LOOK);
+
+    ngx_queue_insert_tail(&ngx_http_chatmaid_waiting, &ctx->waiting);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_chatmaid_claim_look_handler(ngx_event_t *ev)
+{
+    ngx_http_request_t       *r = ev->data;
+
+    ngx_http_chatmaid_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+
+    ngx_queue_remove(&ctx->waiting);
+
+    ngx_http_chatmaid_flow_resume(r);
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_claim_finish(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *answer)
+{
+    ngx_http_chatmaid_main_conf_t  *cmcf;
+
+    if (!ctx->claimed) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    ctx->claim.answer = *answer;
+
+    if (ngx_http_chatmaid_store_zone.finish(cmcf->zone, &ctx->claim)
+        != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "chatmaid zone \"%V\" has no room for an answer: a retry "
+                      "will ask Chatmaid for it", &cmcf->zone->shm.name);
+    }
+
+    ngx_http_chatmaid_claim_end(ctx);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_claim_ambiguous(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_main_conf_t  *cmcf;
+
+    if (!ctx->claimed) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    (void) ngx_http_chatmaid_store_zone.ambiguous(cmcf->zone, &ctx->claim);
+
+    ngx_http_chatmaid_claim_end(ctx);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_claim_remove(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t                       rc;
+    ngx_http_chatmaid_main_conf_t  *cmcf;
+
+    if (!ctx->claimed) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    rc = ngx_http_chatmaid_store_zone.remove(cmcf->zone, &ctx->claim);
+
+    ngx_http_chatmaid_claim_end(ctx);
+
+    return rc;
+}
+
+
+static void
+ngx_http_chatmaid_claim_end(ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_queue_t              *q;
+    ngx_http_chatmaid_ctx_t  *other;
+
+    ctx->claimed = 0;
+
+    if (ctx->renewal.timer_set) {
+        ngx_del_timer(&ctx->renewal);
+    }
+
+    for (q = ngx_queue_head(&ngx_http_chatmaid_waiting);
+         q != ngx_queue_sentinel(&ngx_http_chatmaid_waiting);
+         q = ngx_queue_next(q))
+    {
+        other = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiting);
+
+        if (ngx_memcmp(ngx_http_chatmaid_claim_id(&other->claim),
+                       ngx_http_chatmaid_claim_id(&ctx->claim),
+                       NGX_HTTP_CHATMAID_ID_LEN)
+            == 0)
+        {
+            /* soon, but not here: its flow is not to run within ours; a timer
+             * that is moved a little only would stay where it was */
+            ngx_del_timer(&other->wait);
+            ngx_add_timer(&other->wait, 0);
+        }
+    }
+}
