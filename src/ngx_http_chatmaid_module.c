@@ -125,13 +125,13 @@ static ngx_int_t
 ngx_http_chatmaid_add_variables(ngx_conf_t *cf)
 {
     ngx_str_t                       name = ngx_string("request_id");
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
 
-    cmcf->request_id = ngx_http_get_variable_index(cf, &name);
+    mcf->request_id = ngx_http_get_variable_index(cf, &name);
 
-    return (cmcf->request_id == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+    return (mcf->request_id == NGX_ERROR) ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -139,25 +139,25 @@ static ngx_int_t
 ngx_http_chatmaid_init(ngx_conf_t *cf)
 {
     ngx_http_handler_pt            *h;
-    ngx_http_core_main_conf_t      *core;
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_core_main_conf_t      *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
 
-    if (cmcf->gateways.nelts == 0) {
+    if (mcf->gateways.nelts == 0) {
         return NGX_OK;
     }
 
-    core = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
-    h = ngx_array_push(&core->phases[NGX_HTTP_REWRITE_PHASE].handlers);
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_REWRITE_PHASE].handlers);
     if (h == NULL) {
         return NGX_ERROR;
     }
 
     *h = ngx_http_chatmaid_page_rewrite_handler;
 
-    h = ngx_array_push(&core->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
     if (h == NULL) {
         return NGX_ERROR;
     }
@@ -166,7 +166,7 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
 
     ngx_http_chatmaid_filter_init();
 
-    ngx_http_chatmaid_conf_check_gateways(cf);
+    ngx_http_chatmaid_conf_find_locations(cf);
 
     return ngx_http_chatmaid_credential_init(cf);
 }
@@ -175,27 +175,27 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
 static void *
 ngx_http_chatmaid_create_main_conf(ngx_conf_t *cf)
 {
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
-    cmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_main_conf_t));
-    if (cmcf == NULL) {
+    mcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_main_conf_t));
+    if (mcf == NULL) {
         return NULL;
     }
 
-    if (ngx_array_init(&cmcf->upstreams, cf->pool, 4,
+    if (ngx_array_init(&mcf->upstreams, cf->pool, 4,
                        sizeof(ngx_http_chatmaid_upstream_t))
         != NGX_OK
-        || ngx_array_init(&cmcf->gateways, cf->pool, 4,
-                          sizeof(ngx_http_chatmaid_gateway_t))
+        || ngx_array_init(&mcf->gateways, cf->pool, 4,
+                          sizeof(ngx_http_chatmaid_gateway_t *))
            != NGX_OK
-        || ngx_array_init(&cmcf->accounts, cf->pool, 4,
+        || ngx_array_init(&mcf->accounts, cf->pool, 4,
                           sizeof(ngx_http_chatmaid_account_t))
            != NGX_OK)
     {
         return NULL;
     }
 
-    return cmcf;
+    return mcf;
 }
 
 
@@ -212,8 +212,7 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
-     *     conf->gateway = { 0, NULL };
-     *     conf->prefix = { 0, NULL };
+     *     conf->gateway = NULL;
      *     conf->account_name = { 0, NULL };
      *     conf->account = { 0, NULL };
      *     conf->scope = 0;
@@ -234,16 +233,20 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_chatmaid_loc_conf_t  *prev = parent;
     ngx_http_chatmaid_loc_conf_t  *conf = child;
 
-    ngx_http_core_loc_conf_t  *core;
+    ngx_http_core_loc_conf_t  *clcf;
 
-    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     /* "if" and "limit_except" are locations without a handler of their own */
 
-    if (core->noname && core->handler == NULL && prev->gateway.data) {
+    if (clcf->noname && prev->gateway) {
+
+        if (clcf->handler) {
+            return ngx_http_chatmaid_conf_shared(cf, clcf);
+        }
+
         conf->gateway = prev->gateway;
-        conf->prefix = prev->prefix;
-        core->handler = ngx_http_chatmaid_gateway_handler;
+        clcf->handler = ngx_http_chatmaid_gateway_handler;
     }
 
     ngx_conf_merge_ptr_value(conf->api_key, prev->api_key, NULL);
@@ -259,7 +262,7 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                                   |NGX_HTTP_CHATMAID_PHONES
                                   |NGX_HTTP_CHATMAID_ACCOUNT));
 
-    if (conf->gateway.data == NULL) {
+    if (conf->gateway == NULL) {
         return NGX_CONF_OK;
     }
 
