@@ -8,9 +8,12 @@
 #include "ngx_http_chatmaid_json.h"
 
 
+static ngx_int_t ngx_http_chatmaid_request_id(ngx_http_request_t *r,
+    ngx_str_t *id);
 static ngx_int_t ngx_http_chatmaid_problem_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
-static const char *ngx_http_chatmaid_outcome(ngx_http_chatmaid_ctx_t *ctx);
+static const char *ngx_http_chatmaid_outcome(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_output(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_uint_t status, ngx_str_t *type,
     ngx_str_t *text);
@@ -53,6 +56,80 @@ static ngx_str_t  ngx_http_chatmaid_json_type =
                       ngx_string("application/json");
 
 
+ngx_http_chatmaid_ctx_t *
+ngx_http_chatmaid_create_ctx(ngx_http_request_t *r)
+{
+    ngx_http_chatmaid_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+
+    if (ctx) {
+        return ctx;
+    }
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_ctx_t));
+
+    if (ctx == NULL
+        || ngx_http_chatmaid_request_id(r, &ctx->request_id) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
+
+    return ctx;
+}
+
+
+/* The caller's X-Request-Id if it is well-formed, else $request_id. */
+
+static ngx_int_t
+ngx_http_chatmaid_request_id(ngx_http_request_t *r, ngx_str_t *id)
+{
+    size_t                          i;
+    u_char                          ch;
+    ngx_table_elt_t                *h;
+    ngx_http_variable_value_t      *vv;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    static ngx_str_t  others = ngx_string("._:/+=@-");
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    /* in any case, since a call has the same */
+    vv = ngx_http_get_indexed_variable(r, mcf->request_id);
+
+    if (vv == NULL || vv->not_found) {
+        return NGX_ERROR;
+    }
+
+    id->data = vv->data;
+    id->len = vv->len;
+
+    h = ngx_http_chatmaid_header(&r->headers_in.headers.part, "x-request-id",
+                                 NULL);
+
+    if (h == NULL || h->value.len == 0 || h->value.len > 128) {
+        return NGX_OK;
+    }
+
+    for (i = 0; i < h->value.len; i++) {
+        ch = h->value.data[i];
+
+        if (!((ch >= '0' && ch <= '9') || (ch >= 'A' && ch <= 'Z')
+              || (ch >= 'a' && ch <= 'z')
+              || ngx_strlchr(others.data, others.data + others.len, ch)))
+        {
+            return NGX_OK;
+        }
+    }
+
+    *id = h->value;
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_http_chatmaid_problem(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     ngx_uint_t code, const char *fmt, ...)
@@ -92,8 +169,8 @@ ngx_http_chatmaid_refuse(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
         ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_INTERNAL_ERROR,
                                   "the gateway failed, its log says how");
 
-        /* a call that was made may have arrived */
-        ctx->problem.unknown = (ctx->call != NULL);
+        /* a call that was made may have arrived, and so may one before */
+        ctx->problem.unknown = (ctx->call != NULL || ctx->claimed);
 
     } else {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
@@ -127,14 +204,14 @@ ngx_http_chatmaid_problem_answer(ngx_http_request_t *r,
     }
 
     if (ngx_http_chatmaid_problem_text(r, problem,
-                                       ngx_http_chatmaid_outcome(ctx),
+                                       ngx_http_chatmaid_outcome(r, ctx),
                                        &ctx->request_id, &text)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (problem->code == NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED && ctx->route) {
+    if (ctx->route && !(r->method & ctx->route->method)) {
         value.data = (u_char *) ngx_http_chatmaid_allow(ctx);
         value.len = ngx_strlen(value.data);
 
@@ -163,10 +240,10 @@ ngx_http_chatmaid_problem_answer(ngx_http_request_t *r,
 
 
 static const char *
-ngx_http_chatmaid_outcome(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_outcome(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
 {
     if (ctx->route == NULL || ctx->route->scope != NGX_HTTP_CHATMAID_SEND
-        || ctx->problem.code == NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED)
+        || !(r->method & ctx->route->method))
     {
         return NULL;
     }
@@ -218,6 +295,8 @@ ngx_http_chatmaid_output(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     ngx_buf_t    *b;
     ngx_chain_t   out;
 
+    static ngx_str_t  replayed = ngx_string("true");
+
     if (ctx->answered) {
         return ctx->answer_rc;
     }
@@ -239,9 +318,17 @@ ngx_http_chatmaid_output(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
         return NGX_ERROR;
     }
 
+    if (ctx->replayed
+        && ngx_http_chatmaid_add_header(r, "Idempotent-Replayed", &replayed)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     /* nginx would answer with this status, and match preconditions (RFC 9110,
      * section 13) against what is no stored representation */
     r->err_status = 0;
+    ctx->entry_status = 0;
     r->disable_not_modified = 1;
 
     r->headers_out.status = status;
@@ -347,53 +434,6 @@ ngx_http_chatmaid_reason(ngx_uint_t status)
     case 504: return "Gateway Timeout";
     default:  return "Error";
     }
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_request_id(ngx_http_request_t *r, ngx_str_t *id)
-{
-    size_t                          i;
-    u_char                          ch;
-    ngx_table_elt_t                *h;
-    ngx_http_variable_value_t      *vv;
-    ngx_http_chatmaid_main_conf_t  *cmcf;
-
-    h = ngx_http_chatmaid_header(&r->headers_in.headers.part, "x-request-id",
-                                 NULL);
-
-    if (h && h->value.len >= 1 && h->value.len <= 128) {
-
-        for (i = 0; i < h->value.len; i++) {
-            ch = h->value.data[i];
-
-            if (!((ch >= '0' && ch <= '9') || (ch >= 'A' && ch <= 'Z')
-                  || (ch >= 'a' && ch <= 'z')
-                  || ngx_strlchr((u_char *) "._:/+=@-",
-                                 (u_char *) "._:/+=@-" + 8, ch)))
-            {
-                break;
-            }
-        }
-
-        if (i == h->value.len) {
-            *id = h->value;
-            return NGX_OK;
-        }
-    }
-
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
-
-    vv = ngx_http_get_indexed_variable(r, cmcf->request_id);
-
-    if (vv == NULL || vv->not_found) {
-        return NGX_ERROR;
-    }
-
-    id->data = vv->data;
-    id->len = vv->len;
-
-    return NGX_OK;
 }
 
 

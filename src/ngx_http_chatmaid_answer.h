@@ -40,6 +40,10 @@ enum {
 };
 
 
+/* The context of a request to a gateway location, with its request ID: found, or
+ * made anew.  NULL without memory. */
+ngx_http_chatmaid_ctx_t *ngx_http_chatmaid_create_ctx(ngx_http_request_t *r);
+
 /* Fills in ctx->problem: a code and a sentence for the caller.  Always returns
  * NGX_DECLINED, for a step to return. */
 ngx_int_t ngx_http_chatmaid_problem(ngx_http_request_t *r,
@@ -65,9 +69,6 @@ ngx_uint_t ngx_http_chatmaid_code(ngx_uint_t status);
 
 /* The reason phrase of a status, or "Error". */
 const char *ngx_http_chatmaid_reason(ngx_uint_t status);
-
-/* The caller's X-Request-Id if it is well-formed, else $request_id. */
-ngx_int_t ngx_http_chatmaid_request_id(ngx_http_request_t *r, ngx_str_t *id);
 
 /* The methods of a route as an Allow header has them: a static text. */
 const char *ngx_http_chatmaid_allow(ngx_http_chatmaid_ctx_t *ctx);

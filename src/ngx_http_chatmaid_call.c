@@ -8,6 +8,16 @@
 #include "ngx_http_chatmaid_answer.h"
 
 
+/*
+ * nginx looks into a cache for GET, HEAD and POST.  What is sent is a method's
+ * name; its bit says only this here, and whether a request may be sent to the
+ * next peer: one with NGX_HTTP_LOCK may not.
+ */
+
+#define NGX_HTTP_CHATMAID_CALL_READ  NGX_HTTP_UNKNOWN
+#define NGX_HTTP_CHATMAID_CALL_SEND  NGX_HTTP_LOCK
+
+
 static ngx_int_t ngx_http_chatmaid_call_request(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_http_request_t *sr, ngx_str_t *body);
 static ngx_int_t ngx_http_chatmaid_call_body(ngx_http_request_t *sr,
@@ -17,8 +27,8 @@ static ngx_int_t ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
 static ngx_int_t ngx_http_chatmaid_call_trace(ngx_http_request_t *r,
     ngx_http_request_t *sr);
 static ngx_uint_t ngx_http_chatmaid_call_traceparent(ngx_str_t *value);
-static ngx_int_t ngx_http_chatmaid_call_add_header(ngx_http_request_t *sr,
-    const char *name, ngx_str_t *value);
+static ngx_table_elt_t *ngx_http_chatmaid_call_add_header(
+    ngx_http_request_t *sr, const char *name, ngx_str_t *value);
 static const char *ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
     ngx_http_chatmaid_call_t *call);
 static ngx_int_t ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
@@ -27,13 +37,11 @@ static ngx_int_t ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
 
 
-extern ngx_module_t  ngx_http_proxy_module;
-
-
 ngx_int_t
 ngx_http_chatmaid_call_start(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *body)
 {
+    ngx_uint_t                   count;
     ngx_http_request_t          *sr;
     ngx_http_chatmaid_call_t    *call;
     ngx_http_post_subrequest_t  *ps;
@@ -53,16 +61,21 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
 
     call->ctx = ctx;
     call->conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    call->gateway = call->conf->gateway;
     call->path = ctx->path;
     call->state = r->upstream_states ? r->upstream_states->nelts : 0;
 
     /* the location's own name: with the caller's path in it a regular
      * expression could choose another one */
 
-    if (ngx_http_subrequest(r, &call->conf->gateway, NULL, &sr, ps,
+    count = r->main->count;
+
+    if (ngx_http_subrequest(r, &call->gateway->uri, NULL, &sr, ps,
                             NGX_HTTP_SUBREQUEST_BACKGROUND)
         != NGX_OK)
     {
+        /* it counts its reference before its last allocation */
+        r->main->count = count;
         return NGX_ERROR;
     }
 
@@ -84,20 +97,15 @@ static ngx_int_t
 ngx_http_chatmaid_call_request(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_http_request_t *sr, ngx_str_t *body)
 {
-    ngx_http_core_main_conf_t      *core;
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_core_main_conf_t      *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
     static ngx_str_t  post = ngx_string("POST");
 
-    /*
-     * nginx looks into a cache for these methods only: GET, HEAD and POST.  With
-     * other bits it does not, and UNKNOWN counts as repeatable, LOCK not.
-     */
-
-    sr->method = NGX_HTTP_UNKNOWN;
+    sr->method = NGX_HTTP_CHATMAID_CALL_READ;
 
     if (body) {
-        sr->method = NGX_HTTP_LOCK;
+        sr->method = NGX_HTTP_CHATMAID_CALL_SEND;
         sr->method_name = post;
     }
 
@@ -107,17 +115,17 @@ ngx_http_chatmaid_call_request(ngx_http_request_t *r,
     /* values cached for the caller's request must not go upstream, but its
      * name stays the same */
 
-    core = ngx_http_get_module_main_conf(r, ngx_http_core_module);
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    sr->variables = ngx_pcalloc(r->pool, core->variables.nelts
+    sr->variables = ngx_pcalloc(r->pool, cmcf->variables.nelts
                                          * sizeof(ngx_http_variable_value_t));
     if (sr->variables == NULL) {
         sr->variables = r->variables;
         return NGX_ERROR;
     }
 
-    sr->variables[cmcf->request_id] = r->variables[cmcf->request_id];
+    sr->variables[mcf->request_id] = r->variables[mcf->request_id];
 
     if (ngx_http_chatmaid_call_body(sr, body) != NGX_OK) {
         return NGX_ERROR;
@@ -172,7 +180,6 @@ static ngx_int_t
 ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_http_request_t *sr)
 {
-    ngx_str_t        *agent;
     ngx_table_elt_t  *h;
 
     static ngx_str_t  json = ngx_string("application/json");
@@ -192,25 +199,34 @@ ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
     sr->headers_in.content_length_n = -1;
     sr->headers_in.keep_alive_n = -1;
 
+    /* nginx's variables read these two by their pointers */
+
     if (sr->request_body->buf) {
         sr->headers_in.content_length_n = ngx_buf_size(sr->request_body->buf);
 
-        if (ngx_http_chatmaid_call_add_header(sr, "Content-Type", &json)
-            != NGX_OK)
-        {
+        h = ngx_http_chatmaid_call_add_header(sr, "Content-Type", &json);
+        if (h == NULL) {
             return NGX_ERROR;
         }
+
+        sr->headers_in.content_type = h;
     }
 
     h = ngx_http_chatmaid_header(&r->headers_in.headers.part, "user-agent",
                                  NULL);
-    agent = h ? &h->value : &own;
 
-    if (ngx_http_chatmaid_call_add_header(sr, "Accept", &json) != NGX_OK
-        || ngx_http_chatmaid_call_add_header(sr, "User-Agent", agent) != NGX_OK
+    h = ngx_http_chatmaid_call_add_header(sr, "User-Agent",
+                                          h ? &h->value : &own);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    sr->headers_in.user_agent = h;
+
+    if (ngx_http_chatmaid_call_add_header(sr, "Accept", &json) == NULL
         || ngx_http_chatmaid_call_add_header(sr, "X-Request-Id",
                                              &ctx->request_id)
-           != NGX_OK)
+           == NULL)
     {
         return NGX_ERROR;
     }
@@ -239,7 +255,7 @@ ngx_http_chatmaid_call_trace(ngx_http_request_t *r, ngx_http_request_t *sr)
     }
 
     if (ngx_http_chatmaid_call_add_header(sr, "traceparent", &h->value)
-        != NGX_OK)
+        == NULL)
     {
         return NGX_ERROR;
     }
@@ -249,7 +265,7 @@ ngx_http_chatmaid_call_trace(ngx_http_request_t *r, ngx_http_request_t *sr)
          h = ngx_http_chatmaid_header(part, "tracestate", h))
     {
         if (ngx_http_chatmaid_call_add_header(sr, "tracestate", &h->value)
-            != NGX_OK)
+            == NULL)
         {
             return NGX_ERROR;
         }
@@ -309,7 +325,7 @@ ngx_http_chatmaid_call_traceparent(ngx_str_t *value)
 }
 
 
-static ngx_int_t
+static ngx_table_elt_t *
 ngx_http_chatmaid_call_add_header(ngx_http_request_t *sr, const char *name,
     ngx_str_t *value)
 {
@@ -317,7 +333,7 @@ ngx_http_chatmaid_call_add_header(ngx_http_request_t *sr, const char *name,
 
     h = ngx_list_push(&sr->headers_in.headers);
     if (h == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     h->key.data = (u_char *) name;
@@ -329,12 +345,12 @@ ngx_http_chatmaid_call_add_header(ngx_http_request_t *sr, const char *name,
 
     h->lowcase_key = ngx_pnalloc(sr->pool, h->key.len);
     if (h->lowcase_key == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     h->hash = ngx_hash_strlow(h->lowcase_key, h->key.data, h->key.len);
 
-    return NGX_OK;
+    return h;
 }
 
 
@@ -401,18 +417,21 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    p = ngx_pnalloc(r->pool, r->uri.len + call->path.len);
+    p = ngx_pnalloc(r->pool, call->gateway->uri.len + call->path.len);
     if (p == NULL) {
         call->refused = "there is no memory";
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_memcpy(p, r->uri.data, r->uri.len);
-    ngx_memcpy(p + r->uri.len, call->path.data, call->path.len);
-
     r->uri.data = p;
-    r->uri.len += call->path.len;
+    r->uri.len = call->gateway->uri.len + call->path.len;
     r->internal = 0;
+
+    /* a proxy_pass with a URI skips the location's name, by its length: where it
+     * is seen in the request, there is none */
+
+    ngx_memset(p, NGX_HTTP_CHATMAID_MARK, call->gateway->uri.len);
+    ngx_memcpy(p + call->gateway->uri.len, call->path.data, call->path.len);
 
     /* nginx zeroes it on a redirect: what comes then is not Chatmaid's answer */
     ngx_http_set_ctx(r, call, ngx_http_chatmaid_module);
@@ -429,35 +448,35 @@ static const char *
 ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
     ngx_http_chatmaid_call_t *call)
 {
-    ngx_str_t                 *gateway;
-    ngx_http_upstream_conf_t  *ucf;
-    ngx_http_core_loc_conf_t  *core;
+    ngx_http_core_loc_conf_t  *clcf;
 
-    gateway = &call->conf->gateway;
-    core = ngx_http_get_module_loc_conf(sr, ngx_http_core_module);
+    clcf = ngx_http_get_module_loc_conf(sr, ngx_http_core_module);
 
-    if (core->noname || core->name.len != gateway->len
-        || ngx_strncmp(core->name.data, gateway->data, gateway->len) != 0)
-    {
+    if (call->gateway->location == NULL) {
         return "there is no such location";
     }
 
-    if (!core->internal) {
-        return "that location is not internal";
-    }
+    /* compared by address: nobody else makes a string there */
 
-    if (call->aimed || !sr->valid_location || sr->uri.data != gateway->data
-        || sr->uri.len != gateway->len)
+    if (call->aimed || sr->uri.data != call->gateway->uri.data
+        || sr->uri.len != call->gateway->uri.len)
     {
         return "a rewrite changed the call's path";
     }
 
-    /* the upstream's settings come first in the proxy module's, which are
-     * private; without a name known at start there is none in them */
+    if (clcf->noname) {
+        return "that location has an \"if\" or a \"limit_except\"";
+    }
 
-    ucf = ngx_http_get_module_loc_conf(sr, ngx_http_proxy_module);
+    if (clcf != call->gateway->location || !sr->valid_location) {
+        return "another location was chosen for it";
+    }
 
-    if (ucf->upstream == NULL) {
+    if (!clcf->internal) {
+        return "that location is not internal";
+    }
+
+    if (call->gateway->upstream.upstream == NULL) {
         return "that location has no proxy_pass to an upstream block or a "
                "literal host";
     }
@@ -506,7 +525,7 @@ ngx_http_chatmaid_call_body_filter(ngx_http_request_t *r,
             /* ends the subrequest; that nginx blames the connection for it is
              * put right when it is done */
 
-            call->overflow = 1;
+            call->aborted = 1;
 
             if (r->connection->error) {
                 call->ctx->gone = 1;
@@ -541,6 +560,7 @@ ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
     n = b->last - b->pos;
 
     if (n > NGX_HTTP_CHATMAID_MAX_ANSWER - call->answer.len) {
+        call->overflow = 1;
         return NGX_ERROR;
     }
 
@@ -605,10 +625,12 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     call->request = NULL;
     call->rc = rc;
 
+    c->log->action = NULL;
+
     r->upstream_states = sr->upstream_states;
 
     if (c->error) {
-        if (!call->overflow) {
+        if (!call->aborted) {
             ctx->gone = 1;
         }
 

@@ -16,10 +16,14 @@
 
 #define NGX_HTTP_CHATMAID_MAX_ANSWER  (4 * 1024 * 1024)
 
+/* Stands for the internal location's name; no target begins with it. */
+#define NGX_HTTP_CHATMAID_MARK        '#'
+
 
 struct ngx_http_chatmaid_call_s {
     ngx_http_chatmaid_ctx_t       *ctx;      /* the flow it belongs to */
     ngx_http_chatmaid_loc_conf_t  *conf;     /* of the flow's location */
+    ngx_http_chatmaid_gateway_t   *gateway;
     ngx_http_request_t            *request;  /* the subrequest; NULL when done */
     ngx_http_upstream_t           *upstream; /* that got the key; NULL: none */
     ngx_uint_t                     state;    /* its first upstream state */
@@ -34,7 +38,8 @@ struct ngx_http_chatmaid_call_s {
 
     unsigned                       aimed:1;  /* the subrequest has its target */
     unsigned                       whole:1;
-    unsigned                       overflow:1;
+    unsigned                       overflow:1;  /* larger than we take */
+    unsigned                       aborted:1;  /* by us, for that or no memory */
     unsigned                       foreign:1;  /* answered by something else */
 };
 

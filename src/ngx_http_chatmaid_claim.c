@@ -33,9 +33,9 @@ ngx_http_chatmaid_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_int_t                       rc;
     ngx_http_chatmaid_claim_t      *claim;
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
     claim = &ctx->claim;
 
     if (claim->pool == NULL) {
@@ -50,7 +50,7 @@ ngx_http_chatmaid_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
         claim->pool = r->pool;
     }
 
-    rc = ngx_http_chatmaid_store_zone.claim(cmcf->zone, claim);
+    rc = ngx_http_chatmaid_store_zone.claim(mcf->zone, claim);
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "chatmaid claim, result:%ui maybe:%ui", claim->result,
@@ -73,15 +73,15 @@ ngx_http_chatmaid_claim_renew_handler(ngx_event_t *ev)
     ngx_http_request_t             *r = ev->data;
 
     ngx_http_chatmaid_ctx_t        *ctx;
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
     /* a worker that was stopped for longer than its lease does not revive it */
 
     if (ngx_http_chatmaid_claim_is_ours(ctx)
-        && ngx_http_chatmaid_store_zone.renew(cmcf->zone, &ctx->claim)
+        && ngx_http_chatmaid_store_zone.renew(mcf->zone, &ctx->claim)
            == NGX_OK)
     {
         ngx_add_timer(ev, NGX_HTTP_CHATMAID_RENEWAL);
@@ -151,22 +151,22 @@ ngx_int_t
 ngx_http_chatmaid_claim_finish(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *answer)
 {
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
     if (!ctx->claimed) {
         return NGX_OK;
     }
 
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
     ctx->claim.answer = *answer;
 
-    if (ngx_http_chatmaid_store_zone.finish(cmcf->zone, &ctx->claim)
+    if (ngx_http_chatmaid_store_zone.finish(mcf->zone, &ctx->claim)
         != NGX_OK)
     {
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                       "chatmaid zone \"%V\" has no room for an answer: a retry "
-                      "will ask Chatmaid for it", &cmcf->zone->shm.name);
+                      "will ask Chatmaid for it", &mcf->zone->shm.name);
     }
 
     ngx_http_chatmaid_claim_end(ctx);
@@ -179,15 +179,15 @@ ngx_int_t
 ngx_http_chatmaid_claim_ambiguous(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
     if (!ctx->claimed) {
         return NGX_OK;
     }
 
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    (void) ngx_http_chatmaid_store_zone.ambiguous(cmcf->zone, &ctx->claim);
+    (void) ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, &ctx->claim);
 
     ngx_http_chatmaid_claim_end(ctx);
 
@@ -200,15 +200,15 @@ ngx_http_chatmaid_claim_remove(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_int_t                       rc;
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
     if (!ctx->claimed) {
         return NGX_OK;
     }
 
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    rc = ngx_http_chatmaid_store_zone.remove(cmcf->zone, &ctx->claim);
+    rc = ngx_http_chatmaid_store_zone.remove(mcf->zone, &ctx->claim);
 
     ngx_http_chatmaid_claim_end(ctx);
 

@@ -6,14 +6,16 @@
 
 #include "ngx_http_chatmaid_conf.h"
 #include "ngx_http_chatmaid_gateway.h"
+#include "ngx_http_chatmaid_store_zone.h"
 #include <openssl/crypto.h>
 
 
 #define NGX_HTTP_CHATMAID_MAX_SECRET  4096
 
 
-static char *ngx_http_chatmaid_conf_shared(ngx_conf_t *cf,
-    ngx_http_core_loc_conf_t *core);
+extern ngx_module_t  ngx_http_proxy_module;
+
+
 static ngx_int_t ngx_http_chatmaid_conf_secret(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_str_t *path, ngx_str_t *secret);
 static const char *ngx_http_chatmaid_conf_read_secret(ngx_conf_t *cf,
@@ -31,15 +33,15 @@ static const char  *ngx_http_chatmaid_environments[] = { "test", "live" };
 char *
 ngx_http_chatmaid_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_chatmaid_loc_conf_t  *clcf = conf;
+    ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
     ngx_str_t                      *value;
-    ngx_http_core_loc_conf_t       *core;
+    ngx_http_core_loc_conf_t       *clcf;
     ngx_http_core_srv_conf_t       *cscf;
-    ngx_http_chatmaid_gateway_t    *gateway;
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_gateway_t    *gateway, **gatewayp;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
-    if (clcf->gateway.data) {
+    if (lcf->gateway) {
         return "is duplicate";
     }
 
@@ -53,51 +55,54 @@ ngx_http_chatmaid_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    if (core->exact_match || core->named || core->noname
+    if (clcf->exact_match || clcf->named || clcf->noname
 #if (NGX_PCRE)
-        || core->regex
+        || clcf->regex
 #endif
-        || core->name.len == 0
-        || core->name.data[core->name.len - 1] != '/')
+        || clcf->name.len == 0
+        || clcf->name.data[clcf->name.len - 1] != '/')
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"chatmaid_gateway\" must be in a prefix location "
-                           "that ends in \"/\", not in \"%V\"", &core->name);
+                           "that ends in \"/\", not in \"%V\"", &clcf->name);
         return NGX_CONF_ERROR;
     }
 
-    if (core->name.len == value[1].len
-        && ngx_strncmp(core->name.data, value[1].data, value[1].len) == 0)
+    if (clcf->name.len == value[1].len
+        && ngx_strncmp(clcf->name.data, value[1].data, value[1].len) == 0)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"chatmaid_gateway\" in \"%V\" names itself",
-                           &core->name);
+                           &clcf->name);
         return NGX_CONF_ERROR;
     }
 
-    if (core->handler) {
-        return ngx_http_chatmaid_conf_shared(cf, core);
+    if (clcf->handler) {
+        return ngx_http_chatmaid_conf_shared(cf, clcf);
     }
 
-    clcf->gateway = value[1];
-    clcf->prefix = core->name;
+    clcf->handler = ngx_http_chatmaid_gateway_handler;
 
-    core->handler = ngx_http_chatmaid_gateway_handler;
-
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
     cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
 
-    gateway = ngx_array_push(&cmcf->gateways);
-    if (gateway == NULL) {
+    gateway = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_gateway_t));
+    gatewayp = ngx_array_push(&mcf->gateways);
+
+    if (gateway == NULL || gatewayp == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    gateway->uri = clcf->gateway;
+    gateway->uri = value[1];
+    gateway->prefix = clcf->name;
     gateway->file = cf->conf_file->file.name.data;
     gateway->line = cf->conf_file->line;
     gateway->server = cscf->ctx->loc_conf[ngx_http_core_module.ctx_index];
+
+    *gatewayp = gateway;
+    lcf->gateway = gateway;
 
     return NGX_CONF_OK;
 }
@@ -107,7 +112,7 @@ char *
 ngx_http_chatmaid_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
-    ngx_http_chatmaid_loc_conf_t  *clcf = conf;
+    ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
     char                         *rv;
     ngx_str_t                    *value, secret;
@@ -119,7 +124,7 @@ ngx_http_chatmaid_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
         ngx_string("sk_live_")
     };
 
-    if (clcf->api_key != NGX_CONF_UNSET_PTR) {
+    if (lcf->api_key != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
@@ -161,7 +166,7 @@ ngx_http_chatmaid_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
 
     ngx_sprintf(key->header.data, "Authorization: Bearer %V" CRLF, &secret);
 
-    clcf->api_key = key;
+    lcf->api_key = key;
     rv = NGX_CONF_OK;
 
 done:
@@ -310,12 +315,12 @@ ngx_http_chatmaid_conf_check_secret(ngx_str_t *secret)
 char *
 ngx_http_chatmaid_conf_account(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_chatmaid_loc_conf_t  *clcf = conf;
+    ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
     size_t      i;
     ngx_str_t  *value;
 
-    if (clcf->account_name.data) {
+    if (lcf->account_name.data) {
         return "is duplicate";
     }
 
@@ -327,7 +332,7 @@ ngx_http_chatmaid_conf_account(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    clcf->account_name = value[1];
+    lcf->account_name = value[1];
 
     return NGX_CONF_OK;
 }
@@ -336,12 +341,12 @@ ngx_http_chatmaid_conf_account(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 char *
 ngx_http_chatmaid_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_chatmaid_loc_conf_t  *clcf = conf;
+    ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
     ngx_str_t                         *value;
     ngx_http_compile_complex_value_t   ccv;
 
-    if (clcf->sender != NGX_CONF_UNSET_PTR) {
+    if (lcf->sender != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
@@ -351,7 +356,7 @@ ngx_http_chatmaid_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "must not be empty";
     }
 
-    clcf->sender_fixed = 0;
+    lcf->sender_fixed = 0;
 
     if (cf->args->nelts == 3) {
         if (value[2].len != 5 || ngx_strncmp(value[2].data, "fixed", 5) != 0) {
@@ -362,11 +367,11 @@ ngx_http_chatmaid_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        clcf->sender_fixed = 1;
+        lcf->sender_fixed = 1;
     }
 
-    clcf->sender = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-    if (clcf->sender == NULL) {
+    lcf->sender = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (lcf->sender == NULL) {
         return NGX_CONF_ERROR;
     }
 
@@ -374,7 +379,7 @@ ngx_http_chatmaid_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ccv.cf = cf;
     ccv.value = &value[1];
-    ccv.complex_value = clcf->sender;
+    ccv.complex_value = lcf->sender;
 
     if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
         return NGX_CONF_ERROR;
@@ -385,21 +390,74 @@ ngx_http_chatmaid_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_http_chatmaid_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_chatmaid_main_conf_t  *mcf = conf;
+
+    u_char     *colon;
+    ssize_t     size;
+    ngx_str_t  *value, name, text;
+
+    if (mcf->zone) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    name = value[1];
+
+    colon = ngx_strlchr(name.data, name.data + name.len, ':');
+
+    if (colon == NULL || colon == name.data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_zone\" needs NAME:SIZE, not \"%V\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    text.data = colon + 1;
+    text.len = name.data + name.len - text.data;
+    name.len = colon - name.data;
+
+    size = ngx_parse_size(&text);
+
+    if (size == NGX_ERROR || size < (ssize_t) (8 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_zone\" needs a size of at least %uzk, "
+                           "not \"%V\"", 8 * ngx_pagesize / 1024, &text);
+        return NGX_CONF_ERROR;
+    }
+
+    mcf->zone = ngx_http_chatmaid_store_zone_add(cf, &name, size);
+
+    return mcf->zone ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+char *
+ngx_http_chatmaid_conf_not_zero(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *time = data;
+
+    return (*time == 0) ? "must not be 0" : NGX_CONF_OK;
+}
+
+
+char *
 ngx_http_chatmaid_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf)
 {
-    ngx_http_core_loc_conf_t  *core;
+    ngx_http_core_loc_conf_t  *clcf;
 
-    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    if (core->handler != ngx_http_chatmaid_gateway_handler) {
-        return ngx_http_chatmaid_conf_shared(cf, core);
+    if (clcf->handler != ngx_http_chatmaid_gateway_handler) {
+        return ngx_http_chatmaid_conf_shared(cf, clcf);
     }
 
     if (conf->api_key == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"chatmaid_gateway\" in the location \"%V\" needs "
-                           "a \"chatmaid_api_key_file\"", &core->name);
+                           "a \"chatmaid_api_key_file\"", &clcf->name);
         return NGX_CONF_ERROR;
     }
 
@@ -410,7 +468,7 @@ ngx_http_chatmaid_conf_check(ngx_conf_t *cf,
                    "\"chatmaid_environment\" is \"%s\" in the location \"%V\", "
                    "but \"%V\" holds a %s key",
                    ngx_http_chatmaid_environments[conf->environment],
-                   &core->name, &conf->api_key->file,
+                   &clcf->name, &conf->api_key->file,
                    ngx_http_chatmaid_environments[conf->api_key->environment]);
         return NGX_CONF_ERROR;
     }
@@ -421,12 +479,12 @@ ngx_http_chatmaid_conf_check(ngx_conf_t *cf,
 
 /* Whichever directive comes last would win. */
 
-static char *
-ngx_http_chatmaid_conf_shared(ngx_conf_t *cf, ngx_http_core_loc_conf_t *core)
+char *
+ngx_http_chatmaid_conf_shared(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf)
 {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "\"chatmaid_gateway\" shares the location \"%V\" with "
-                       "another content handler", &core->name);
+                       "another content handler", &clcf->name);
 
     return NGX_CONF_ERROR;
 }
@@ -441,7 +499,7 @@ ngx_http_chatmaid_conf_check_account(ngx_conf_t *cf,
     ngx_uint_t                      i;
     const char                     *environment;
     ngx_http_chatmaid_account_t    *account;
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
     environment = ngx_http_chatmaid_environments[conf->api_key->environment];
 
@@ -453,10 +511,10 @@ ngx_http_chatmaid_conf_check_account(ngx_conf_t *cf,
 
     ngx_sprintf(conf->account.data, "%s:%V", environment, &conf->account_name);
 
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
-    account = cmcf->accounts.elts;
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    account = mcf->accounts.elts;
 
-    for (i = 0; i < cmcf->accounts.nelts; i++) {
+    for (i = 0; i < mcf->accounts.nelts; i++) {
 
         if (account[i].account.len != conf->account.len
             || ngx_memcmp(account[i].account.data, conf->account.data,
@@ -483,7 +541,7 @@ ngx_http_chatmaid_conf_check_account(ngx_conf_t *cf,
         return NGX_CONF_OK;
     }
 
-    account = ngx_array_push(&cmcf->accounts);
+    account = ngx_array_push(&mcf->accounts);
     if (account == NULL) {
         return NGX_CONF_ERROR;
     }
@@ -496,29 +554,50 @@ ngx_http_chatmaid_conf_check_account(ngx_conf_t *cf,
 
 
 void
-ngx_http_chatmaid_conf_check_gateways(ngx_conf_t *cf)
+ngx_http_chatmaid_conf_find_locations(ngx_conf_t *cf)
 {
-    ngx_uint_t                      i;
-    ngx_http_core_loc_conf_t       *core;
-    ngx_http_chatmaid_gateway_t    *gateway;
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_uint_t                       i;
+    ngx_http_core_loc_conf_t        *clcf;
+    ngx_http_upstream_conf_t        *ucf;
+    ngx_http_chatmaid_gateway_t    **gateway;
+    ngx_http_chatmaid_main_conf_t   *mcf;
 
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
-    gateway = cmcf->gateways.elts;
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    gateway = mcf->gateways.elts;
 
-    for (i = 0; i < cmcf->gateways.nelts; i++) {
+    for (i = 0; i < mcf->gateways.nelts; i++) {
 
-        core = ngx_http_chatmaid_conf_location(gateway[i].server,
-                                               &gateway[i].uri);
+        clcf = ngx_http_chatmaid_conf_location(gateway[i]->server,
+                                               &gateway[i]->uri);
 
-        if (core == NULL || !core->internal) {
+        if (clcf == NULL || !clcf->internal) {
             ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                           "\"chatmaid_gateway\" names \"%V\", which is no "
                           "%slocation of this server in %s:%ui: every call "
-                          "will fail", &gateway[i].uri,
-                          core ? "internal " : "", gateway[i].file,
-                          gateway[i].line);
+                          "will fail", &gateway[i]->uri,
+                          clcf ? "internal " : "", gateway[i]->file,
+                          gateway[i]->line);
         }
+
+        if (clcf == NULL) {
+            continue;
+        }
+
+        gateway[i]->location = clcf;
+
+        /* ngx_http_proxy_loc_conf_t, which is private, begins with it */
+
+        ucf = clcf->loc_conf[ngx_http_proxy_module.ctx_index];
+
+        /*
+         * An answer is captured as it comes: nothing of it is written to a
+         * temporary file or stored, nor replaced by an error page, whatever the
+         * location says.
+         */
+
+        gateway[i]->upstream = *ucf;
+        gateway[i]->upstream.change_buffering = 0;
+        gateway[i]->upstream.intercept_errors = 0;
     }
 }
 
@@ -532,12 +611,12 @@ ngx_http_chatmaid_conf_location(ngx_http_core_loc_conf_t *parent,
     size_t                          len, n;
     u_char                         *p;
     ngx_int_t                       rc;
-    ngx_http_core_loc_conf_t       *core;
+    ngx_http_core_loc_conf_t       *clcf;
     ngx_http_location_tree_node_t  *node;
 
     p = uri->data;
     len = uri->len;
-    core = NULL;
+    clcf = NULL;
 
     for (node = parent->static_locations; node; /* void */) {
 
@@ -559,7 +638,7 @@ ngx_http_chatmaid_conf_location(ngx_http_core_loc_conf_t *parent,
         }
 
         if (node->inclusive) {
-            core = node->inclusive;
+            clcf = node->inclusive;
             node = node->tree;
             p += n;
             len -= n;
@@ -569,5 +648,5 @@ ngx_http_chatmaid_conf_location(ngx_http_core_loc_conf_t *parent,
         node = node->right;
     }
 
-    return core ? ngx_http_chatmaid_conf_location(core, uri) : NULL;
+    return clcf ? ngx_http_chatmaid_conf_location(clcf, uri) : NULL;
 }

@@ -10,16 +10,20 @@
 
 static ngx_int_t ngx_http_chatmaid_credential_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
+static ngx_http_chatmaid_upstream_t *ngx_http_chatmaid_credential_upstream(
+    ngx_http_upstream_srv_conf_t *us);
+#if (NGX_HTTP_SSL)
+static ngx_int_t ngx_http_chatmaid_credential_get_peer(
+    ngx_peer_connection_t *pc, void *data);
+#endif
 static ngx_int_t ngx_http_chatmaid_credential_attach(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call);
 static const char *ngx_http_chatmaid_credential_check(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, u_char **first);
-static ngx_uint_t ngx_http_chatmaid_credential_leaks_prefix(
-    ngx_http_chatmaid_call_t *call, u_char *line, u_char *last);
+static ngx_uint_t ngx_http_chatmaid_credential_is_http(u_char *p,
+    u_char *last);
 static ngx_uint_t ngx_http_chatmaid_credential_authorized(u_char *p,
     u_char *last);
-static ngx_int_t ngx_http_chatmaid_credential_unbuffer(ngx_http_request_t *r,
-    ngx_http_upstream_t *u);
 static ngx_int_t ngx_http_chatmaid_credential_splice(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, u_char *first);
 
@@ -31,16 +35,16 @@ ngx_http_chatmaid_credential_init(ngx_conf_t *cf)
     ngx_http_upstream_srv_conf_t   **uscf;
     ngx_http_chatmaid_upstream_t    *upstream;
     ngx_http_upstream_main_conf_t   *umcf;
-    ngx_http_chatmaid_main_conf_t   *cmcf;
+    ngx_http_chatmaid_main_conf_t   *mcf;
 
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
     umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
 
     uscf = umcf->upstreams.elts;
 
     for (i = 0; i < umcf->upstreams.nelts; i++) {
 
-        upstream = ngx_array_push(&cmcf->upstreams);
+        upstream = ngx_array_push(&mcf->upstreams);
         if (upstream == NULL) {
             return NGX_ERROR;
         }
@@ -61,10 +65,8 @@ static ngx_int_t
 ngx_http_chatmaid_credential_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
 {
-    ngx_uint_t                      i;
-    ngx_http_chatmaid_call_t       *call;
-    ngx_http_chatmaid_upstream_t   *upstream;
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_call_t      *call;
+    ngx_http_chatmaid_upstream_t  *upstream;
 
     call = ngx_http_chatmaid_call_get(r);
 
@@ -72,20 +74,115 @@ ngx_http_chatmaid_credential_init_peer(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
-    upstream = cmcf->upstreams.elts;
+    upstream = ngx_http_chatmaid_credential_upstream(us);
 
-    for (i = 0; i < cmcf->upstreams.nelts; i++) {
+    if (upstream == NULL || upstream->init(r, us) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+#if (NGX_HTTP_SSL)
+
+    if (call) {
+        upstream->get = r->upstream->peer.get;
+        r->upstream->peer.get = ngx_http_chatmaid_credential_get_peer;
+    }
+
+#endif
+
+    return NGX_OK;
+}
+
+
+static ngx_http_chatmaid_upstream_t *
+ngx_http_chatmaid_credential_upstream(ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_uint_t                      i;
+    ngx_http_chatmaid_upstream_t   *upstream;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                              ngx_http_chatmaid_module);
+    upstream = mcf->upstreams.elts;
+
+    for (i = 0; i < mcf->upstreams.nelts; i++) {
         if (upstream[i].upstream == us) {
-            return upstream[i].init(r, us);
+            return &upstream[i];
         }
     }
 
-    ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                   "chatmaid does not know the upstream \"%V\"", &us->host);
 
-    return NGX_ERROR;
+    return NULL;
 }
+
+
+#if (NGX_HTTP_SSL)
+
+/*
+ * A kept-alive connection may have been opened by another location, one that
+ * does not verify its peer: nginx tells them apart by address only.  A call takes
+ * none that was not opened with its own location's TLS settings.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_credential_get_peer(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_int_t                      rc;
+    ngx_connection_t              *c;
+    ngx_http_upstream_t           *u;
+    ngx_http_chatmaid_upstream_t  *upstream;
+
+    u = (ngx_http_upstream_t *) ((u_char *) pc
+                                 - offsetof(ngx_http_upstream_t, peer));
+
+    upstream = ngx_http_chatmaid_credential_upstream(u->upstream);
+
+    if (upstream == NULL) {
+        return NGX_ERROR;
+    }
+
+    for ( ;; ) {
+
+        rc = upstream->get(pc, data);
+
+        if (rc != NGX_DONE) {
+            return rc;
+        }
+
+        c = pc->connection;
+
+        if (!u->ssl && c->ssl == NULL) {
+            return rc;
+        }
+
+        if (u->ssl && c->ssl
+            && SSL_get_SSL_CTX(c->ssl->connection) == u->conf->ssl->ctx)
+        {
+            return rc;
+        }
+
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                       "chatmaid leaves a connection %d that was opened with "
+                       "other TLS settings", c->fd);
+
+        if (c->ssl) {
+            c->ssl->no_wait_shutdown = 1;
+            (void) ngx_ssl_shutdown(c);
+        }
+
+        ngx_destroy_pool(c->pool);
+        ngx_close_connection(c);
+
+        pc->connection = NULL;
+        pc->cached = 0;
+
+        pc->tries++;                    /* of which free() takes one */
+        pc->free(pc, pc->data, 0);
+    }
+}
+
+#endif
 
 
 static ngx_int_t
@@ -100,12 +197,17 @@ ngx_http_chatmaid_credential_attach(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ngx_http_chatmaid_credential_unbuffer(r, r->upstream) != NGX_OK
-        || ngx_http_chatmaid_credential_splice(r, call, first) != NGX_OK)
-    {
+    if (ngx_http_chatmaid_credential_splice(r, call, first) != NGX_OK) {
         call->refused = "there is no memory";
         return NGX_ERROR;
     }
+
+    /* one for all calls of the location: nginx tells its kept connections apart
+     * by this address */
+
+    r->upstream->conf = &call->gateway->upstream;
+    r->upstream->buffering = 0;
+    r->upstream->store = 0;
 
     call->upstream = r->upstream;
 
@@ -143,18 +245,20 @@ ngx_http_chatmaid_credential_check(ngx_http_request_t *r,
         return "a live key is not sent without TLS and proxy_ssl_verify";
     }
 
+    if (!u->conf->pass_request_headers || !u->conf->pass_request_body) {
+        return "proxy_pass_request_headers or proxy_pass_request_body is off";
+    }
+
     p = u->request_bufs->buf->pos;
     last = u->request_bufs->buf->last;
 
     *first = ngx_strlchr(p, last, LF);
 
-    if (*first == NULL || *first - p < 11
-        || ngx_strncmp(*first - 10, " HTTP/1.", 8) != 0)
-    {
+    if (*first == NULL || !ngx_http_chatmaid_credential_is_http(p, *first)) {
         return "that location speaks another protocol than HTTP/1.x";
     }
 
-    if (ngx_http_chatmaid_credential_leaks_prefix(call, p, *first)) {
+    if (*(ngx_strlchr(p, *first, ' ') + 1) == NGX_HTTP_CHATMAID_MARK) {
         return "proxy_pass there has no URI, only a host: append \"/\"";
     }
 
@@ -168,22 +272,19 @@ ngx_http_chatmaid_credential_check(ngx_http_request_t *r,
 }
 
 
-/* Whether the target begins with the internal location's own name. */
+/* Whether the line is method, target and protocol, three words. */
 
 static ngx_uint_t
-ngx_http_chatmaid_credential_leaks_prefix(ngx_http_chatmaid_call_t *call,
-    u_char *line, u_char *last)
+ngx_http_chatmaid_credential_is_http(u_char *p, u_char *last)
 {
-    u_char  *p;
-    size_t   len;
+    u_char  *target, *protocol;
 
-    p = ngx_strlchr(line, last, ' ') + 1;
+    target = ngx_strlchr(p, last, ' ');
+    protocol = target ? ngx_strlchr(target + 1, last, ' ') : NULL;
 
-    len = call->conf->gateway.len;
-
-    return (size_t) (last - p) >= len + call->path.len
-           && ngx_strncmp(p, call->conf->gateway.data, len) == 0
-           && ngx_strncmp(p + len, call->path.data, call->path.len) == 0;
+    return protocol
+           && last - protocol == sizeof(" HTTP/1.1" CRLF) - 2
+           && ngx_strncmp(protocol, " HTTP/1.", 8) == 0;
 }
 
 
@@ -214,37 +315,8 @@ ngx_http_chatmaid_credential_authorized(u_char *p, u_char *last)
 
 
 /*
- * An answer is captured as it comes: nothing of it is written to a temporary
- * file or stored, nor replaced by an error page, whatever the location says.
- */
-
-static ngx_int_t
-ngx_http_chatmaid_credential_unbuffer(ngx_http_request_t *r,
-    ngx_http_upstream_t *u)
-{
-    ngx_http_upstream_conf_t  *conf;
-
-    conf = ngx_palloc(r->pool, sizeof(ngx_http_upstream_conf_t));
-    if (conf == NULL) {
-        return NGX_ERROR;
-    }
-
-    *conf = *u->conf;
-
-    conf->change_buffering = 0;
-    conf->intercept_errors = 0;
-
-    u->conf = conf;
-    u->buffering = 0;
-    u->store = 0;
-
-    return NGX_OK;
-}
-
-
-/*
  * Puts the header line behind the request line, in a buffer of its own that
- * points to configuration memory: no request pool ever holds the key.  Each
+ * points to configuration memory: no request's pool ever holds the key.  Each
  * buffer starts where it is read from, for nginx rewinds to "start" when it
  * sends a request to the next peer.
  */

@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_crypto.h"
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
@@ -13,6 +14,7 @@ ngx_int_t
 ngx_http_chatmaid_sha256(ngx_log_t *log, ngx_str_t *data, u_char *md)
 {
     if (EVP_Digest(data->data, data->len, md, NULL, EVP_sha256(), NULL) != 1) {
+        ERR_clear_error();
         ngx_log_error(NGX_LOG_ALERT, log, 0, "chatmaid EVP_Digest() failed");
         return NGX_ERROR;
     }

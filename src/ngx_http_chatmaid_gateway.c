@@ -80,18 +80,8 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
-
+    ctx = ngx_http_chatmaid_create_ctx(r);
     if (ctx == NULL) {
-        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_ctx_t));
-        if (ctx == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
-    }
-
-    if (ngx_http_chatmaid_request_id(r, &ctx->request_id) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -105,23 +95,12 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
         return ngx_http_chatmaid_refuse(r, ctx, rc);
     }
 
-    /* both count a reference that the flow's finalization gives back */
+    /* of a read too, whose body means nothing: while nginx discards one it
+     * handles the connection's events itself */
 
-    if (ctx->route->method == NGX_HTTP_POST) {
-        rc = ngx_http_read_client_request_body(r,
-                                               ngx_http_chatmaid_flow_start);
-        return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
-    }
+    rc = ngx_http_read_client_request_body(r, ngx_http_chatmaid_flow_start);
 
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    r->main->count++;
-    ngx_http_chatmaid_flow_start(r);
-
-    return NGX_DONE;
+    return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
 }
 
 
@@ -138,7 +117,8 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    rc = ngx_http_chatmaid_target_parse(r, &conf->prefix, &target, &reason);
+    rc = ngx_http_chatmaid_target_parse(r, &conf->gateway->prefix, &target,
+                                        &reason);
 
     if (rc == NGX_DECLINED) {
         return ngx_http_chatmaid_problem(r, ctx,
@@ -171,6 +151,7 @@ static ngx_int_t
 ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id)
 {
+    size_t            i;
     u_char           *p;
     ngx_str_t         args;
     const char       *s, *target;
@@ -183,6 +164,17 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
 
     if (ctx->route->method == NGX_HTTP_POST) {
         ngx_str_null(&args);
+    }
+
+    /* nginx takes none from a caller, but a rewrite may have decoded one */
+
+    for (i = 0; i < args.len; i++) {
+        if (args.data[i] <= ' ' || args.data[i] == 0x7f) {
+            return ngx_http_chatmaid_problem(r, ctx,
+                                             NGX_HTTP_CHATMAID_INVALID_REQUEST,
+                                             "the query must not hold a space "
+                                             "or a control character");
+        }
     }
 
     if (ctx->route->names_sender

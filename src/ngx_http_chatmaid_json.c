@@ -46,8 +46,10 @@ ngx_http_chatmaid_json_body(ngx_http_request_t *r, json_t **json,
         return *json ? NGX_OK : NGX_ERROR;
     }
 
-    if (json_error_code(&error) == json_error_out_of_memory) {
-        return NGX_ERROR;
+    if (json_error_code(&error) == json_error_out_of_memory
+        || json_error_code(&error) == json_error_unknown)
+    {
+        return NGX_ERROR;       /* unknown: memory too, jansson 2.14 says */
     }
 
     reason->data = ngx_pnalloc(r->pool, 256);

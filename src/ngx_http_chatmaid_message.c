@@ -21,6 +21,7 @@ typedef struct {
     ngx_uint_t                faults;
     ngx_uint_t                key_faults;       /* of these, the key's */
     unsigned                  denied:1;         /* the sender */
+    unsigned                  failed:1;         /* no memory */
 } ngx_http_chatmaid_form_t;
 
 
@@ -88,6 +89,10 @@ ngx_http_chatmaid_message_read(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_chatmaid_message_verdict(ngx_http_chatmaid_form_t *form)
 {
+    if (form->failed) {
+        return NGX_ERROR;
+    }
+
     if (form->faults) {
         ngx_http_chatmaid_problem(form->request, form->ctx,
                                   (form->faults == form->key_faults)
@@ -212,7 +217,7 @@ ngx_http_chatmaid_message_text(ngx_http_chatmaid_form_t *form,
     }
 
     if (ngx_strcmp(name, "content") != 0) {
-        form->faults += (json_object_set(form->message, "content", text) != 0);
+        form->failed |= (json_object_set(form->message, "content", text) != 0);
         (void) json_object_del(form->message, name);
     }
 }
@@ -234,7 +239,7 @@ ngx_http_chatmaid_message_media(ngx_http_chatmaid_form_t *form,
     if (json_is_string(media)) {
         url = media;
         media = json_array();
-        form->faults += (json_array_append_new(media, url) != 0);
+        form->failed |= (json_array_append_new(media, url) != 0);
 
     } else if (!json_is_array(media)) {
         ngx_http_chatmaid_message_fault(form, name,
@@ -258,7 +263,7 @@ ngx_http_chatmaid_message_media(ngx_http_chatmaid_form_t *form,
 
     (void) json_object_del(form->message, name);
 
-    form->faults += (json_object_set_new(form->message, "mediaUrls", media)
+    form->failed |= (json_object_set_new(form->message, "mediaUrls", media)
                      != 0);
 }
 

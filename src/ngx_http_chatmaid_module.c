@@ -13,6 +13,7 @@
 #include "ngx_http_chatmaid_credential.h"
 #include "ngx_http_chatmaid_filter.h"
 #include "ngx_http_chatmaid_page.h"
+#include "ngx_http_chatmaid_store_zone.h"
 
 
 static ngx_int_t ngx_http_chatmaid_add_variables(ngx_conf_t *cf);
@@ -37,6 +38,11 @@ static ngx_conf_bitmask_t  ngx_http_chatmaid_scopes[] = {
     { ngx_string("phone_numbers:read"), NGX_HTTP_CHATMAID_PHONES },
     { ngx_string("account:read"), NGX_HTTP_CHATMAID_ACCOUNT },
     { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_post_t  ngx_http_chatmaid_not_zero = {
+    ngx_http_chatmaid_conf_not_zero
 };
 
 
@@ -84,6 +90,55 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
       offsetof(ngx_http_chatmaid_loc_conf_t, scope),
       &ngx_http_chatmaid_scopes },
 
+    { ngx_string("chatmaid_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_chatmaid_conf_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("chatmaid_idempotency"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, idempotency),
+      NULL },
+
+    { ngx_string("chatmaid_idempotency_scope"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, space),
+      NULL },
+
+    { ngx_string("chatmaid_idempotency_ttl"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, ttl),
+      &ngx_http_chatmaid_not_zero },
+
+    { ngx_string("chatmaid_idempotency_window"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, window),
+      NULL },
+
+    { ngx_string("chatmaid_idempotency_wait"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, wait),
+      NULL },
+
+    { ngx_string("chatmaid_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, timeout),
+      &ngx_http_chatmaid_not_zero },
+
       ngx_null_command
 };
 
@@ -125,39 +180,48 @@ static ngx_int_t
 ngx_http_chatmaid_add_variables(ngx_conf_t *cf)
 {
     ngx_str_t                       name = ngx_string("request_id");
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
 
-    cmcf->request_id = ngx_http_get_variable_index(cf, &name);
+    mcf->request_id = ngx_http_get_variable_index(cf, &name);
 
-    return (cmcf->request_id == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+    return (mcf->request_id == NGX_ERROR) ? NGX_ERROR : NGX_OK;
 }
 
 
 static ngx_int_t
 ngx_http_chatmaid_init(ngx_conf_t *cf)
 {
+    ngx_str_t                       zone = ngx_string("chatmaid");
     ngx_http_handler_pt            *h;
-    ngx_http_core_main_conf_t      *core;
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_core_main_conf_t      *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
 
-    if (cmcf->gateways.nelts == 0) {
+    if (mcf->gateways.nelts == 0) {
         return NGX_OK;
     }
 
-    core = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    if (mcf->zone == NULL) {
+        mcf->zone = ngx_http_chatmaid_store_zone_add(cf, &zone,
+                                                     4 * 1024 * 1024);
+        if (mcf->zone == NULL) {
+            return NGX_ERROR;
+        }
+    }
 
-    h = ngx_array_push(&core->phases[NGX_HTTP_REWRITE_PHASE].handlers);
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_REWRITE_PHASE].handlers);
     if (h == NULL) {
         return NGX_ERROR;
     }
 
     *h = ngx_http_chatmaid_page_rewrite_handler;
 
-    h = ngx_array_push(&core->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
     if (h == NULL) {
         return NGX_ERROR;
     }
@@ -166,7 +230,7 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
 
     ngx_http_chatmaid_filter_init();
 
-    ngx_http_chatmaid_conf_check_gateways(cf);
+    ngx_http_chatmaid_conf_find_locations(cf);
 
     return ngx_http_chatmaid_credential_init(cf);
 }
@@ -175,27 +239,27 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
 static void *
 ngx_http_chatmaid_create_main_conf(ngx_conf_t *cf)
 {
-    ngx_http_chatmaid_main_conf_t  *cmcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
-    cmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_main_conf_t));
-    if (cmcf == NULL) {
+    mcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_main_conf_t));
+    if (mcf == NULL) {
         return NULL;
     }
 
-    if (ngx_array_init(&cmcf->upstreams, cf->pool, 4,
+    if (ngx_array_init(&mcf->upstreams, cf->pool, 4,
                        sizeof(ngx_http_chatmaid_upstream_t))
         != NGX_OK
-        || ngx_array_init(&cmcf->gateways, cf->pool, 4,
-                          sizeof(ngx_http_chatmaid_gateway_t))
+        || ngx_array_init(&mcf->gateways, cf->pool, 4,
+                          sizeof(ngx_http_chatmaid_gateway_t *))
            != NGX_OK
-        || ngx_array_init(&cmcf->accounts, cf->pool, 4,
+        || ngx_array_init(&mcf->accounts, cf->pool, 4,
                           sizeof(ngx_http_chatmaid_account_t))
            != NGX_OK)
     {
         return NULL;
     }
 
-    return cmcf;
+    return mcf;
 }
 
 
@@ -212,8 +276,7 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
-     *     conf->gateway = { 0, NULL };
-     *     conf->prefix = { 0, NULL };
+     *     conf->gateway = NULL;
      *     conf->account_name = { 0, NULL };
      *     conf->account = { 0, NULL };
      *     conf->scope = 0;
@@ -223,6 +286,12 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
     conf->environment = NGX_CONF_UNSET_UINT;
     conf->sender = NGX_CONF_UNSET_PTR;
     conf->sender_fixed = NGX_CONF_UNSET;
+    conf->idempotency = NGX_CONF_UNSET;
+    conf->space = NGX_CONF_UNSET_PTR;
+    conf->ttl = NGX_CONF_UNSET_MSEC;
+    conf->window = NGX_CONF_UNSET_MSEC;
+    conf->wait = NGX_CONF_UNSET_MSEC;
+    conf->timeout = NGX_CONF_UNSET_MSEC;
 
     return conf;
 }
@@ -234,16 +303,20 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_chatmaid_loc_conf_t  *prev = parent;
     ngx_http_chatmaid_loc_conf_t  *conf = child;
 
-    ngx_http_core_loc_conf_t  *core;
+    ngx_http_core_loc_conf_t  *clcf;
 
-    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     /* "if" and "limit_except" are locations without a handler of their own */
 
-    if (core->noname && core->handler == NULL && prev->gateway.data) {
+    if (clcf->noname && prev->gateway) {
+
+        if (clcf->handler) {
+            return ngx_http_chatmaid_conf_shared(cf, clcf);
+        }
+
         conf->gateway = prev->gateway;
-        conf->prefix = prev->prefix;
-        core->handler = ngx_http_chatmaid_gateway_handler;
+        clcf->handler = ngx_http_chatmaid_gateway_handler;
     }
 
     ngx_conf_merge_ptr_value(conf->api_key, prev->api_key, NULL);
@@ -258,8 +331,14 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                                   |NGX_HTTP_CHATMAID_READ
                                   |NGX_HTTP_CHATMAID_PHONES
                                   |NGX_HTTP_CHATMAID_ACCOUNT));
+    ngx_conf_merge_value(conf->idempotency, prev->idempotency, 1);
+    ngx_conf_merge_ptr_value(conf->space, prev->space, NULL);
+    ngx_conf_merge_msec_value(conf->ttl, prev->ttl, 24 * 3600 * 1000);
+    ngx_conf_merge_msec_value(conf->window, prev->window, 120 * 1000);
+    ngx_conf_merge_msec_value(conf->wait, prev->wait, 10 * 1000);
+    ngx_conf_merge_msec_value(conf->timeout, prev->timeout, 25 * 1000);
 
-    if (conf->gateway.data == NULL) {
+    if (conf->gateway == NULL) {
         return NGX_CONF_OK;
     }
 

@@ -26,7 +26,7 @@
 #define NGX_HTTP_CHATMAID_LIVE            1
 #define NGX_HTTP_CHATMAID_ANY             2
 
-/* chatmaid_scope */
+/* chatmaid_scope; the lowest bit is NGX_CONF_BITMASK_SET */
 
 #define NGX_HTTP_CHATMAID_SEND            0x0002
 #define NGX_HTTP_CHATMAID_READ            0x0004
@@ -46,19 +46,30 @@ typedef struct {
 } ngx_http_chatmaid_api_key_t;
 
 
+/* An upstream, and what we have wrapped of it. */
+
 typedef struct {
-    ngx_http_upstream_srv_conf_t  *upstream;
-    ngx_http_upstream_init_peer_pt  init;    /* what we wrapped */
+    ngx_http_upstream_srv_conf_t    *upstream;
+    ngx_http_upstream_init_peer_pt   init;
+    ngx_event_get_peer_pt            get;
 } ngx_http_chatmaid_upstream_t;
 
 
-/* A chatmaid_gateway directive, for the check once all locations are known. */
+/*
+ * A chatmaid_gateway directive.  The internal location is looked up once all of
+ * them are known; "upstream" is the proxy's configuration there as calls use it.
+ */
 
 typedef struct {
-    ngx_str_t                     uri;
+    ngx_str_t                     uri;       /* of the internal location */
+    ngx_str_t                     prefix;    /* name of the gateway's own */
+
     u_char                       *file;
     ngx_uint_t                    line;
     ngx_http_core_loc_conf_t     *server;
+
+    ngx_http_core_loc_conf_t     *location;  /* NULL: there is none */
+    ngx_http_upstream_conf_t      upstream;
 } ngx_http_chatmaid_gateway_t;
 
 
@@ -72,7 +83,7 @@ typedef struct {
 
 typedef struct {
     ngx_array_t                   upstreams; /* ngx_http_chatmaid_upstream_t */
-    ngx_array_t                   gateways;  /* ngx_http_chatmaid_gateway_t */
+    ngx_array_t                   gateways;  /* ngx_http_chatmaid_gateway_t * */
     ngx_array_t                   accounts;  /* ngx_http_chatmaid_account_t */
     ngx_shm_zone_t               *zone;
     ngx_int_t                     request_id;  /* index of $request_id */
@@ -80,8 +91,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_str_t                     gateway;   /* URI of the internal location */
-    ngx_str_t                     prefix;    /* name of our own location */
+    ngx_http_chatmaid_gateway_t  *gateway;   /* NULL: not a gateway location */
 
     ngx_http_chatmaid_api_key_t  *api_key;
     ngx_uint_t                    environment;
@@ -140,7 +150,7 @@ typedef struct {
  */
 
 struct ngx_http_chatmaid_ctx_s {
-    ngx_uint_t                    entry_error;  /* see page.c */
+    ngx_uint_t                    entry_status;  /* see page.c */
     ngx_chain_t                  *page;      /* a problem for nginx's page */
 
     ngx_http_chatmaid_step_pt    *next;
@@ -156,6 +166,7 @@ struct ngx_http_chatmaid_ctx_s {
     ngx_str_t                     previous_key;  /* of the window before */
     ngx_str_t                     space;     /* of operation keys */
     ngx_str_t                     body;
+    json_t                       *answer;    /* Chatmaid's envelope */
     ngx_http_chatmaid_claim_t     claim;
     ngx_event_t                   renewal;   /* of the claim's lease */
     ngx_event_t                   wait;      /* for another send's claim */
@@ -173,7 +184,6 @@ struct ngx_http_chatmaid_ctx_s {
     unsigned                      answered:1;  /* at its deadline */
     unsigned                      claimed:1; /* claim is to be settled */
     unsigned                      replayed:1;
-    unsigned                      keyless:1;
 };
 
 

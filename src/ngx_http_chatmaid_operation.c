@@ -159,8 +159,6 @@ ngx_http_chatmaid_operation_name(ngx_http_request_t *r,
 
     if (ctx->key.len == 0) {
 
-        ctx->keyless = 1;
-
         if (!conf->idempotency || conf->window == 0) {
             return ngx_http_chatmaid_operation_random(r, ctx);
         }

@@ -8,8 +8,8 @@
 #include "ngx_http_chatmaid_answer.h"
 
 
-static ngx_uint_t ngx_http_chatmaid_page_is_nginx(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+static void ngx_http_chatmaid_page_restore_status(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_chatmaid_page_is_nginx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_chatmaid_page_text(ngx_http_request_t *r,
     ngx_str_t *text);
 static ngx_chain_t *ngx_http_chatmaid_page_chain(ngx_http_request_t *r,
@@ -19,31 +19,30 @@ static const char *ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
 
 
 /*
- * Where an error_page has led to this location, r->err_status is set although
- * nginx has no error of its own to show: what is served here is the operator's.
+ * Where an error_page has led to a gateway location, r->err_status is that of
+ * the error.  It is kept apart, so that an error of nginx's own in here is known
+ * by it again.
  */
 
 ngx_int_t
 ngx_http_chatmaid_page_rewrite_handler(ngx_http_request_t *r)
 {
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_ctx_t       *ctx;
+    ngx_http_chatmaid_loc_conf_t  *conf;
 
-    if (r != r->main || r->err_status < NGX_HTTP_BAD_REQUEST) {
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (r != r->main || conf->gateway == NULL || r->err_status == 0) {
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
-
+    ctx = ngx_http_chatmaid_create_ctx(r);
     if (ctx == NULL) {
-        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_ctx_t));
-        if (ctx == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx->entry_error = r->err_status;
+    ctx->entry_status = r->err_status;
+    r->err_status = 0;
 
     return NGX_DECLINED;
 }
@@ -55,24 +54,16 @@ ngx_http_chatmaid_page_header_filter(ngx_http_request_t *r)
     ngx_str_t                 text;
     ngx_http_chatmaid_ctx_t  *ctx;
 
-    static ngx_str_t  second = ngx_string("1");
+    static ngx_str_t  one_second = ngx_string("1");
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
-
-    if (!ngx_http_chatmaid_page_is_nginx(r, ctx)) {
+    if (!ngx_http_chatmaid_page_is_nginx(r)) {
+        ngx_http_chatmaid_page_restore_status(r);
         return NGX_OK;
     }
 
-    if (ctx == NULL) {
-        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_ctx_t));
-        if (ctx == NULL) {
-            return NGX_ERROR;
-        }
+    ctx = ngx_http_chatmaid_create_ctx(r);
 
-        ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
-    }
-
-    if (ngx_http_chatmaid_request_id(r, &ctx->request_id) != NGX_OK
+    if (ctx == NULL
         || ngx_http_chatmaid_page_text(r, &text) != NGX_OK
         || ngx_http_chatmaid_add_header(r, "X-Request-Id", &ctx->request_id)
            != NGX_OK)
@@ -81,7 +72,7 @@ ngx_http_chatmaid_page_header_filter(ngx_http_request_t *r)
     }
 
     if (r->err_status == NGX_HTTP_TOO_MANY_REQUESTS
-        && ngx_http_chatmaid_add_header(r, "Retry-After", &second) != NGX_OK)
+        && ngx_http_chatmaid_add_header(r, "Retry-After", &one_second) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -103,23 +94,37 @@ ngx_http_chatmaid_page_header_filter(ngx_http_request_t *r)
 }
 
 
+/* An operator's "return" in here has the status of the error that led to it. */
+
+static void
+ngx_http_chatmaid_page_restore_status(ngx_http_request_t *r)
+{
+    ngx_http_chatmaid_ctx_t  *ctx;
+
+    if (r != r->main) {
+        return;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+
+    if (ctx && ctx->entry_status) {
+        r->headers_out.status = ctx->entry_status;
+        r->headers_out.status_line.len = 0;
+    }
+}
+
+
+/* An answer of our own, and an operator's "return", have no err_status. */
+
 static ngx_uint_t
-ngx_http_chatmaid_page_is_nginx(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_page_is_nginx(ngx_http_request_t *r)
 {
     ngx_http_chatmaid_loc_conf_t  *conf;
 
-    /* an answer of our own, and a backend's error, have no err_status */
-
-    if (r != r->main || r->err_status < NGX_HTTP_BAD_REQUEST
-        || (ctx && ctx->entry_error == r->err_status))
-    {
-        return 0;
-    }
-
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    return conf->gateway.data != NULL;
+    return r == r->main && conf->gateway
+           && r->err_status >= NGX_HTTP_BAD_REQUEST;
 }
 
 
@@ -162,8 +167,8 @@ ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
     ngx_http_chatmaid_loc_conf_t *conf)
 {
     if (r->method != NGX_HTTP_POST
-        || r->uri.len != conf->prefix.len + sizeof("send") - 1
-        || ngx_strncmp(r->uri.data + conf->prefix.len, "send",
+        || r->uri.len != conf->gateway->prefix.len + sizeof("send") - 1
+        || ngx_strncmp(r->uri.data + conf->gateway->prefix.len, "send",
                        sizeof("send") - 1)
            != 0)
     {

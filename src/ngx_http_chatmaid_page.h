@@ -14,7 +14,7 @@
 #include "ngx_http_chatmaid_module.h"
 
 
-/* ngx_http_handler_pt: notes the error that an error_page brought here. */
+/* ngx_http_handler_pt: notes the status that an error_page brought here. */
 ngx_int_t ngx_http_chatmaid_page_rewrite_handler(ngx_http_request_t *r);
 
 /* Makes nginx's page a problem; NGX_OK also for all other answers, which are

@@ -7,6 +7,7 @@
 #include "ngx_http_chatmaid_send.h"
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_claim.h"
 #include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_message.h"
@@ -16,9 +17,19 @@
 
 static ngx_int_t ngx_http_chatmaid_send_parse(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_send_identify(ngx_http_request_t *r,
+static ngx_int_t ngx_http_chatmaid_send_space(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_send_claim(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_send_wait(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
@@ -26,11 +37,18 @@ static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
 
 ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
     ngx_http_chatmaid_send_parse,       /* body to message, all faults at once */
-    ngx_http_chatmaid_send_identify,    /* operation key, Chatmaid's key */
+    ngx_http_chatmaid_operation_name,   /* operation key, fingerprint, record */
+    ngx_http_chatmaid_send_claim,       /* ask the store */
+    ngx_http_chatmaid_send_claimed,     /* ours, done, reused, in flight */
     ngx_http_chatmaid_send_forward,     /* one try */
-    ngx_http_chatmaid_send_answer,      /* the message, or what went wrong */
+    ngx_http_chatmaid_send_settle,      /* record what became of it */
+    ngx_http_chatmaid_send_answer,
     NULL
 };
+
+/* where a send that has waited goes on, and one that has its answer */
+#define NGX_HTTP_CHATMAID_CLAIM_STEP   2
+#define NGX_HTTP_CHATMAID_ANSWER_STEP  6
 
 
 static ngx_int_t
@@ -65,39 +83,135 @@ ngx_http_chatmaid_send_parse(ngx_http_request_t *r,
         return rc;
     }
 
-    return ngx_http_chatmaid_message_read(r, ctx, body);
+    rc = ngx_http_chatmaid_message_read(r, ctx, body);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_chatmaid_send_space(r, ctx);
+}
+
+
+/* A caller without a name space of its own must not fall into a shared one. */
+
+static ngx_int_t
+ngx_http_chatmaid_send_space(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (conf->space == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, conf->space, &ctx->space) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->space.len == 0) {
+        return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_SCOPE_DENIED,
+                                         "the caller has no idempotency scope "
+                                         "here");
+    }
+
+    return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_send_identify(ngx_http_request_t *r,
+ngx_http_chatmaid_send_claim(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    json_t     *json;
-    ngx_str_t   key;
+    ngx_http_chatmaid_loc_conf_t  *conf;
 
-    if (ngx_http_chatmaid_operation_fingerprint(r, ctx) != NGX_OK) {
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (!conf->idempotency) {
+        ctx->claim.result = NGX_HTTP_CHATMAID_CLAIMED;
+        return NGX_OK;
+    }
+
+    return ngx_http_chatmaid_claim_ask(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_operation_claimed(ctx);
+
+    switch (ctx->claim.result) {
+
+    case NGX_HTTP_CHATMAID_CLAIMED:
+        return NGX_OK;
+
+    case NGX_HTTP_CHATMAID_DONE:
+        return ngx_http_chatmaid_send_replay(r, ctx);
+
+    case NGX_HTTP_CHATMAID_IN_FLIGHT:
+        return ngx_http_chatmaid_send_wait(r, ctx);
+
+    case NGX_HTTP_CHATMAID_REUSED:
+        ngx_http_chatmaid_problem(r, ctx,
+                                  NGX_HTTP_CHATMAID_IDEMPOTENCY_KEY_REUSED,
+                                  "the idempotency key is that of another "
+                                  "message");
+        break;
+
+    default:
+        ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
+                                  "there is no room for a record of this send");
+        ctx->problem.retry_after = 1;
+    }
+
+    ctx->problem.unknown = 1;
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_send_wait(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_chatmaid_claim_wait(r, ctx);
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_chatmaid_problem(r, ctx,
+                                  NGX_HTTP_CHATMAID_IDEMPOTENCY_IN_FLIGHT,
+                                  "the same send is still under way");
+        ctx->problem.retry_after = 1;
+        ctx->problem.unknown = 1;
+        return rc;
+    }
+
+    ctx->next = &ngx_http_chatmaid_send_steps[NGX_HTTP_CHATMAID_CLAIM_STEP];
+
+    return rc;
+}
+
+
+/* The message was sent before: this is Chatmaid's answer of then. */
+
+static ngx_int_t
+ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ctx->answer = ngx_http_chatmaid_json_parse(r->pool, &ctx->claim.answer);
+
+    if (ctx->answer == NULL) {
         return NGX_ERROR;
     }
 
-    if (ctx->key.len == 0
-        && ngx_http_chatmaid_operation_keyless(r, ctx) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    ctx->replayed = 1;
+    ctx->next = &ngx_http_chatmaid_send_steps[NGX_HTTP_CHATMAID_ANSWER_STEP];
 
-    if (ngx_http_chatmaid_operation_derive(r, ctx, &key) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    json = json_stringn((char *) key.data, key.len);
-
-    if (json_object_set_new(ctx->message, "idempotencyKey", json) != 0) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_chatmaid_json_dump(r->pool, ctx->message, JSON_SORT_KEYS,
-                                       &ctx->body);
+    return NGX_OK;
 }
 
 
@@ -105,7 +219,47 @@ static ngx_int_t
 ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
+    ngx_str_t  key;
+
+    if (ngx_http_chatmaid_operation_derive(r, ctx, &key) != NGX_OK
+        || json_object_set_new(ctx->message, "idempotencyKey",
+                               json_stringn((char *) key.data, key.len))
+           != 0
+        || ngx_http_chatmaid_json_dump(r->pool, ctx->message, JSON_SORT_KEYS,
+                                       &ctx->body)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_http_chatmaid_call_start(r, ctx, &ctx->body);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_chatmaid_verdict(r, ctx, &ctx->answer);
+
+    if (rc == NGX_OK) {
+        return ngx_http_chatmaid_claim_finish(r, ctx, &ctx->call->answer);
+    }
+
+    if (rc != NGX_DECLINED || ctx->problem.unknown) {
+        (void) ngx_http_chatmaid_claim_ambiguous(r, ctx);
+        return rc;
+    }
+
+    /* refused or not sent, but that says nothing of the tries before */
+
+    if (ngx_http_chatmaid_claim_remove(r, ctx) != NGX_OK) {
+        ctx->problem.unknown = 1;
+    }
+
+    return rc;
 }
 
 
@@ -113,18 +267,12 @@ static ngx_int_t
 ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    json_t     *answer;
-    ngx_int_t   rc;
-    ngx_str_t   text;
+    ngx_int_t  rc;
+    ngx_str_t  text;
 
-    rc = ngx_http_chatmaid_verdict(r, ctx, &answer);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    if (ngx_http_chatmaid_json_dump(r->pool, json_object_get(answer, "data"),
-                                    0, &text)
+    if (ngx_http_chatmaid_json_dump(r->pool,
+                                    json_object_get(ctx->answer, "data"), 0,
+                                    &text)
         != NGX_OK)
     {
         return NGX_ERROR;

@@ -30,6 +30,14 @@ ngx_http_chatmaid_target_parse(ngx_http_request_t *r, ngx_str_t *prefix,
     cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
     merge = cscf->merge_slashes;
 
+    if (r->valid_unparsed_uri
+        && ngx_strlchr(r->unparsed_uri.data,
+                       r->unparsed_uri.data + r->unparsed_uri.len, '#'))
+    {
+        *reason = "the request target must not hold \"#\"";
+        return NGX_DECLINED;
+    }
+
     if (ngx_http_chatmaid_target_path(r, &path) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -170,9 +178,9 @@ ngx_http_chatmaid_target_segment(ngx_pool_t *pool, ngx_str_t *raw,
 
     for (p = raw->data; p < last; *d++ = ch) {
 
-        if (*p == '#') {
-            *reason = "the path must not hold \"#\"";
-            return NGX_DECLINED;
+        if (*p == '\\') {
+            *reason = "the path must not hold a backslash";
+            return NGX_DECLINED;        /* some take it for a slash */
         }
 
         p = ngx_http_chatmaid_target_decode(p, last, &ch);

@@ -73,6 +73,11 @@ ngx_http_chatmaid_verdict(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
         return ngx_http_chatmaid_verdict_invalid(r, ctx, "is larger than 4 MiB");
     }
 
+    if (call->aborted) {
+        return ngx_http_chatmaid_verdict_invalid(r, ctx,
+                                                 "did not fit into memory");
+    }
+
     if (!call->whole) {
         return ngx_http_chatmaid_verdict_invalid(r, ctx, "was cut short");
     }
@@ -126,7 +131,7 @@ ngx_http_chatmaid_verdict_unreached(ngx_http_request_t *r,
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "chatmaid sent nothing through \"%V\": %s",
-                  &call->conf->gateway,
+                  &call->gateway->uri,
                   call->refused ? call->refused
                                 : "that location did not proxy the call");
 
@@ -221,8 +226,9 @@ ngx_http_chatmaid_verdict_refused(ngx_http_request_t *r,
         code = NGX_HTTP_CHATMAID_UPSTREAM_ERROR;
     }
 
-    ngx_http_chatmaid_problem(r, ctx, code, "%V", &detail);
+    ngx_http_chatmaid_problem(r, ctx, code, "");
 
+    ctx->problem.detail = detail;               /* of any length */
     ctx->problem.status = status;
     ctx->problem.unknown = !ngx_http_chatmaid_verdict_is_refusal(status);
     ctx->problem.retry_after = ngx_http_chatmaid_verdict_retry_after(ctx->call,
@@ -258,7 +264,9 @@ ngx_http_chatmaid_verdict_detail(ngx_http_request_t *r, json_t *answer,
     len = 0;
 
     json_array_foreach(message, i, text) {
-        len += json_string_length(text) + sizeof("; ") - 1;
+        if (json_is_string(text)) {
+            len += json_string_length(text) + sizeof("; ") - 1;
+        }
     }
 
     if (len == 0) {

@@ -183,6 +183,7 @@ sub test ($self, $flag = '-t') {
     my $pid     = open(my $out, '-|') // croak "fork: $!";
     if (!$pid) {
         delete $ENV{NGINX};
+        $ENV{ASAN_OPTIONS} = 'detect_leaks=0';      # -t and -T end without cleaning up
         open STDERR, '>&', \*STDOUT;
         exec @command or POSIX::_exit(127);
     }

@@ -1,0 +1,198 @@
+# nginx's own directives keep working in the gateway location and in the internal
+# one: one of each kind.
+
+use Chatmaid::Test;
+
+my $proxy = 'internal; proxy_http_version 1.1; proxy_set_header Connection "";'
+    . ' proxy_ssl_verify on; proxy_ssl_name developers-api.chatmaid.net; proxy_ssl_trusted_certificate %CA%;'
+    . ' proxy_pass https://chatmaid_api/;';
+my $sender = 'chatmaid_sender +15550100001;';
+
+my $api   = sandbox;
+my $nginx = nginx(
+    http => <<'END',
+    log_format tries '"$request" $status [$upstream_addr] [$upstream_status] [$upstream_response_time] $request_id';
+    map $http_x_team $team_sender { default ""; front +15550100001; back +15550100002; }
+    map $ssl_client_s_dn $client_sender { default ""; "CN=orders" +15550100002; }
+    limit_req_zone $server_port zone=once:1m rate=1r/m;
+    limit_req_zone $server_port zone=out_once:1m rate=1r/m;
+    limit_req_zone $server_port zone=out_429:1m rate=1r/m;
+    limit_req_zone $server_port zone=smooth:1m rate=5r/s;
+    limit_req_zone $server_port zone=out_smooth:1m rate=5r/s;
+    limit_conn_zone $server_port zone=out_conn:1m;
+END
+    files  => {users => "ann:{PLAIN}swordfish\n"},
+    server => <<"END",
+        access_log %DIR%/access.log all;
+        access_log %DIR%/tries.log tries;
+
+        location ^~ /allowed/   { chatmaid_gateway /.chatmaid/; $sender allow 127.0.0.1; deny all; }
+        location ^~ /elsewhere/ { chatmaid_gateway /.chatmaid/; $sender allow 10.0.0.0/8; deny all; }
+        location ^~ /any/       { chatmaid_gateway /.chatmaid/; $sender satisfy any; allow 10.0.0.0/8; deny all;
+                                  auth_request /auth; }
+        location ^~ /asked/     { chatmaid_gateway /.chatmaid/; chatmaid_sender \$who; auth_request /auth;
+                                  auth_request_set \$who \$upstream_http_x_sender; }
+        location = /auth        { internal; proxy_pass http://127.0.0.1:%PORT:auth%; proxy_pass_request_body off;
+                                  proxy_set_header Content-Length ""; proxy_set_header X-Token \$http_x_token; }
+        location ^~ /once/      { chatmaid_gateway /.chatmaid/; $sender limit_req zone=once; }
+        location ^~ /smooth/    { chatmaid_gateway /.chatmaid/; $sender limit_req zone=smooth burst=10; }
+        location ^~ /out-once/  { chatmaid_gateway /.out-once/; $sender }
+        location ^~ /out-429/   { chatmaid_gateway /.out-429/; $sender }
+        location ^~ /out-smooth/ { chatmaid_gateway /.out-smooth/; $sender }
+        location ^~ /out-conn/  { chatmaid_gateway /.out-conn/; $sender }
+        location ^~ /.out-once/ { limit_req zone=out_once; $proxy }
+        location ^~ /.out-429/  { limit_req zone=out_429; limit_req_status 429; $proxy }
+        location ^~ /.out-smooth/ { limit_req zone=out_smooth burst=10; $proxy }
+        location ^~ /.out-conn/ { limit_conn out_conn 1; $proxy }
+        location ^~ /page/      { chatmaid_gateway /.chatmaid/; deny all; error_page 403 \@denied; }
+        location \@denied       { default_type application/json; return 403 '{"ours":true}'; }
+        location ^~ /mapped/    { chatmaid_gateway /.chatmaid/; chatmaid_sender \$team_sender fixed; }
+        location ^~ /headers/   { chatmaid_gateway /.chatmaid/; $sender add_header X-Seen yes;
+                                  add_header X-Always \$upstream_status always; expires 1h; }
+        location ^~ /real/      { chatmaid_gateway /.chatmaid/; $sender set_real_ip_from 127.0.0.1;
+                                  real_ip_header X-Real-IP; deny 10.0.0.1; }
+END
+    servers => <<"END");
+    server {
+        listen 127.0.0.1:%PORT:tls% ssl;
+        ssl_certificate     %CRT%;
+        ssl_certificate_key %KEY%;
+        ssl_client_certificate %CA%;
+        ssl_verify_client   on;
+        location ^~ /chatmaid/  { chatmaid_gateway /.chatmaid/; chatmaid_sender \$client_sender; }
+        location ^~ /orders/    { chatmaid_gateway /.chatmaid/; $sender if (\$ssl_client_s_dn != "CN=orders") { return 403; } }
+        location ^~ /.chatmaid/ { $proxy }
+    }
+    server {
+        listen 127.0.0.1:%PORT:auth%;
+        location / {
+            add_header X-Sender +15550100002;
+            if (\$http_x_token = "good") { return 204; }
+            return 403;
+        }
+    }
+END
+
+my $serial = 0;
+sub at ($path)    { url($path) }
+sub message ()    { {to => '+15550100099', text => 'Your table is ready, ' . ++$serial} }
+sub code ($answer) { join ' ', grep { defined } $answer->{status}, @{$answer->{json}}{qw(code outcome)} }
+sub send_to ($location, @headers) { post(at("/$location/send"), message, @headers) }
+
+
+subtest 'allow, deny' => sub {
+    is(send_to('allowed')->{status}, 201, 'allowed');
+    is(code(send_to('elsewhere')), '403 forbidden not_sent', 'denied');
+};
+
+subtest 'satisfy any' => sub {
+    is(code(send_to('any')), '403 forbidden not_sent', 'neither');
+    is(send_to('any', 'X-Token' => 'good')->{status}, 201, 'one of them');
+};
+
+subtest 'auth_request' => sub {
+    is(code(send_to('asked', 'X-Token' => 'bad')), '403 forbidden not_sent', 'refused');
+    my $answer = send_to('asked', 'X-Token' => 'good');
+    is($answer->{status}, 201, 'accepted');
+    is($answer->{json}{from}, '+15550100002', 'the sender it names');
+    is(get(at('/asked/account'), 'X-Token' => 'good')->{status}, 200, 'a read');
+    is(get(at('/asked/account'))->{status}, 403, 'a read refused');
+};
+
+subtest 'limit_req in the gateway location' => sub {
+    is(send_to('once')->{status}, 201, 'the first');
+    like(code(send_to('once')), qr/^503 unavailable/, 'the second');
+    my @sends = map { later(POST => at('/smooth/send'), message) } 1 .. 4;
+    is($_->result->{status}, 201, 'delayed, not refused') for @sends;
+};
+
+subtest 'limit_req in the internal location' => sub {
+    is(send_to('out-once')->{status}, 201, 'nodelay: the first');
+    is(code(send_to('out-once')), '503 unavailable not_sent', 'nodelay: the second');
+    is(code(get(at('/out-once/account'))), '503 unavailable', 'nodelay: a read');
+
+    is(send_to('out-429')->{status}, 201, 'limit_req_status: the first');
+    my $refused = send_to('out-429');
+    is(code($refused), '429 rate_limited not_sent', 'limit_req_status: the second');
+    like($refused->{headers}{'retry-after'}, qr/\A[1-9][0-9]*\z/, 'its Retry-After');
+    is($refused->{headers}{'content-type'}, 'application/problem+json', 'its type');
+
+    my $before = $api->made;
+    my @sends  = map { later(POST => at('/out-smooth/send'), message) } 1 .. 4;
+    is($_->result->{status}, 201, 'delayed, not refused') for @sends;
+    is($api->made, $before + 4, 'each once');
+
+    # a caller that does not stay for the delay
+    my @gone = map { later(POST => at('/out-smooth/send'), message) } 1 .. 3;
+    $_->abort for @gone;
+    ok(wait_for(sub { $api->made == $before + 7 }), 'and those that do not wait for it are sent too');
+};
+
+subtest 'limit_conn in the internal location' => sub {
+    $api->fault({hold => 'before'});
+    my $held = later(POST => at('/out-conn/send'), message);
+    $api->wait_held;
+    like(code(send_to('out-conn')), qr/^503 unavailable not_sent$/, 'one too many');
+    $api->release;
+    is($held->result->{status}, 201, 'the one');
+    is(send_to('out-conn')->{status}, 201, 'and the next');
+};
+
+subtest 'error_page' => sub {
+    my $answer = send_to('page');
+    is("$answer->{status} $answer->{body}", '403 {"ours":true}', 'takes the status');
+    is($answer->{headers}{'content-type'}, 'application/json', 'and the form');
+};
+
+subtest 'log_format' => sub {
+    my $answer = post('/send', {%{+message}, from => '+15550100001'});
+    my $id     = $answer->{headers}{'x-request-id'};
+    my $port   = $api->port;
+    my $line   = wait_for(sub { (grep { /$id/ } split /\n/, slurp($nginx->dir . '/tries.log'))[0] });
+    like($line, qr/^"POST \/chatmaid\/send HTTP\/1\.1" 201 \[127\.0\.0\.1:$port\] \[201\] \[\d+\.\d+\] $id$/, 'the try');
+    is(($api->header($api->last, 'X-Request-Id'))[0], $id, 'the ID upstream');
+
+    my $refused = post('/send', {});
+    $id   = $refused->{headers}{'x-request-id'};
+    $line = wait_for(sub { (grep { /$id/ } split /\n/, slurp($nginx->dir . '/tries.log'))[0] });
+    like($line, qr/ 400 \[-\] \[-\] \[-\] /, 'no try');
+};
+
+subtest 'map' => sub {
+    is(send_to('mapped', 'X-Team' => 'front')->{json}{from}, '+15550100001', 'one team');
+    is(send_to('mapped', 'X-Team' => 'back')->{json}{from}, '+15550100002', 'another');
+    is(code(send_to('mapped')), '403 sender_denied not_sent', 'none');
+    my $other = post(at('/mapped/send'), {%{+message}, from => '+15550100002'}, 'X-Team' => 'front');
+    is(code($other), '403 sender_denied not_sent', "another team's");
+};
+
+subtest 'client certificates' => sub {
+    my $base  = 'https://127.0.0.1:' . $nginx->port('tls');
+    my $with  = sub ($kind) { client(base => $base, tls_options =>
+        {cert => certificates->crt($kind), key => certificates->key($kind)}) };
+
+    is($with->('client')->post('/chatmaid/send', message)->{json}{from}, '+15550100002', 'the sender by its name');
+    is(code($with->('edge')->post('/chatmaid/send', message)), '400 invalid_request not_sent', 'none for another');
+    is($with->('client')->post('/orders/send', message)->{status}, 201, 'let in by its name');
+    is(code($with->('edge')->post('/orders/send', message)), '403 forbidden not_sent', 'kept out by its name');
+    my $none = client(base => $base)->post('/chatmaid/send', message);
+    is($none->{status}, 400, 'without one');
+    like($none->{body}, qr/No required SSL certificate/, "nginx's own page: there is no location yet");
+};
+
+subtest 'add_header' => sub {
+    my $sent = send_to('headers');
+    is($sent->{headers}{'x-seen'}, 'yes', 'on a send');
+    is($sent->{headers}{'x-always'}, 201, 'with the status of the try');
+    like($sent->{headers}{'cache-control'}, qr/max-age/, 'expires');
+    my $none = get(at('/headers/messages/nobody'));
+    is($none->{headers}{'x-seen'}, undef, 'not on an error');
+    is($none->{headers}{'x-always'}, 404, 'but always');
+};
+
+subtest 'realip' => sub {
+    is(send_to('real')->{status}, 201, 'allowed');
+    is(code(send_to('real', 'X-Real-IP' => '10.0.0.1')), '403 forbidden not_sent', 'denied');
+};
+
+done;
