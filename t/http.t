@@ -93,11 +93,11 @@ subtest 'refused before it has arrived' => sub {
     my $body  = json(text);
     my $wrong = "Content-Encoding: gzip";
     my $head  = send_head($body, 'chatmaid', '1.1', 'Expect: 100-continue', $wrong);
-    my $before = $api->count;
+    my $sends  = $api->sends;
     is(statuses(raw($head)->{raw}), 415, 'expecting: no 100');
     is(statuses(raw([send_head($body, 'chatmaid', '1.1', $wrong), bytes($body), $next], gap => 0.0005, all => 1)->{raw}), '415 200', 'in pieces');
     is(statuses(raw([send_head($body, 'chatmaid', '1.1', $wrong, $chunked), bytes(chunks($body, 9)), $next], gap => 0.0005, all => 1)->{raw}), '415 200', 'in chunks');
-    is(statuses(raw([send_head($body, 'nowhere'), $body, $next], all => 1)->{raw}), '404 200', 'elsewhere') for 1;
+    is(statuses(raw([send_head($body, 'nowhere'), $body, $next], all => 1)->{raw}), '404 200', 'elsewhere');
     my $put = head('PUT', '/chatmaid/send', '1.1', "Content-Length: 300000");
     is(statuses(raw([$put, ('x' x 100_000) x 3, $next], all => 1)->{raw}), '405 200', 'a large one');
     my $get = head('GET', '/chatmaid/account', '1.1', "Content-Length: 5");
@@ -105,7 +105,7 @@ subtest 'refused before it has arrived' => sub {
     is(statuses(raw([head('GET', '/chatmaid/account', '1.1', $chunked), chunks('abcde', 2), $next], all => 1)->{raw}), '200 200', 'in chunks');
     raw([$get, 'ab'], abort => 'half');         # no whole request: answered or not
     is(get('/account')->{status}, 200, 'after a read with half a body');
-    is($api->sends, () = $api->requests(method => 'POST'), 'no send');
+    is($api->sends, $sends, 'no send');
 };
 
 subtest 'pipelines' => sub {

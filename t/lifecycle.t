@@ -11,9 +11,10 @@ my $serial  = 0;
 sub message () { {to => '+15550100099', text => 'Your table is ready, ' . ++$serial} }
 
 sub held_sends ($count, $when = 'before', $path = '/send') {
+    my $held = $api->held;
     $api->fault({hold => $when, times => $count});
     my @sends = map { later(POST => $path, message) } 1 .. $count;
-    $api->wait_held($count);
+    $api->wait_held($held + $count);
     return @sends;
 }
 

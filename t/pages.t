@@ -128,7 +128,7 @@ subtest 'a body that is too large' => sub {
 subtest 'limits' => sub {
     is(get(at('/limit/account'))->{status}, 200, 'limit_req: the first');
     problem(get(at('/limit/account')), 503, 'unavailable', 'limit_req');
-    my $later = problem(get(at('/limit/account')), 503, 'unavailable', 'limit_req again');
+    problem(get(at('/limit/account')), 503, 'unavailable', 'limit_req again');
     is(get(at('/limit429/account'))->{status}, 200, 'limit_req_status: the first');
     my $slow = problem(get(at('/limit429/account')), 429, 'rate_limited', 'limit_req_status');
     like($slow->{headers}{'retry-after'}, qr/\A[1-9][0-9]*\z/, 'its Retry-After');

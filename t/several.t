@@ -98,7 +98,6 @@ subtest 'at the same time' => sub {
     my @calls = map { my $gateway = $_; map { [$gateway, later(POST => at("$gateway->[0]/send"), {%{+message}, from => '+15550100001'})] } 1, 2 } @sending;
     $api->wait_held(2 * @sending);
     $api->release;
-    my %sent = map { $_->{message_id} => $_ } ();
     is($_->[1]->result->{status}, 201, "$_->[0][0]: answered") for @calls;
     my %call = map { ($_->{message_id} // '') => $_ } $api->requests(from => $from);
     for my $call (@calls) {

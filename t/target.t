@@ -8,7 +8,6 @@ my $proxy = 'internal; proxy_http_version 1.1; proxy_set_header Connection "";'
     . ' proxy_ssl_verify on; proxy_ssl_name developers-api.chatmaid.net; proxy_ssl_trusted_certificate %CA%; proxy_pass';
 
 my $nginx = nginx(
-    http    => "charset_types text/plain; server_names_hash_bucket_size 128;",
     gateway => <<'END',
         chatmaid_sender +15550100001;
         if ($arg_if) { add_header X-If yes; }
@@ -96,7 +95,7 @@ subtest 'what is refused' => sub {
             'x/..', 'x/../y', './x', 'x%2F..', '%2e%2e/account', '%01', 'a%09', '%0a', '%0D%0A', '%1f', '%7f', 'a#b', '#', '%2e#'),
         '/chatmaid/./account', '/chatmaid/messages/../account', '/chatmaid/x/%2e%2e/account', '/chatmaid/account/.',
         '/chatmaid/phones/%2e%2e/status', '/chatmaid/phones/x%2fstatus', '/chatmaid/messages/../../chatmaid/account',
-        '/chatmaid/messages/inbound/..%2f..%2faccount', '/chatmaid/acc%00unt#' =~ s/%00//r, '/chatmaid%2Faccount',
+        '/chatmaid/messages/inbound/..%2f..%2faccount', '/chatmaid/account#', '/chatmaid%2Faccount',
     );
     refused($_) for @targets;
 
