@@ -11,6 +11,13 @@
 /* Of the shared layout: a module that lays it out otherwise changes it. */
 #define NGX_HTTP_CHATMAID_ZONE_LAYOUT  1
 
+/*
+ * A record is this large from the start, so that what is done has room for its
+ * answer where it had room to begin.  Only a longer answer, of a long text, is
+ * allocated by itself.
+ */
+#define NGX_HTTP_CHATMAID_ZONE_RECORD  1024
+
 /* How many records past their ttl an insertion removes at most. */
 #define NGX_HTTP_CHATMAID_ZONE_EXPIRE  4
 
@@ -53,7 +60,8 @@ typedef struct {
     ngx_rbtree_node_t                 expiry_sentinel;
     ngx_queue_t                       finished;
 
-    ngx_uint_t                        evicted;
+    ngx_uint_t                        evicted;     /* before their ttl */
+    ngx_uint_t                        warned;      /* of it, since the start */
 } ngx_http_chatmaid_zone_sh_t;
 
 
@@ -375,7 +383,13 @@ ngx_http_chatmaid_zone_finish(void *store, ngx_http_chatmaid_claim_t *claim)
         goto done;
     }
 
-    answer = ngx_http_chatmaid_zone_alloc(zone, claim->answer.len);
+    answer = (u_char *) (rec + 1);
+
+    if (claim->answer.len > NGX_HTTP_CHATMAID_ZONE_RECORD
+                            - sizeof(ngx_http_chatmaid_record_t))
+    {
+        answer = ngx_http_chatmaid_zone_alloc(zone, claim->answer.len);
+    }
 
     if (answer == NULL) {
         rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
@@ -474,9 +488,21 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
 static void
 ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone)
 {
+    ngx_uint_t  warn;
+
+    warn = (zone->sh->evicted && !zone->sh->warned);
+
+    zone->sh->warned |= warn;
     zone->sh->changing = 0;
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (warn) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "chatmaid zone is full: finished records are dropped "
+                      "before their ttl, a retry of such a send asks Chatmaid "
+                      "again");
+    }
 }
 
 
@@ -550,8 +576,8 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone,
 
     ngx_http_chatmaid_zone_expire(zone);
 
-    rec = ngx_http_chatmaid_zone_alloc(zone,
-                                       sizeof(ngx_http_chatmaid_record_t));
+    rec = ngx_http_chatmaid_zone_alloc(zone, NGX_HTTP_CHATMAID_ZONE_RECORD);
+
     if (rec == NULL) {
         return NULL;
     }
@@ -600,7 +626,10 @@ ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
 
     if (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE) {
         ngx_queue_remove(&rec->finished);
-        ngx_slab_free_locked(zone->shpool, rec->answer);
+
+        if (rec->answer != (u_char *) (rec + 1)) {
+            ngx_slab_free_locked(zone->shpool, rec->answer);
+        }
     }
 
     ngx_slab_free_locked(zone->shpool, rec);

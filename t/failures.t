@@ -35,7 +35,7 @@ my %place = (
 
 my $nginx = nginx(
     gateway => 'chatmaid_sender +15550100001;',
-    http    => 'proxy_cache_path %DIR%/cache keys_zone=answers:1m; upstream down { server 127.0.0.1:1 down; server 127.0.0.1:2 down; }',
+    http    => 'chatmaid_idempotency off; proxy_cache_path %DIR%/cache keys_zone=answers:1m; upstream down { server 127.0.0.1:1 down; server 127.0.0.1:2 down; }',
     server  => join "\n", 'chatmaid_sender +15550100001;',
         'location = /page { return 200 \'{"success":true,"data":{"id":"msg_page"}}\'; }',
         map { "location ^~ /$_/ { chatmaid_gateway /.$_/; } location ^~ /.$_/ { internal; $place{$_} }" } sort keys %place,

@@ -10,12 +10,17 @@ my $api   = sandbox;
 my $other = api_key('test');
 $api->config(keys => [map { {key => $_, account => 'main'} } test_key, live_key, $other]);
 
+# Without records each send reaches Chatmaid, which deduplicates by that key.
 my $nginx = nginx(
+    http    => 'chatmaid_idempotency off;',
     files   => {live => live_key, other => $other},
     gateway => 'chatmaid_sender +15550100001; chatmaid_account orders;',
     server  => <<'END');
         location ^~ /again/ { chatmaid_gateway /.chatmaid/; chatmaid_account orders; }
-        location ^~ /billing/ { chatmaid_gateway /.chatmaid/; chatmaid_account billing; chatmaid_sender +15550100001; }
+        location ^~ /kept/ { chatmaid_gateway /.chatmaid/; chatmaid_account orders; chatmaid_sender +15550100001;
+            chatmaid_idempotency on; }
+        location ^~ /billing/ { chatmaid_gateway /.chatmaid/; chatmaid_account billing; chatmaid_sender +15550100001;
+            chatmaid_idempotency on; }
         location ^~ /nameless/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; }
         location ^~ /live/ { chatmaid_gateway /.chatmaid/; chatmaid_account orders; chatmaid_sender +15550100001;
             chatmaid_api_key_file %DIR%/live; }
@@ -178,9 +183,9 @@ sub in_one_window ($code) {
 
 subtest 'keyless' => sub {
     my ($one, $two, $key, $window, $first) = in_one_window(sub ($window) {
-        my $one = post('/send', $m);
+        my $one = post(url('/kept/send'), $m);
         my $key = got;
-        return ($one, post('/send', {content => 'Hello', to => $m->{to}}), $key, $window, got);
+        return ($one, post(url('/kept/send'), {content => 'Hello', to => $m->{to}}), $key, $window, got);
     });
     like(echo($one), qr/\Aauto-[0-9a-f]{64}\z/, 'a key in the answer');
     is(echo($one), 'auto-' . sha256_hex(netstrings('chatmaid-auto-1', 'test:orders', '', sha256_hex($hello), $window)),
@@ -190,8 +195,12 @@ subtest 'keyless' => sub {
     is($two->{json}{id}, $one->{json}{id}, 'one message');
     is(with(echo($one))->{json}{id}, $one->{json}{id}, 'sent back as a header: the same message');
     is(got, $key, 'the same key');
-    isnt(echo(post('/send', {%$m, text => 'hello'})), echo($one), 'another message, another key');
+    isnt(echo(post(url('/kept/send'), {%$m, text => 'hello'})), echo($one), 'another message, another key');
     isnt(echo(post(url('/billing/send'), $m)), echo($one), 'another account, another key');
+};
+
+subtest 'keyless, without records' => sub {
+    isnt(echo(post('/send', $m)), echo(post('/send', $m)), 'each is like no other');
 };
 
 subtest 'the same key again' => sub {

@@ -6,6 +6,7 @@ use Mojo::Util qw(encode);
 
 my $api   = sandbox;
 my $nginx = nginx(
+    http    => 'chatmaid_idempotency off;',     # each send reaches Chatmaid
     gateway => 'chatmaid_sender +15550100001;',
     server  => <<'END');
         set $desk +15550100;
