@@ -13,10 +13,14 @@
 #include "ngx_http_chatmaid_credential.h"
 #include "ngx_http_chatmaid_filter.h"
 #include "ngx_http_chatmaid_page.h"
+#include "ngx_http_chatmaid_redis.h"
+#include "ngx_http_chatmaid_redis_conf.h"
 
 
 static ngx_int_t ngx_http_chatmaid_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_chatmaid_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_chatmaid_init_process(ngx_cycle_t *cycle);
+static void ngx_http_chatmaid_exit_process(ngx_cycle_t *cycle);
 static void *ngx_http_chatmaid_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -84,6 +88,13 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
       offsetof(ngx_http_chatmaid_loc_conf_t, scope),
       &ngx_http_chatmaid_scopes },
 
+    { ngx_string("chatmaid_redis"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_chatmaid_redis_conf,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -110,10 +121,10 @@ ngx_module_t  ngx_http_chatmaid_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_chatmaid_init_process,        /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_chatmaid_exit_process,        /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -169,6 +180,31 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
     ngx_http_chatmaid_conf_check_gateways(cf);
 
     return ngx_http_chatmaid_credential_init(cf);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_chatmaid_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_chatmaid_module);
+
+    return cmcf ? ngx_http_chatmaid_redis_init(cycle, cmcf->redis) : NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_chatmaid_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_chatmaid_module);
+    if (cmcf) {
+        ngx_http_chatmaid_redis_exit(cmcf->redis);
+    }
 }
 
 
