@@ -181,15 +181,20 @@ static void
 probe_body(ngx_http_request_t *r)
 {
     json_t              *json;
-    size_t               i, len;
+    size_t               i;
+    u_char              *body, *p;
     probe_t             *probe;
-    ngx_buf_t           *b;
+    ngx_chain_t         *cl;
     ngx_pool_cleanup_t  *cln;
 
-    b = r->request_body->bufs ? r->request_body->bufs->buf : NULL;
-    len = b ? b->last - b->pos : 0;
+    body = ngx_pnalloc(r->pool, r->headers_in.content_length_n + 1);
+    p = body;
 
-    json = json_loadb(b ? (char *) b->pos : "", len, JSON_ALLOW_NUL, NULL);
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        p = ngx_cpymem(p, cl->buf->pos, cl->buf->last - cl->buf->pos);
+    }
+
+    json = json_loadb((char *) body, p - body, JSON_ALLOW_NUL, NULL);
 
     if (!json_is_array(json)) {
         ngx_http_finalize_request(r, NGX_HTTP_BAD_REQUEST);

@@ -101,7 +101,6 @@ http {
     %HTTP%
     client_body_buffer_size 16m;
     client_max_body_size    16m;
-    client_body_in_single_buffer on;
     server {
         listen 127.0.0.1:%PORT%;
         location /probe { redis_probe; }
