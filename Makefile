@@ -13,7 +13,7 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := module
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: module run test asan-test install clean help FORCE
+.PHONY: module probe run test asan-test install clean help FORCE
 
 MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
@@ -44,13 +44,23 @@ NGX_DIR   := $(abspath $(NGX_SRC))
 module: $(BUILD)/$(MODULE).so
 
 $(BUILD)/$(MODULE).so: $(OBJS)/Makefile $(wildcard src/*.c src/*.h)
-	@echo "building $@"
-	@$(MAKE) -s -C $(TREE) -f $(OBJS)/Makefile modules \
-	    $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
-	@install -m 644 $(OBJS)/$(MODULE).so $@
+	@$(build)
+
+# For t/redis-client.t alone.
+PROBE := ngx_http_chatmaid_redis_probe_module
+
+probe: $(BUILD)/$(PROBE).so
+
+$(BUILD)/$(PROBE).so: $(OBJS)/Makefile $(wildcard t/redis-probe/* src/*.h)
+	@$(build)
+
+build = echo "building $@"; \
+        $(MAKE) -s -C $(TREE) -f $(OBJS)/Makefile $(OBJS)/$(@F) \
+            $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS)); \
+        install -m 644 $(OBJS)/$(@F) $@
 
 # configure writes a Makefile to where it runs: a tree of links stays ours.
-$(OBJS)/Makefile: config Makefile $(BUILD)/settings
+$(OBJS)/Makefile: config t/redis-probe/config Makefile $(BUILD)/settings
 	@echo "configuring for $(NGX_DIR)"
 	@rm -rf $(OBJS) $(TREE) && mkdir -p $(OBJS) $(TREE)
 	@ln -s $(NGX_DIR)/* $(TREE)/ && rm -f $(TREE)/Makefile $(TREE)/objs
@@ -60,7 +70,9 @@ $(OBJS)/Makefile: config Makefile $(BUILD)/settings
 	 configure=./configure; [[ -x $$configure ]] || configure=auto/configure; \
 	 $$configure "$${NGX_CONF_FLAGS[@]}" --builddir=$(OBJS) --with-cc='$(CC)' \
 	     --with-cc-opt='$(CC_OPT)' --with-ld-opt='$(LD_OPT)' \
-	     --add-dynamic-module=$(CURDIR) > $(BUILD_DIR)/configure.log 2>&1 \
+	     --add-dynamic-module=$(CURDIR) \
+	     --add-dynamic-module=$(CURDIR)/t/redis-probe \
+	     > $(BUILD_DIR)/configure.log 2>&1 \
 	 || { tail -n 20 $(BUILD_DIR)/configure.log; rm -f $(OBJS)/Makefile; \
 	      exit 1; } >&2
 
@@ -90,7 +102,7 @@ run:
 
 test:
 	@script/install-packages build run test
-	@$(MAKE) -s --no-print-directory module
+	@$(MAKE) -s --no-print-directory module probe
 	@$(call prove,nginx,$(BUILD_DIR)/$(MODULE).so)
 
 # Sanitized code runs several times slower, so tests do less and wait longer.

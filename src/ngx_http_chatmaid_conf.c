@@ -10,14 +10,9 @@
 #include <openssl/crypto.h>
 
 
-#define NGX_HTTP_CHATMAID_MAX_SECRET  4096
-
-
 extern ngx_module_t  ngx_http_proxy_module;
 
 
-static ngx_int_t ngx_http_chatmaid_conf_secret(ngx_conf_t *cf,
-    ngx_command_t *cmd, ngx_str_t *path, ngx_str_t *secret);
 static const char *ngx_http_chatmaid_conf_read_secret(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_fd_t fd, ngx_str_t *path, ngx_str_t *secret);
 static const char *ngx_http_chatmaid_conf_check_secret(ngx_str_t *secret);
@@ -178,13 +173,7 @@ done:
 }
 
 
-/*
- * Reads the secret that a file holds in one line.  "path" becomes absolute;
- * secret->data is NGX_HTTP_CHATMAID_MAX_SECRET + 1 bytes that the caller wipes
- * and frees.
- */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_chatmaid_conf_secret(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_str_t *path, ngx_str_t *secret)
 {

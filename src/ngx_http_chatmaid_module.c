@@ -14,10 +14,14 @@
 #include "ngx_http_chatmaid_filter.h"
 #include "ngx_http_chatmaid_page.h"
 #include "ngx_http_chatmaid_store_zone.h"
+#include "ngx_http_chatmaid_redis.h"
+#include "ngx_http_chatmaid_redis_conf.h"
 
 
 static ngx_int_t ngx_http_chatmaid_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_chatmaid_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_chatmaid_init_process(ngx_cycle_t *cycle);
+static void ngx_http_chatmaid_exit_process(ngx_cycle_t *cycle);
 static void *ngx_http_chatmaid_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -97,6 +101,13 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
       0,
       NULL },
 
+    { ngx_string("chatmaid_redis"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_chatmaid_redis_conf,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("chatmaid_idempotency"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -165,10 +176,10 @@ ngx_module_t  ngx_http_chatmaid_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_chatmaid_init_process,        /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_chatmaid_exit_process,        /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -233,6 +244,29 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
     ngx_http_chatmaid_conf_find_locations(cf);
 
     return ngx_http_chatmaid_credential_init(cf);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_chatmaid_module);
+
+    return mcf ? ngx_http_chatmaid_redis_init(cycle, mcf->redis) : NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_chatmaid_module);
+    if (mcf) {
+        ngx_http_chatmaid_redis_exit(mcf->redis);
+    }
 }
 
 

@@ -37,6 +37,10 @@
 typedef struct ngx_http_chatmaid_call_s   ngx_http_chatmaid_call_t;
 typedef struct ngx_http_chatmaid_ctx_s    ngx_http_chatmaid_ctx_t;
 typedef struct ngx_http_chatmaid_route_s  ngx_http_chatmaid_route_t;
+typedef struct ngx_http_chatmaid_redis_s  ngx_http_chatmaid_redis_t;
+
+typedef struct ngx_http_chatmaid_redis_conf_s
+    ngx_http_chatmaid_redis_conf_t;
 
 
 typedef struct {
@@ -87,6 +91,7 @@ typedef struct {
     ngx_array_t                   accounts;  /* ngx_http_chatmaid_account_t */
     ngx_shm_zone_t               *zone;
     ngx_int_t                     request_id;  /* index of $request_id */
+    ngx_http_chatmaid_redis_conf_t  *redis;  /* NULL: there is none */
 } ngx_http_chatmaid_main_conf_t;
 
 

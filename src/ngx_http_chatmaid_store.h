@@ -29,33 +29,49 @@ enum {
     NGX_HTTP_CHATMAID_IN_FLIGHT,     /* another send's, its lease still runs */
     NGX_HTTP_CHATMAID_DONE,          /* "answer" is Chatmaid's */
     NGX_HTTP_CHATMAID_REUSED,        /* the record is of another message */
+    NGX_HTTP_CHATMAID_CLOCK,         /* "id" is not of the store's window */
+    NGX_HTTP_CHATMAID_LOST,          /* in flight, but nobody can be asked */
     NGX_HTTP_CHATMAID_NO_STORE       /* no room, or not answering */
 };
 
 
 typedef struct ngx_http_chatmaid_claim_s  ngx_http_chatmaid_claim_t;
 
+typedef void (*ngx_http_chatmaid_claim_pt)(ngx_http_chatmaid_claim_t *claim);
+
 
 struct ngx_http_chatmaid_claim_s {
-    u_char         id[NGX_HTTP_CHATMAID_ID_LEN];
-    u_char         fingerprint[NGX_HTTP_CHATMAID_ID_LEN];
-    u_char         owner[NGX_HTTP_CHATMAID_OWNER_LEN];
+    u_char                       id[NGX_HTTP_CHATMAID_ID_LEN];
+    u_char                       fingerprint[NGX_HTTP_CHATMAID_ID_LEN];
+    u_char                       owner[NGX_HTTP_CHATMAID_OWNER_LEN];
 
-    /* of a keyless send: the record of the window before, and how long from its
-     * beginning an equal send still belongs to it */
-    u_char         previous[NGX_HTTP_CHATMAID_ID_LEN];
-    ngx_msec_t     window;           /* milliseconds; 0: has no such record */
+    /* of a keyless send: its window and that window's number, and the record of
+     * the window before, to which an equal send belongs for as long as a window
+     * from when it began */
+    ngx_msec_t                   window;     /* milliseconds; 0: no such send */
+    int64_t                      number;
+    u_char                       previous[NGX_HTTP_CHATMAID_ID_LEN];
 
-    ngx_msec_t     ttl;              /* milliseconds */
-    ngx_pool_t    *pool;
+    ngx_msec_t                   ttl;        /* milliseconds */
+    ngx_pool_t                  *pool;
 
-    ngx_uint_t     result;
-    ngx_str_t      answer;           /* the body, in pool */
+    /* called when an operation that returned NGX_AGAIN is done */
+    ngx_http_chatmaid_claim_pt   handler;
+    void                        *data;
 
-    ngx_msec_t     lease;            /* when ours ends, as ngx_current_msec */
+    ngx_uint_t                   result;     /* of claim() */
+    ngx_int_t                    rc;         /* of the others */
+    ngx_str_t                    answer;     /* Chatmaid's, in pool */
 
-    unsigned       maybe:1;          /* a try before may have been accepted */
-    unsigned       use_previous:1;   /* the claim is of "previous" */
+    ngx_msec_t                   lease;      /* when ours ends, by our clock */
+    ngx_msec_t                   asked;      /* when it was last asked for */
+    void                        *command;    /* the store's, under way */
+    void                        *renewal;    /* the same, of renew() */
+
+    unsigned                     maybe:1;    /* a try may have been accepted */
+    unsigned                     use_previous:1;  /* the claim is of "previous" */
+    unsigned                     waited:1;   /* asks again for another's record */
+    unsigned                     local:1;    /* stands in the zone alone */
 };
 
 
@@ -64,27 +80,30 @@ struct ngx_http_chatmaid_claim_s {
 
 
 /*
- * Operations return NGX_OK when they are done.
+ * Operations return NGX_OK when they are done; NGX_AGAIN: claim->handler will be
+ * called, not before the operation has returned.  Each is safe to repeat by the
+ * same owner.
  *
- * claim()      asks for the record; claim->result says what is with it.  Safe to
- *              repeat by the same owner.
- * renew()      begins the lease anew; NGX_DECLINED where the record is no more
- *              ours.
+ * claim()      asks for the record; claim->result says what is with it.
+ * renew()      begins the lease anew, where the record is still ours, and calls
+ *              no handler.
  * finish()     the operation has claim->answer.  Counts also for a former owner,
- *              unless the record is done or of another message by now; that
- *              is no failure.  NGX_ERROR where it could not be kept: it is
- *              ambiguous then.
+ *              unless the record is done or of another message by now.
  * ambiguous()  a try may have been accepted: the next send takes over.
- * remove()     no try can have been accepted.  NGX_DECLINED where that is not
- *              sure of the whole record: it is ambiguous then.
+ * remove()     no try can have been accepted.  claim->rc is NGX_DECLINED where
+ *              that is not sure of the whole record: it is ambiguous then.
+ * abandon()    the claim's memory is about to go: calls no handler any more.
+ * clock()      Unix time in milliseconds, as the store has it.
  */
 
 typedef struct {
     ngx_int_t    (*claim)(void *store, ngx_http_chatmaid_claim_t *claim);
-    ngx_int_t    (*renew)(void *store, ngx_http_chatmaid_claim_t *claim);
+    void         (*renew)(void *store, ngx_http_chatmaid_claim_t *claim);
     ngx_int_t    (*finish)(void *store, ngx_http_chatmaid_claim_t *claim);
     ngx_int_t    (*ambiguous)(void *store, ngx_http_chatmaid_claim_t *claim);
     ngx_int_t    (*remove)(void *store, ngx_http_chatmaid_claim_t *claim);
+    void         (*abandon)(void *store, ngx_http_chatmaid_claim_t *claim);
+    int64_t      (*clock)(void *store);
 } ngx_http_chatmaid_store_t;
 
 

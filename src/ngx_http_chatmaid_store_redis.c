@@ -1,0 +1,767 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_module.h"
+#include "ngx_http_chatmaid_store_redis.h"
+#include "ngx_http_chatmaid_store_zone.h"
+#include "ngx_http_chatmaid_redis.h"
+#include "ngx_http_chatmaid_redis_conf.h"
+
+
+/* The version of the record; one that a script does not know is left alone. */
+#define NGX_HTTP_CHATMAID_RECORD_VERSION  "1"
+
+#define NGX_HTTP_CHATMAID_MAX_WORDS       10
+
+
+typedef struct {
+    ngx_uint_t       n;
+    ngx_uint_t       nkeys;
+    const char      *argv[NGX_HTTP_CHATMAID_MAX_WORDS];
+    size_t           len[NGX_HTTP_CHATMAID_MAX_WORDS];
+    u_char           numbers[NGX_HTTP_CHATMAID_MAX_WORDS][NGX_INT64_LEN];
+    u_char           fingerprint[2 * NGX_HTTP_CHATMAID_ID_LEN];
+    u_char           owner[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
+    u_char           keys[2][256 + 2 * NGX_HTTP_CHATMAID_ID_LEN];
+} ngx_http_chatmaid_words_t;
+
+
+static ngx_int_t ngx_http_chatmaid_redis_claim(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_redis_claimed(void *data, ngx_uint_t error,
+    redisReply *reply);
+static ngx_uint_t ngx_http_chatmaid_redis_judge(
+    ngx_http_chatmaid_main_conf_t *mcf, ngx_http_chatmaid_claim_t *claim,
+    redisReply *reply);
+static void ngx_http_chatmaid_redis_own(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t previous);
+static void ngx_http_chatmaid_redis_away(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_redis_renew(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_redis_renewed(void *data, ngx_uint_t error,
+    redisReply *reply);
+static ngx_int_t ngx_http_chatmaid_redis_finish(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_redis_finished(void *data, ngx_uint_t error,
+    redisReply *reply);
+static ngx_int_t ngx_http_chatmaid_redis_ambiguous(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_redis_marked(void *data, ngx_uint_t error,
+    redisReply *reply);
+static ngx_int_t ngx_http_chatmaid_redis_remove(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_redis_removed(void *data, ngx_uint_t error,
+    redisReply *reply);
+static void ngx_http_chatmaid_redis_abandon(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static int64_t ngx_http_chatmaid_redis_clock(void *store);
+static ngx_int_t ngx_http_chatmaid_redis_run(
+    ngx_http_chatmaid_main_conf_t *mcf, ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_redis_pt handler);
+static void ngx_http_chatmaid_redis_words(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_words_t *words,
+    u_char *id);
+static void ngx_http_chatmaid_redis_key(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_words_t *words, u_char *id);
+static void ngx_http_chatmaid_redis_word(ngx_http_chatmaid_words_t *words,
+    void *data, size_t len);
+static void ngx_http_chatmaid_redis_number(ngx_http_chatmaid_words_t *words,
+    int64_t number);
+static ngx_http_chatmaid_main_conf_t *ngx_http_chatmaid_redis_mcf(void);
+
+
+ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis = {
+    ngx_http_chatmaid_redis_claim,
+    ngx_http_chatmaid_redis_renew,
+    ngx_http_chatmaid_redis_finish,
+    ngx_http_chatmaid_redis_ambiguous,
+    ngx_http_chatmaid_redis_remove,
+    ngx_http_chatmaid_redis_abandon,
+    ngx_http_chatmaid_redis_clock
+};
+
+
+/* How much Redis' clock is ahead of ours, in milliseconds, when last asked. */
+
+static int64_t  ngx_http_chatmaid_redis_ahead;
+
+
+/*
+ * All scripts have KEYS[1], the record, and ARGV: owner, fingerprint, ttl and
+ * lease in milliseconds.  Replication by effects (needed after TIME before
+ * Redis 7) is asked for first.
+ */
+
+#define NGX_HTTP_CHATMAID_SCRIPT_NOW                                          \
+    "redis.replicate_commands() "                                             \
+    "local time = redis.call('TIME') "                                        \
+    "local now = time[1] * 1000 + math.floor(time[2] / 1000) "
+
+/* Whether the record is there, in flight, and ours. */
+
+#define NGX_HTTP_CHATMAID_SCRIPT_OURS                                         \
+    "local r = redis.call('HMGET', KEYS[1], 'version', 'state', 'owner', "    \
+    "                     'maybe', 'lease') "                                 \
+    "if r[1] ~= '" NGX_HTTP_CHATMAID_RECORD_VERSION "' "                      \
+    "or r[2] ~= 'in_flight' or r[3] ~= ARGV[1] then return 0 end "
+
+
+/*
+ * ARGV further: maybe, and of a keyless send the window and its number; KEYS[2]:
+ * the record of the window before.
+ */
+
+static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_claim_script = {
+    ngx_string(
+    NGX_HTTP_CHATMAID_SCRIPT_NOW
+    "local key, previous, window = KEYS[1], 0, tonumber(ARGV[6]) "
+    "if window > 0 and math.floor(now / window) ~= tonumber(ARGV[7]) then "
+    "    return {'clock', now, 0} "
+    "end "
+    "if KEYS[2] then "
+    "    local begun = tonumber(redis.call('HGET', KEYS[2], 'begun')) "
+    "    if begun and now - begun < window then "
+    "        key, previous = KEYS[2], 1 "
+    "    end "
+    "end "
+    "local r = redis.call('HMGET', key, 'version', 'state', 'fingerprint', "
+    "                     'owner', 'maybe', 'lease', 'answer') "
+    "local maybe = ARGV[5] "
+    "if r[1] then "
+    "    if r[1] ~= '" NGX_HTTP_CHATMAID_RECORD_VERSION "' then "
+    "        return {'version', now, previous} "
+    "    end "
+    "    if r[3] ~= ARGV[2] then return {'reused', now, previous} end "
+    "    if r[2] == 'done' then return {'done', now, previous, r[7]} end "
+    "    if r[2] ~= 'in_flight' or r[4] ~= ARGV[1] then "
+    "        if r[2] == 'in_flight' and tonumber(r[6]) > now then "
+    "            return {'in_flight', now, previous} "
+    "        end "
+    "        maybe = '1' "
+    "    elseif r[5] == '1' then "
+    "        maybe = '1' "
+    "    end "
+    "else "
+    "    redis.call('HSET', key, 'begun', string.format('%.0f', now)) "
+    "end "
+    "redis.call('HSET', key, 'version', "
+    "           '" NGX_HTTP_CHATMAID_RECORD_VERSION "', "
+    "           'state', 'in_flight', 'fingerprint', ARGV[2], "
+    "           'owner', ARGV[1], 'maybe', maybe, "
+    "           'lease', string.format('%.0f', now + ARGV[4])) "
+    "redis.call('PEXPIRE', key, ARGV[3]) "
+    "return {'claimed', now, previous, maybe}"),
+    { 0 }
+};
+
+
+static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_renew_script = {
+    ngx_string(
+    NGX_HTTP_CHATMAID_SCRIPT_NOW
+    NGX_HTTP_CHATMAID_SCRIPT_OURS
+    "redis.call('HSET', KEYS[1], 'lease', "
+    "           string.format('%.0f', now + ARGV[4])) "
+    "redis.call('PEXPIRE', KEYS[1], ARGV[3]) "
+    "return 1"),
+    { 0 }
+};
+
+
+/* ARGV[5]: Chatmaid's answer */
+
+static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_finish_script = {
+    ngx_string(
+    NGX_HTTP_CHATMAID_SCRIPT_NOW
+    "local r = redis.call('HMGET', KEYS[1], 'version', 'state', "
+    "                     'fingerprint') "
+    "if r[1] and (r[1] ~= '" NGX_HTTP_CHATMAID_RECORD_VERSION "' "
+    "             or r[2] == 'done' or r[3] ~= ARGV[2]) then "
+    "    return 0 "
+    "end "
+    "if not r[1] then "
+    "    redis.call('HSET', KEYS[1], 'begun', string.format('%.0f', now)) "
+    "end "
+    "redis.call('HDEL', KEYS[1], 'owner', 'lease', 'maybe') "
+    "redis.call('HSET', KEYS[1], 'version', "
+    "           '" NGX_HTTP_CHATMAID_RECORD_VERSION "', 'state', 'done', "
+    "           'fingerprint', ARGV[2], 'answer', ARGV[5]) "
+    "redis.call('PEXPIRE', KEYS[1], ARGV[3]) "
+    "return 1"),
+    { 0 }
+};
+
+
+static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_ambiguous_script = {
+    ngx_string(
+    NGX_HTTP_CHATMAID_SCRIPT_OURS
+    "redis.call('HSET', KEYS[1], 'state', 'ambiguous', 'maybe', '1') "
+    "return 1"),
+    { 0 }
+};
+
+
+static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_remove_script = {
+    ngx_string(
+    NGX_HTTP_CHATMAID_SCRIPT_NOW
+    NGX_HTTP_CHATMAID_SCRIPT_OURS
+    "if r[4] ~= '0' or tonumber(r[5]) <= now then "
+    "    redis.call('HSET', KEYS[1], 'state', 'ambiguous', 'maybe', '1') "
+    "    return 0 "
+    "end "
+    "redis.call('DEL', KEYS[1]) "
+    "return 1"),
+    { 0 }
+};
+
+
+ngx_int_t
+ngx_http_chatmaid_store_redis_init(ngx_log_t *log)
+{
+    ngx_uint_t  i;
+
+    static ngx_http_chatmaid_redis_script_t  *scripts[] = {
+        &ngx_http_chatmaid_claim_script,
+        &ngx_http_chatmaid_renew_script,
+        &ngx_http_chatmaid_finish_script,
+        &ngx_http_chatmaid_ambiguous_script,
+        &ngx_http_chatmaid_remove_script,
+        NULL
+    };
+
+    for (i = 0; scripts[i]; i++) {
+        if (ngx_http_chatmaid_redis_script_init(scripts[i], log) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The zone is asked first, and where the operation is nobody's there, it is ours
+ * in the zone while Redis is asked: the other sends of this nginx wait for it.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_redis_claim(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_main_conf_t *mcf = store;
+
+    ngx_int_t                   rc;
+    ngx_http_chatmaid_words_t   words;
+
+    (void) ngx_http_chatmaid_store_zone.claim(mcf->zone, claim);
+
+    if (claim->result != NGX_HTTP_CHATMAID_CLAIMED) {
+        return NGX_OK;
+    }
+
+    ngx_http_chatmaid_redis_words(mcf, claim, &words,
+                                  ngx_http_chatmaid_claim_id(claim));
+
+    if (claim->window && !claim->use_previous) {
+        ngx_http_chatmaid_redis_key(mcf, &words, claim->previous);
+    }
+
+    ngx_http_chatmaid_redis_word(&words, claim->maybe ? "1" : "0", 1);
+    ngx_http_chatmaid_redis_number(&words, claim->window);
+    ngx_http_chatmaid_redis_number(&words, claim->number);
+
+    claim->asked = ngx_current_msec;
+
+    rc = ngx_http_chatmaid_redis_run(mcf, claim,
+                                     &ngx_http_chatmaid_claim_script, &words,
+                                     ngx_http_chatmaid_redis_claimed);
+
+    if (rc != NGX_AGAIN) {
+        ngx_http_chatmaid_redis_away(mcf, claim);
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_http_chatmaid_redis_claimed(void *data, ngx_uint_t error,
+    redisReply *reply)
+{
+    ngx_http_chatmaid_claim_t *claim = data;
+
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_chatmaid_redis_mcf();
+
+    claim->command = NULL;
+
+    if (error != NGX_HTTP_CHATMAID_REDIS_OK
+        || reply->type != REDIS_REPLY_ARRAY || reply->elements < 3)
+    {
+        ngx_http_chatmaid_redis_away(mcf, claim);
+
+    } else {
+        claim->result = ngx_http_chatmaid_redis_judge(mcf, claim, reply);
+
+        if (claim->result != NGX_HTTP_CHATMAID_CLAIMED) {
+
+            /* what the zone knew before is known again */
+            (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
+        }
+    }
+
+    claim->handler(claim);
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_redis_judge(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim, redisReply *reply)
+{
+    ngx_time_t   *tp;
+    const char   *word;
+    redisReply   *answer;
+
+    tp = ngx_timeofday();
+
+    ngx_http_chatmaid_redis_ahead = reply->element[1]->integer
+                                    - ((int64_t) tp->sec * 1000 + tp->msec);
+
+    word = reply->element[0]->str;
+
+    if (ngx_strcmp(word, "claimed") == 0) {
+        answer = reply->element[3];
+        claim->maybe |= (answer->len == 1 && answer->str[0] == '1');
+        ngx_http_chatmaid_redis_own(mcf, claim, reply->element[2]->integer);
+        return NGX_HTTP_CHATMAID_CLAIMED;
+    }
+
+    if (ngx_strcmp(word, "in_flight") == 0) {
+        return NGX_HTTP_CHATMAID_IN_FLIGHT;
+    }
+
+    if (ngx_strcmp(word, "reused") == 0) {
+        return NGX_HTTP_CHATMAID_REUSED;
+    }
+
+    if (ngx_strcmp(word, "clock") == 0) {
+        return NGX_HTTP_CHATMAID_CLOCK;
+    }
+
+    if (ngx_strcmp(word, "done") != 0) {
+
+        /* a version that a newer module has written */
+        return NGX_HTTP_CHATMAID_NO_STORE;
+    }
+
+    answer = reply->element[3];
+
+    claim->answer.data = ngx_pnalloc(claim->pool, answer->len);
+    if (claim->answer.data == NULL) {
+        return NGX_HTTP_CHATMAID_NO_STORE;
+    }
+
+    claim->answer.len = answer->len;
+    ngx_memcpy(claim->answer.data, answer->str, answer->len);
+
+    return NGX_HTTP_CHATMAID_DONE;
+}
+
+
+/* The record in the zone is to say the same as the one in Redis. */
+
+static void
+ngx_http_chatmaid_redis_own(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t previous)
+{
+    if (previous && !claim->use_previous) {
+        (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
+        claim->use_previous = 1;
+    }
+
+    (void) ngx_http_chatmaid_store_zone.claim(mcf->zone, claim);
+
+    claim->local = 0;
+    claim->lease = claim->asked + NGX_HTTP_CHATMAID_LEASE;
+}
+
+
+/*
+ * Redis may have got the claim all the same, and other gateways may have had
+ * theirs: of the tries of this one nothing is certain any more.
+ */
+
+static void
+ngx_http_chatmaid_redis_away(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    if (claim->waited) {
+        (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
+        claim->result = NGX_HTTP_CHATMAID_LOST;
+        return;
+    }
+
+    if (mcf->redis->reject) {
+        (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
+        claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        return;
+    }
+
+    claim->maybe = 1;
+    claim->local = 1;
+
+    (void) ngx_http_chatmaid_store_zone.claim(mcf->zone, claim);
+}
+
+
+static void
+ngx_http_chatmaid_redis_renew(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_main_conf_t *mcf = store;
+
+    ngx_msec_t                  lease;
+    ngx_http_chatmaid_words_t   words;
+    ngx_http_chatmaid_redis_t  *redis;
+
+    lease = claim->lease;
+
+    ngx_http_chatmaid_store_zone.renew(mcf->zone, claim);
+
+    if (claim->local || claim->renewal) {
+        return;
+    }
+
+    /* this lease goes by what Redis has said */
+    claim->lease = lease;
+    claim->asked = ngx_current_msec;
+
+    redis = ngx_http_chatmaid_redis_get(mcf->redis);
+
+    if (redis) {
+        ngx_http_chatmaid_redis_words(mcf, claim, &words,
+                                      ngx_http_chatmaid_claim_id(claim));
+
+        claim->renewal = ngx_http_chatmaid_redis_script(redis,
+                                            &ngx_http_chatmaid_renew_script,
+                                            words.nkeys, words.n, words.argv,
+                                            words.len,
+                                            ngx_http_chatmaid_redis_renewed,
+                                            claim);
+    }
+}
+
+
+static void
+ngx_http_chatmaid_redis_renewed(void *data, ngx_uint_t error,
+    redisReply *reply)
+{
+    ngx_http_chatmaid_claim_t *claim = data;
+
+    claim->renewal = NULL;
+
+    if (error != NGX_HTTP_CHATMAID_REDIS_OK) {
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
+        claim->lease = claim->asked + NGX_HTTP_CHATMAID_LEASE;
+
+    } else {
+        claim->lease = ngx_current_msec;        /* it is another's by now */
+    }
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_redis_finish(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_main_conf_t *mcf = store;
+
+    ngx_int_t                   rc;
+    ngx_http_chatmaid_words_t   words;
+
+    ngx_http_chatmaid_redis_words(mcf, claim, &words,
+                                  ngx_http_chatmaid_claim_id(claim));
+    ngx_http_chatmaid_redis_word(&words, claim->answer.data,
+                                 claim->answer.len);
+
+    rc = ngx_http_chatmaid_redis_run(mcf, claim,
+                                     &ngx_http_chatmaid_finish_script, &words,
+                                     ngx_http_chatmaid_redis_finished);
+
+    if (rc != NGX_AGAIN) {
+        (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_http_chatmaid_redis_finished(void *data, ngx_uint_t error,
+    redisReply *reply)
+{
+    ngx_http_chatmaid_claim_t *claim = data;
+
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_chatmaid_redis_mcf();
+
+    claim->command = NULL;
+
+    if (error == NGX_HTTP_CHATMAID_REDIS_OK) {
+        ngx_http_chatmaid_store_zone_forget(mcf->zone, claim);
+        claim->rc = NGX_OK;
+
+    } else {
+        (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
+    }
+
+    claim->handler(claim);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_redis_ambiguous(void *store,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_main_conf_t *mcf = store;
+
+    ngx_http_chatmaid_words_t  words;
+
+    (void) ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, claim);
+
+    ngx_http_chatmaid_redis_words(mcf, claim, &words,
+                                  ngx_http_chatmaid_claim_id(claim));
+
+    return ngx_http_chatmaid_redis_run(mcf, claim,
+                                       &ngx_http_chatmaid_ambiguous_script,
+                                       &words,
+                                       ngx_http_chatmaid_redis_marked);
+}
+
+
+/* Whether Redis has said so or not: the end of the lease says the same. */
+
+static void
+ngx_http_chatmaid_redis_marked(void *data, ngx_uint_t error, redisReply *reply)
+{
+    ngx_http_chatmaid_claim_t *claim = data;
+
+    claim->command = NULL;
+    claim->handler(claim);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_redis_remove(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_main_conf_t *mcf = store;
+
+    ngx_int_t                  rc;
+    ngx_http_chatmaid_words_t  words;
+
+    claim->rc = NGX_DECLINED;
+
+    if (claim->maybe || (ngx_msec_int_t) (claim->lease - ngx_current_msec) <= 0)
+    {
+        return ngx_http_chatmaid_redis_ambiguous(store, claim);
+    }
+
+    ngx_http_chatmaid_redis_words(mcf, claim, &words,
+                                  ngx_http_chatmaid_claim_id(claim));
+
+    rc = ngx_http_chatmaid_redis_run(mcf, claim,
+                                     &ngx_http_chatmaid_remove_script, &words,
+                                     ngx_http_chatmaid_redis_removed);
+
+    if (rc != NGX_AGAIN) {
+        (void) ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, claim);
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_http_chatmaid_redis_removed(void *data, ngx_uint_t error,
+    redisReply *reply)
+{
+    ngx_http_chatmaid_claim_t *claim = data;
+
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_chatmaid_redis_mcf();
+
+    claim->command = NULL;
+
+    if (error == NGX_HTTP_CHATMAID_REDIS_OK
+        && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1)
+    {
+        (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
+
+    } else {
+        (void) ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, claim);
+        claim->rc = NGX_DECLINED;
+    }
+
+    claim->handler(claim);
+}
+
+
+static void
+ngx_http_chatmaid_redis_abandon(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_main_conf_t *mcf = store;
+
+    ngx_http_chatmaid_redis_t  *redis;
+
+    redis = ngx_http_chatmaid_redis_get(mcf->redis);
+
+    if (claim->command) {
+        ngx_http_chatmaid_redis_cancel(redis, claim->command);
+        claim->command = NULL;
+    }
+
+    if (claim->renewal) {
+        ngx_http_chatmaid_redis_cancel(redis, claim->renewal);
+        claim->renewal = NULL;
+    }
+
+    if (claim->retained) {
+        claim->retained = 0;
+        ngx_http_chatmaid_redis_release(redis);
+    }
+}
+
+
+static int64_t
+ngx_http_chatmaid_redis_clock(void *store)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (int64_t) tp->sec * 1000 + tp->msec + ngx_http_chatmaid_redis_ahead;
+}
+
+
+/* NGX_AGAIN, or NGX_OK where the script can't be sent. */
+
+static ngx_int_t
+ngx_http_chatmaid_redis_run(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_redis_pt handler)
+{
+    ngx_http_chatmaid_redis_t  *redis;
+
+    redis = ngx_http_chatmaid_redis_get(mcf->redis);
+
+    if (redis == NULL) {
+        return NGX_OK;
+    }
+
+    /* until it is abandoned: a worker that is shutting down keeps the connection
+     * for the end of its claims */
+
+    if (!claim->retained) {
+        claim->retained = 1;
+        ngx_http_chatmaid_redis_retain(redis);
+    }
+
+    claim->command = ngx_http_chatmaid_redis_script(redis, script,
+                                                    words->nkeys, words->n,
+                                                    words->argv, words->len,
+                                                    handler, claim);
+
+    return claim->command ? NGX_AGAIN : NGX_OK;
+}
+
+
+/* What all scripts take. */
+
+static void
+ngx_http_chatmaid_redis_words(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_words_t *words,
+    u_char *id)
+{
+    words->n = 0;
+    words->nkeys = 0;
+
+    ngx_http_chatmaid_redis_key(mcf, words, id);
+
+    ngx_hex_dump(words->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_redis_word(words, words->owner, sizeof(words->owner));
+
+    ngx_hex_dump(words->fingerprint, claim->fingerprint,
+                 NGX_HTTP_CHATMAID_ID_LEN);
+    ngx_http_chatmaid_redis_word(words, words->fingerprint,
+                                 sizeof(words->fingerprint));
+
+    ngx_http_chatmaid_redis_number(words, ngx_max(claim->ttl,
+                                                  NGX_HTTP_CHATMAID_LEASE));
+    ngx_http_chatmaid_redis_number(words, NGX_HTTP_CHATMAID_LEASE);
+}
+
+
+/* Keys stand before all other words. */
+
+static void
+ngx_http_chatmaid_redis_key(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_words_t *words, u_char *id)
+{
+    u_char      *p, *key;
+    ngx_uint_t   i;
+
+    key = words->keys[words->nkeys];
+
+    p = ngx_cpymem(key, mcf->redis->prefix.data, mcf->redis->prefix.len);
+    p = ngx_cpymem(p, "op:", sizeof("op:") - 1);
+    p = ngx_hex_dump(p, id, NGX_HTTP_CHATMAID_ID_LEN);
+
+    for (i = words->n; i > words->nkeys; i--) {
+        words->argv[i] = words->argv[i - 1];
+        words->len[i] = words->len[i - 1];
+    }
+
+    words->argv[i] = (const char *) key;
+    words->len[i] = p - key;
+
+    words->nkeys++;
+    words->n++;
+}
+
+
+static void
+ngx_http_chatmaid_redis_word(ngx_http_chatmaid_words_t *words, void *data,
+    size_t len)
+{
+    words->argv[words->n] = data;
+    words->len[words->n] = len;
+    words->n++;
+}
+
+
+static void
+ngx_http_chatmaid_redis_number(ngx_http_chatmaid_words_t *words,
+    int64_t number)
+{
+    u_char  *p;
+
+    p = words->numbers[words->n];
+
+    ngx_http_chatmaid_redis_word(words, p, ngx_sprintf(p, "%L", number) - p);
+}
+
+
+static ngx_http_chatmaid_main_conf_t *
+ngx_http_chatmaid_redis_mcf(void)
+{
+    return ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_chatmaid_module);
+}

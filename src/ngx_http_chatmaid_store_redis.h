@@ -1,0 +1,26 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * The shared store: records in Redis, so that any number of gateways agree.  What
+ * is unfinished stands in this nginx's zone as well; README, "Redis away", says
+ * what that is for.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_STORE_REDIS_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_STORE_REDIS_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_store.h"
+
+
+/* At configuration, where there is a chatmaid_redis: NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_store_redis_init(ngx_log_t *log);
+
+
+/* Its "void *store" is the ngx_http_chatmaid_main_conf_t. */
+extern ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis;
+
+
+#endif /* _NGX_HTTP_CHATMAID_STORE_REDIS_H_INCLUDED_ */

@@ -1,0 +1,187 @@
+package Chatmaid::Test::Redis;
+
+# Redis for tests: real servers, a scripted one, and an nginx whose /probe
+# sends commands (t/redis-probe says how).
+#
+#   my $redis = redis_server(args => ['--requirepass', 'secret']);
+#   probe($redis->url . ' timeout=1s');
+#   my ($set, $get) = ask(['SET', 'k', 'v'], ['GET', 'k']);
+#   is($get->{reply}, 'v', 'as it was set');
+
+use Mojo::Base 'Chatmaid::Test::Process', -signatures;
+use Carp qw(croak);
+use Chatmaid::Test ();
+use Chatmaid::Test::World qw(test_dir test_port wait_for certificates);
+use Exporter ();
+use IO::Socket::IP;
+use IO::Socket::UNIX;
+use Mojo::File qw(path);
+
+our @EXPORT = qw(redis_server redis_fake probe ask up);
+
+has [qw(port socket)];
+
+sub import ($class, @names) {
+    Mojo::Base->import(-strict, -signatures);
+    Exporter::export_to_level('Chatmaid::Test', 1, 'Chatmaid::Test', @Chatmaid::Test::EXPORT);
+    no strict 'refs';
+    my $caller = caller;
+    *{"${caller}::$_"} = \&{"${class}::$_"} for @EXPORT;
+}
+
+
+# --- A real server -----------------------------------------------------------
+
+# args: more options.  tls: the kind of its certificate.
+
+sub redis_server (%option) {
+    state $serial = 0;
+    my $name   = 'redis' . ($serial++ || '');
+    my $port   = test_port($name);
+    my $dir    = test_dir() . "/$name";
+    mkdir $dir, 0700;
+
+    my @port = ('--port', $port);
+    @port = ('--port', 0, '--tls-port', $port, '--tls-auth-clients', 'no',
+        '--tls-cert-file', certificates->crt($option{tls}),
+        '--tls-key-file', certificates->key($option{tls})) if $option{tls};
+
+    my $self = Chatmaid::Test::Redis->new(
+        name => $name, port => $port, socket => "$dir/redis.sock",
+        command => ['redis-server', @port, '--bind', '127.0.0.1',
+            '--unixsocket', "$dir/redis.sock", '--dir', $dir, '--save', '',
+            '--enable-debug-command', 'local', @{$option{args} // []}]);
+    return $self->start;
+}
+
+sub start ($self) {
+    $self->SUPER::start;
+    wait_for(sub {
+        croak 'redis-server: ' . $self->text unless $self->alive;
+        IO::Socket::UNIX->new(Peer => $self->socket)
+            && IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $self->port)
+    }, 15, 'redis-server');
+    return $self;
+}
+
+sub url ($self, $user = '') { 'redis://' . $user . '127.0.0.1:' . $self->port }
+
+# A command of our own, past nginx: what redis-cli prints.
+sub cli ($self, @words) {
+    open my $out, '-|', 'redis-cli', '-s', $self->socket, @words or croak "redis-cli: $!";
+    local $/;
+    return (<$out> // '') =~ s/\n\z//r;
+}
+
+# How often the server has taken a connection.
+sub taken ($self) { $self->cli('INFO', 'stats') =~ /total_connections_received:(\d+)/ ? $1 : 0 }
+
+
+# --- nginx -------------------------------------------------------------------
+
+my $nginx;
+
+sub probe ($directive, %option) {
+    my $module = $ENV{CHATMAID_MODULE}
+        // path(__FILE__)->dirname->child('../../../../build/ngx_http_chatmaid_module.so');
+    my $probe = path($module)->to_abs->dirname->child('ngx_http_chatmaid_redis_probe_module.so');
+    croak "$probe is missing: `make probe` builds it" unless -e $probe;
+
+    $nginx = Chatmaid::Test::nginx(http => "chatmaid_redis $directive;", %option, conf => <<"END");
+%LOAD%
+load_module $probe;
+daemon off;
+%USER%
+pid %DIR%/nginx.pid;
+error_log %DIR%/error.log %LEVEL%;
+worker_processes %WORKERS%;
+%main%
+events { worker_connections 512; }
+http {
+    %HTTP%
+    client_body_buffer_size 16m;
+    client_max_body_size    16m;
+    server {
+        listen 127.0.0.1:%PORT%;
+        location /probe { redis_probe; }
+    }
+}
+END
+    return $nginx;
+}
+
+# All in one turn of the worker's event loop.
+sub ask (@commands) { @{$nginx->post($nginx->url('/probe'), \@commands)->{json} // []} }
+
+sub up () { $nginx->get($nginx->url('/probe'))->{json}{up} }
+
+
+# --- A scripted server -------------------------------------------------------
+
+# It runs in the test's own event loop.  AUTH, SELECT and PING are answered as a
+# good server does, unless "greeting" does; each other command is given to
+# "answer" with the server, its stream, and its words.
+
+sub redis_fake ($answer, %option) { Chatmaid::Test::Redis::Fake->new(answer => $answer, %option)->start }
+
+package Chatmaid::Test::Redis::Fake {
+    use Mojo::Base -base, -signatures;
+    use Mojo::IOLoop;
+
+    has 'answer';
+    has 'greeting';
+    has port     => sub { state $n = 0; Chatmaid::Test::World::test_port('fake' . $n++) };
+    has seen     => sub { [] };          # all commands but the greetings
+    has greeted  => sub { [] };
+    has taken    => 0;                   # connections
+
+    sub url ($self) { 'redis://127.0.0.1:' . $self->port }
+
+    sub start ($self) {
+        $self->{server} = Mojo::IOLoop->server({address => '127.0.0.1', port => $self->port},
+            sub ($loop, $stream, $id) { $self->taken($self->taken + 1); $self->serve($stream) });
+        return $self;
+    }
+
+    sub stop ($self) {
+        Mojo::IOLoop->remove(delete $self->{server}) if $self->{server};
+        $_->close for grep { $_ } values %{delete $self->{streams} // {}};
+    }
+
+    sub serve ($self, $stream) {
+        my $in = '';
+        $stream->timeout(0);
+        $self->{streams}{$stream} = $stream;
+        $stream->on(close => sub ($stream) { delete $self->{streams}{$stream} });
+        $stream->on(read => sub ($stream, $bytes) {
+            $in .= $bytes;
+            while (my $words = command(\$in)) {
+                if ($words->[0] =~ /\A(?:AUTH|SELECT|PING)\z/) {
+                    push @{$self->greeted}, $words;
+                    next if $self->greeting && $self->greeting->($self, $stream, @$words);
+                    $stream->write($words->[0] eq 'PING' ? "+PONG\r\n" : "+OK\r\n");
+                } else {
+                    push @{$self->seen}, $words;
+                    $self->answer->($self, $stream, @$words);
+                }
+            }
+        });
+    }
+
+    sub command ($in) {
+        my ($count) = $$in =~ /\A\*(\d+)\r\n/ or return;
+        my ($at, @words) = ($+[0]);
+        for (1 .. $count) {
+            pos($$in) = $at;
+            $$in =~ /\G\$(\d+)\r\n/g or return;
+            my ($len, $from) = ($1, pos $$in);
+            return if length $$in < $from + $len + 2;
+            push @words, substr $$in, $from, $len;
+            $at = $from + $len + 2;
+        }
+        substr $$in, 0, $at, '';
+        return \@words;
+    }
+}
+
+1;
