@@ -587,6 +587,14 @@ ngx_http_chatmaid_conf_find_locations(ngx_conf_t *cf)
         gateway[i]->upstream = *ucf;
         gateway[i]->upstream.change_buffering = 0;
         gateway[i]->upstream.intercept_errors = 0;
+
+#if (NGX_HTTP_SSL)
+
+        /* nginx keeps one TLS session per peer for all locations, and what it
+         * was verified by goes with it */
+
+        gateway[i]->upstream.ssl_session_reuse = 0;
+#endif
     }
 }
 

@@ -142,44 +142,36 @@ ngx_http_chatmaid_credential_get_peer(ngx_peer_connection_t *pc, void *data)
         return NGX_ERROR;
     }
 
-    for ( ;; ) {
+    rc = upstream->get(pc, data);
 
-        rc = upstream->get(pc, data);
-
-        if (rc != NGX_DONE) {
-            return rc;
-        }
-
-        c = pc->connection;
-
-        if (!u->ssl && c->ssl == NULL) {
-            return rc;
-        }
-
-        if (u->ssl && c->ssl
-            && SSL_get_SSL_CTX(c->ssl->connection) == u->conf->ssl->ctx)
-        {
-            return rc;
-        }
-
-        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
-                       "chatmaid leaves a connection %d that was opened with "
-                       "other TLS settings", c->fd);
-
-        if (c->ssl) {
-            c->ssl->no_wait_shutdown = 1;
-            (void) ngx_ssl_shutdown(c);
-        }
-
-        ngx_destroy_pool(c->pool);
-        ngx_close_connection(c);
-
-        pc->connection = NULL;
-        pc->cached = 0;
-
-        pc->tries++;                    /* of which free() takes one */
-        pc->free(pc, pc->data, 0);
+    if (rc != NGX_DONE) {
+        return rc;
     }
+
+    c = pc->connection;
+
+    if (!u->ssl && c->ssl == NULL) {
+        return rc;
+    }
+
+    if (u->ssl && c->ssl
+        && SSL_get_SSL_CTX(c->ssl->connection) == u->conf->ssl->ctx)
+    {
+        return rc;
+    }
+
+    if (c->ssl) {
+        c->ssl->no_wait_shutdown = 1;
+        (void) ngx_ssl_shutdown(c);
+    }
+
+    ngx_destroy_pool(c->pool);
+    ngx_close_connection(c);
+
+    pc->connection = NULL;
+    pc->cached = 0;
+
+    return NGX_OK;                  /* a new connection to the same peer */
 }
 
 #endif

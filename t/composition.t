@@ -8,9 +8,23 @@ my $proxy = 'internal; proxy_http_version 1.1; proxy_set_header Connection "";'
     . ' proxy_pass https://chatmaid_api/;';
 my $sender = 'chatmaid_sender +15550100001;';
 
+my $other = sandbox(name => 'other');
 my $api   = sandbox;
+
+my %upstream = (
+    zoned      => 'zone zoned 64k; server 127.0.0.1:%API%; keepalive 4;',
+    least_conn => 'least_conn; server 127.0.0.1:%API%; keepalive 4;',
+    hashed     => 'hash $request_method consistent; server 127.0.0.1:%API%; keepalive 4;',
+    ip_hash    => 'ip_hash; server 127.0.0.1:%API%; keepalive 4;',
+    random     => 'random two least_conn; server 127.0.0.1:%API%; keepalive 4;',
+    backup     => 'server 127.0.0.1:%PORT:nobody% down; server 127.0.0.1:%API% backup; keepalive 4;',
+    both       => 'zone both 64k; least_conn; server 127.0.0.1:%API%; server 127.0.0.1:' . $other->port . '; keepalive 4;',
+    spare      => 'server 127.0.0.1:%API%; server 127.0.0.1:' . $other->port . ' backup; keepalive 4;',
+    unkept     => 'server 127.0.0.1:%API%;',
+);
 my $nginx = nginx(
-    http => <<'END',
+    http => join("\n", map { "upstream $_ { $upstream{$_} }" } sort keys %upstream) . <<'END',
+
     log_format tries '"$request" $status [$upstream_addr] [$upstream_status] [$upstream_response_time] $request_id';
     map $http_x_team $team_sender { default ""; front +15550100001; back +15550100002; }
     map $ssl_client_s_dn $client_sender { default ""; "CN=orders" +15550100002; }
@@ -22,7 +36,9 @@ my $nginx = nginx(
     limit_conn_zone $server_port zone=out_conn:1m;
 END
     files  => {users => "ann:{PLAIN}swordfish\n"},
-    server => <<"END",
+    server => join("\n", map { "location ^~ /$_/ { chatmaid_gateway /.$_/; $sender } location ^~ /.$_/ { "
+        . $proxy =~ s/chatmaid_api/$_/r . ' proxy_next_upstream error timeout http_503 non_idempotent; }' } sort keys %upstream) . <<"END",
+
         access_log %DIR%/access.log all;
         access_log %DIR%/tries.log tries;
 
@@ -49,6 +65,11 @@ END
         location ^~ /mapped/    { chatmaid_gateway /.chatmaid/; chatmaid_sender \$team_sender fixed; }
         location ^~ /headers/   { chatmaid_gateway /.chatmaid/; $sender add_header X-Seen yes;
                                   add_header X-Always \$upstream_status always; expires 1h; }
+        location ^~ /seen/      { chatmaid_gateway /.seen/; $sender }
+        location ^~ /.seen/     { proxy_set_header X-Agent \$http_user_agent; proxy_set_header X-Type \$content_type;
+                                  proxy_set_header X-Length \$content_length; proxy_set_header X-Trace \$request_id;
+                                  proxy_set_header X-Given \$http_x_request_id; proxy_set_header X-Cookie \$http_cookie;
+                                  proxy_set_header Host developers-api.chatmaid.net; $proxy }
         location ^~ /real/      { chatmaid_gateway /.chatmaid/; $sender set_real_ip_from 127.0.0.1;
                                   real_ip_header X-Real-IP; deny 10.0.0.1; }
 END
@@ -156,6 +177,69 @@ subtest 'log_format' => sub {
     $id   = $refused->{headers}{'x-request-id'};
     $line = wait_for(sub { (grep { /$id/ } split /\n/, slurp($nginx->dir . '/tries.log'))[0] });
     like($line, qr/ 400 \[-\] \[-\] \[-\] /, 'no try');
+};
+
+# In the internal location they are the call's, not the caller's.
+subtest "variables of the request" => sub {
+    my $up = sub ($name) { join ' | ', $api->header($api->last, $name) };
+    my $id = sub ($what) {
+        wait_for(sub { (map { / (\w+)$/ } grep { /\Q$what\E/ } split /\n/, slurp($nginx->dir . '/tries.log'))[-1] });
+    };
+    is(send_to('seen', 'User-Agent' => 'orders/1.0', 'X-Request-Id' => 'mine-1', Cookie => 'a=b',
+        'Content-Type' => 'application/json; charset=utf-8')->{status}, 201, 'a send');
+    is($up->('X-Agent'), 'orders/1.0', '$http_user_agent');
+    is($up->('X-Type'), 'application/json', '$content_type');
+    is($up->('X-Length'), length $api->last->{body}, '$content_length');
+    is($up->('X-Given'), 'mine-1', '$http_x_request_id');
+    is($up->('X-Cookie'), '', '$http_cookie: there is none');
+    like($up->('X-Trace'), qr/\A[0-9a-f]{32}\z/, '$request_id');
+    is($up->('X-Trace'), $id->('POST /seen/send '), '$request_id: as in the access log');
+    isnt($up->('X-Request-Id'), $up->('X-Trace'), "not the caller's ID");
+
+    is(get(at('/seen/account'), 'User-Agent' => undef)->{status}, 200, 'a read');
+    like($up->('X-Agent'), qr{\Angx_http_chatmaid_module/}, '$http_user_agent: our own');
+    is($up->('X-Type') . $up->('X-Length'), '', 'no $content_type, no $content_length');
+    is($up->('X-Trace'), $id->('GET /seen/account '), '$request_id of a read');
+    is($up->('X-Request-Id'), $up->('X-Trace'), 'which is its ID as well');
+};
+
+subtest 'upstream' => sub {
+    for my $name (grep { !/both|spare|unkept/ } sort keys %upstream) {
+        my $from = $api->count + 1;
+        is(send_to($name)->{status}, 201, "$name: send $_") for 1 .. 5;
+        is(get(at("/$name/account"))->{status}, 200, "$name: a read");
+        is(scalar(grep { !$_->{reused} } $api->requests(from => $from)), 1, "$name: one connection");
+    }
+    my @from = ($api->count + 1, $other->count + 1);
+    is(send_to('both')->{status}, 201, "both: send $_") for 1 .. 6;
+    my @seen = ($api->requests(from => $from[0]), $other->requests(from => $from[1]));
+    is(scalar @seen, 6, 'both: each once');
+    is(scalar(grep { !$_->{reused} } @seen), 2, 'both: a connection to each');
+
+    my $spared = $other->count;
+    $api->fault({status => 503});
+    is(send_to('spare')->{status}, 201, 'spare: the backup answers');
+    is($other->count, $spared + 1, 'spare: it was the backup');
+
+    my $from = $api->count + 1;
+    is(send_to('unkept')->{status}, 201, "unkept: send $_") for 1 .. 2;
+    is(scalar(grep { !$_->{reused} } $api->requests(from => $from)), 2, 'unkept: two connections');
+};
+
+# An "if" or a "limit_except" takes over the content handler of its location.
+subtest 'a content handler in an if' => sub {
+    my %wrong = (
+        'proxy_pass in an if'           => 'if ($http_x) { proxy_pass http://127.0.0.1:1; }',
+        'fastcgi_pass in an if'         => 'if ($http_x) { fastcgi_pass 127.0.0.1:1; }',
+        'proxy_pass in a limit_except'  => 'limit_except GET { proxy_pass http://127.0.0.1:1; }',
+    );
+    for my $name (sort keys %wrong) {
+        my ($code, $said) = nginx_t(gateway => "$sender $wrong{$name}");
+        is($code, 1, "$name: refused");
+        like($said, qr/\[emerg\].*"chatmaid_gateway" shares/, "$name: says so");
+    }
+    my ($code) = nginx_t(gateway => "$sender if (\$http_x) { return 418; } limit_except GET { deny all; }");
+    is($code, 0, 'without one: taken');
 };
 
 subtest 'map' => sub {

@@ -6,6 +6,7 @@ use Chatmaid::Test::World qw(leaks_in);
 
 my $plain  = sandbox(plain => 1, name => 'plain');
 my $second = sandbox(name => 'second');
+my $rogue  = sandbox(name => 'rogue', cert => 'foreign');
 my $api    = sandbox;
 
 my $tls = 'proxy_http_version 1.1; proxy_set_header Host developers-api.chatmaid.net; proxy_set_header Connection ""; '
@@ -41,6 +42,8 @@ my %unsent = (
     regex        => ['~ ^/.regex/',      "internal; proxy_pass https://chatmaid_api; $on"],
     returned     => ['^~ /.returned/',   'internal; return 200 \'{"success":true,"data":{"id":"msg_1"}}\';'],
     file         => ['^~ /.file/',       'internal; root %DIR%;'],
+    no_body      => ['^~ /.no_body/',    "$pass proxy_pass_request_body off;"],
+    no_headers   => ['^~ /.no_headers/', "$pass proxy_pass_request_headers off;"],
     fastcgi      => ['^~ /.fastcgi/',    'internal; fastcgi_pass chatmaid_api;'],
     shorter      => ['^~ /.sho/',        $pass],
 );
@@ -199,6 +202,50 @@ subtest 'trace context' => sub {
     is($up->(traceparent => $good, tracestate => ['a=1', 'b=2']), "traceparent: $good | tracestate: a=1 | tracestate: b=2", 'two tracestates');
     is(get('/account', traceparent => $good)->{status}, 200, 'on a read');
     is_deeply([$api->header($api->last, 'traceparent')], [$good], 'as well');
+};
+
+# nginx keeps connections by address, whatever location opened them and however
+# little it asked of the peer.
+subtest "kept connections of another location's" => sub {
+    my $locations = sub ($off) {
+        my %ways = (live => "$on", twin => "$on", lax => $off);
+        return join "\n", "chatmaid_sender +15550100001; $on", map {
+            my $key = $_ eq 'lax' ? '' : $live;
+            "location ^~ /$_/ { chatmaid_gateway /.$_/; $key }"
+                . "location ^~ /.$_/ { internal; proxy_pass https://chatmaid_api/; $ways{$_} }"
+        } sort keys %ways;
+    };
+    my $on_way = sub ($nginx, $name) { $nginx->client->post($nginx->url("/$name/send"), $m) };
+    my $off    = "$tls proxy_ssl_verify off;";
+
+    my $lured = nginx(name => 'lured', api => $rogue, files => {live => live_key}, server => $locations->($off));
+    is(told($on_way->($lured, 'live')), '502 upstream_error not_sent', 'a foreign certificate: a live send');
+    for my $round (1, 2) {
+        is($on_way->($lured, 'lax')->{status}, 201, "a test send without verification, $round");
+        is(told($on_way->($lured, 'live')), '502 upstream_error not_sent', "a live send afterwards, $round");
+        is(told($lured->get($lured->url('/live/account'))), '502 upstream_error -', "a live read, $round");
+    }
+    $rogue->fault({hold => 'before', times => 3});
+    my @several = map { $lured->later(POST => $lured->url('/lax/send'), $m) } 1 .. 3;
+    $rogue->wait_held(3);
+    $rogue->release;
+    $_->result for @several;
+    is(told($on_way->($lured, 'live')), '502 upstream_error not_sent', 'a live send after several');
+    is(scalar(grep { ($_->{key} // '') ne test_key } $rogue->requests), 0, 'the live key never went there');
+
+    my $shared = nginx(name => 'shared', api => $api, files => {live => live_key}, server => $locations->($off));
+    my $from   = $api->count + 1;
+    is($on_way->($shared, $_)->{status}, 201, "locations with equal settings: $_") for qw(live twin live twin twin);
+    my @seen = $api->requests(from => $from);
+    ok($_->{key} eq live_key, "with the live key, request $_->{n}") for @seen;
+    is($seen[-1]{reused}, 1, "and a location's own connection is used again");
+
+    my $inherits = nginx(name => 'inherits', api => $api, files => {live => live_key}, server => join "\n",
+        "$on chatmaid_sender +15550100001;", map { "location ^~ /$_/ { chatmaid_gateway /.$_/; $live }"
+            . "location ^~ /.$_/ { internal; proxy_pass https://chatmaid_api/; }" } qw(one two));
+    $from = $api->count + 1;
+    is($on_way->($inherits, $_)->{status}, 201, "locations with inherited settings: $_") for qw(one two one two);
+    ok($_->{key} eq live_key, "with the live key, request $_->{n}") for $api->requests(from => $from);
 };
 
 # What done() looks for in logs and answers, it would find.

@@ -164,12 +164,22 @@ subtest "Chatmaid's own errors" => sub {
     both("$_", $envelope->($_), "$error unknown") for 500, 501, 502, 503, 504, 520;
 
     my $say = sub ($fault) { $api->fault($fault); post('/send', $m) };
+    my $not_allowed = $say->({%{$envelope->(405)}, headers => {Allow => 'PUT'}});
+    is(told($not_allowed), '405 method_not_allowed not_sent', 'a 405');
+    is($not_allowed->{headers}{allow}, undef, 'a 405: no Allow, for the method was right');
     is($say->($envelope->(400))->{json}{detail}, 'one; two', 'messages joined');
     is($say->({status => 400, json => {message => 'a "string"'}})->{json}{detail}, 'a "string"', 'one message');
     like($say->({status => 400, json => {}})->{json}{detail}, qr/\w/, 'none');
     like($say->({status => 400, body => '[1]'})->{json}{detail}, qr/\w/, 'no object');
     like($say->({status => 400, json => {message => [1, undef, {}, []]}})->{json}{detail}, qr/\w/, 'no strings');
     is($say->({status => 400, json => {message => ["\x{1F600}\n"]}})->{json}{detail}, "\x{1F600}\n", 'any characters');
+    for my $length (2040 .. 2050) {
+        my $text = "\x{e9}" . 'a' x $length . "\x{e9}" x 20;
+        is($say->({status => 400, json => {message => [$text]}})->{json}{detail}, $text, "one of $length characters and more");
+    }
+    like($say->({status => 400, json => {message => $_->[1]}})->{json}{detail}, qr/\w.*\w/, $_->[0])
+        for ['an empty array', []], ['an array of numbers', [1, 2]], ['an array of null', [undef]], ['an array of arrays', [['x']]];
+    is($say->({status => 400, json => {message => [1, 'one', undef, 'two', {}]}})->{json}{detail}, 'one; two', 'strings among others');
     for my $char ('x', "\x{20ac}") {
         my @long = map { $char x $_ } 1500, 3000;
         is($say->({status => 404, json => {message => [@long]}})->{json}{detail}, join('; ', @long), 'long ones');

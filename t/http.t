@@ -179,6 +179,38 @@ subtest 'the caller leaves' => sub {
     is(raw(head('GET', '/chatmaid/account'), abort => 'half')->{status}, 200, 'half-closed, a read: answered');
 };
 
+# A read's body means nothing, but it is the request's: read before the call.
+subtest 'a read with a body, and the caller leaves' => sub {
+    my $read = sub ($name, @more) { head('GET', '/chatmaid/messages', '1.1', "X-Request-Id: $name", @more) };
+    for my $how ('half', 'close', 'reset') {
+        for my $body ('', 'abc') {
+            my $name = "body-$how-" . length $body;
+            $api->fault({hold => 'after', match => {path => '/v1/messages'}});
+            my $calls  = $api->count;
+            my $answer = raw([$read->($name, 'Content-Length: 10'), length $body ? $body : (), sub { }], abort => $how, gap => 0.02);
+            isnt($answer->{error} // '', 'deadline', "$name: ended");
+            is(get('/account')->{status}, 200, "$name: the next request");
+            is($api->count, $calls + 1, "$name: nothing was called");
+            $api->release;
+            $api->clear_faults;
+        }
+
+        for my $chunks (0, 1) {
+            my $name = "whole-$how-$chunks";
+            $api->fault({hold => 'after'});
+            my @request = $chunks ? ($read->($name, $chunked), chunks('0123456789', 4)) : ($read->($name, 'Content-Length: 10'), '0123456789');
+            my $answer  = raw([@request, sub { $api->wait_held; $api->release if $how eq 'half' }], abort => $how);
+            is($answer->{status}, 200, "$name: answered") if $how eq 'half';
+            get('/nothing');                            # the worker has seen it leave
+            $api->release;
+            is(get('/account')->{status}, 200, "$name: the next request");
+        }
+    }
+    $api->fault({hold => 'after'});
+    my $late = raw([$read->('late', 'Content-Length: 3'), sub { get('/nothing') }, 'abc', sub { $api->wait_held; $api->release }, $next], all => 1);
+    is(statuses($late->{raw}), '200 200', 'a body that comes late');
+};
+
 subtest 'a slow Chatmaid' => sub {
     for my $location ('chatmaid', 'tiny') {
         my $body = json(text);

@@ -25,6 +25,14 @@ my %location = (
     scoped       => 'chatmaid_scope messages:send; error_page 400 403 404 405 415 502 /sorry; chatmaid_sender +15550100001;',
     operator     => 'return 200 "for the operator";',
     led          => 'deny all; error_page 403 /operator/page;',
+    led_equals   => 'deny all; error_page 403 = /operator/page;',
+    led_changed  => 'deny all; error_page 403 =200 /operator/page;',
+    led_moved    => 'deny all; error_page 403 =418 /operator/page;',
+    led_words    => 'deny all; error_page 403 /words/page;',
+    led_on       => 'deny all; error_page 403 /deny/page;',
+    led_around   => 'deny all; error_page 403 /led_around/page;',
+    led_lost     => 'deny all; error_page 403 /returned/page;',
+    led_endpoint => 'deny all; error_page 403 /chatmaid/account;',
     proxied      => 'deny all; error_page 403 = @backend;',
 );
 my %gateway = (missing => '/.nowhere/', open => '/.open/', forbidden => '/.forbidden/', empty => '/.empty/');
@@ -46,7 +54,8 @@ my $nginx = nginx(
         'location = /auth/basic   { internal; proxy_pass http://127.0.0.1:%PORT:backend%/basic; proxy_pass_request_body off; proxy_set_header Content-Length ""; }',
         'location = /auth/403     { internal; return 403; }',
         'location = /auth/dead    { internal; proxy_pass http://127.0.0.1:1; }',
-        'location /denied/        { deny all; }'),
+        'location /denied/        { deny all; }',
+        'location /denied/led/    { deny all; error_page 403 /deny/page; }'),
     servers => <<'END');
     server {
         listen 127.0.0.1:%PORT:inherited%;
@@ -183,10 +192,22 @@ subtest "the operator's pages" => sub {
     like(get(at('/named/account'))->{body}, qr/^so very sorry$/, 'a named location');
     untouched(get(at('/proxied/account')), 403, qr/the backend's own/, 'a backend');
     untouched(get(at('/led/account')), 403, qr/^for the operator$/, 'a page in a gateway location');
+    untouched(get(at('/led_changed/account')), 200, qr/^for the operator$/, 'a page in a gateway location, =200');
+    untouched(get(at('/led_moved/account')), 418, qr/^for the operator$/, 'a page in a gateway location, =418');
+    untouched(get(at('/led_equals/account')), 200, qr/^for the operator$/, 'a page in a gateway location, =');
+    untouched(get(at('/led_words/account')), 403, qr/^as the operator wishes$/, 'a page in a gateway location that has its own status');
     untouched(get(at('/words/account')), 403, qr/^as the operator wishes$/, 'return with a text');
     untouched(get(at('/chatmaid/account', 'inherited')), 403, qr/^so sorry$/, 'inherited');
     problem(get(at('/other_status/account')), 403, 'forbidden', 'for another status');
     problem(get(at('/cleared/account', 'inherited')), 403, 'forbidden', 'inherited no more');
+
+    # an error of nginx's own where an error_page has led is one as well
+    problem(get(at('/led_on/account')), 403, 'forbidden', 'led to a location that denies');
+    problem(post(at('/led_on/send'), $m), 403, 'forbidden', 'led to a location that denies, a send');
+    problem(get(at('/led_around/account')), 403, 'forbidden', 'led to the same location');
+    problem(get(at('/led_lost/account')), 404, 'not_found', 'led to a return without a text');
+    problem(get(at('/denied/led/x')), 403, 'forbidden', 'led here from elsewhere');
+    is(get(at('/led_endpoint/account'))->{status}, 200, 'led to an endpoint');
 
     # the module's own answers are never taken
     problem(get(at('/scoped/account')), 403, 'scope_denied', 'own 403');

@@ -28,6 +28,10 @@ END
         location ^~ /.c+d%3F/     { $proxy https://chatmaid_api/; }
         location ^~ /based/       { chatmaid_gateway /.based/; }
         location ^~ /.based/      { $proxy https://chatmaid_api/base/x/; }
+        location ^~ /equal/       { chatmaid_gateway /base/; chatmaid_sender +15550100001; }
+        location ^~ /base/        { $proxy https://chatmaid_api/base/; }
+        location ^~ /legacy/      { try_files /nonexistent /chatmaid/messages?q=\$uri; }
+        location ^~ /again/       { rewrite ^/again/(.*) /chatmaid/messages?q=\$1 last; }
         location ^~ /chatmaid/.nested/ { $proxy https://chatmaid_api/; }
 END
     servers => <<"END",
@@ -92,10 +96,10 @@ subtest 'queries go on byte for byte' => sub {
 subtest 'what is refused' => sub {
     my @targets = (
         (map { "/chatmaid/messages/$_" } '%2F', '%2f', 'a%2Fb', '%2fa', 'a%2F', '.', '..', '%2e', '%2E%2e', '.%2E', '%2e.',
-            'x/..', 'x/../y', './x', 'x%2F..', '%2e%2e/account', '%01', 'a%09', '%0a', '%0D%0A', '%1f', '%7f', 'a#b', '#', '%2e#'),
+            'x/..', 'x/../y', './x', 'x%2F..', '%2e%2e/account', '\\', '..\\account', 'a\\b', 'a\\..\\b', '%5C\\', '%01', 'a%09', '%0a', '%0D%0A', '%1f', '%7f', 'a#b', '#', '%2e#'),
         '/chatmaid/./account', '/chatmaid/messages/../account', '/chatmaid/x/%2e%2e/account', '/chatmaid/account/.',
         '/chatmaid/phones/%2e%2e/status', '/chatmaid/phones/x%2fstatus', '/chatmaid/messages/../../chatmaid/account',
-        '/chatmaid/messages/inbound/..%2f..%2faccount', '/chatmaid/account#', '/chatmaid%2Faccount',
+        '/chatmaid/phones/x\\y/status', '/chatmaid/\\account', '/chatmaid/messages/inbound/..%2f..%2faccount', '/chatmaid/account#', '/chatmaid%2Faccount',
     );
     refused($_) for @targets;
 
@@ -160,12 +164,20 @@ subtest 'rewrite' => sub {
     passes('/wa/messages/%252F', '/v1/messages/%252F', 'also a percent sign');
     passes('/wa/messages/../account', '/v1/account', 'what nginx has resolved');
     refused('/wa/messages/%01', 'a control byte');
+    passes('/again/a%2Bb', '/v1/messages?q=a%2Bb', 'into a query');
     passes('/chatmaid/old/%2B1?y', '/v1/messages/%2B1?y', 'within the location');
 
     my $body   = '{"to":"+15550100099","text":"Your table is ready"}';
     my $answer = ask('/wa/send', $nginx->port, 'POST',
         "Content-Type: application/json\r\nContent-Length: ${\length $body}\r\n\r\n$body");
     is($answer->{status}, 201, 'a send');
+};
+
+# $uri is decoded: what was encoded in a path would be a request line's own.
+subtest 'try_files' => sub {
+    passes('/legacy/account', '/v1/messages?q=/legacy/account', 'a query made of a path');
+    passes('/legacy/%C3%A9+', "/v1/messages?q=/legacy/\xc3\xa9+", 'with what a query may hold');
+    refused("/legacy/x$_", "$_ in it") for '%20', '%0d%0a', '%0D', '%0a', '%09', '%01', '%1F', '%7f', '%20HTTP/1.1%0d%0aX-Evil:%20yes%0d%0aX-Rest:';
 };
 
 subtest 'if, limit_except, nested locations' => sub {
@@ -196,6 +208,11 @@ subtest "locations' names" => sub {
     passes('/a+b%253F/messages/%3F', '/v1/messages/%3F', 'a plus and a percent sign');
     passes('/a%2Bb%253F/account', '/v1/account', 'an encoded plus');
     passes('/based/messages/%2B1?x=%2B', '/base/x/v1/messages/%2B1?x=%2B', 'a base path upstream');
+    passes('/equal/account', '/base/v1/account', "a base path that is the location's name");
+    passes('/equal/messages/%2B1?x=%2B', '/base/v1/messages/%2B1?x=%2B', 'an ID behind it');
+    is(post(url('/equal/send'), {to => '+15550100099', text => 'base'})->{status}, 404, 'a send there');
+    is($api->last->{target}, '/base/v1/messages/send', 'its target');
+    is($api->last->{version}, '1.1', 'its version');
     refused('/based/messages/x/..%2faccount', 'nothing leaves the base path');
     refused('/based/messages/%2e%2e', 'nor by dots');
 };
