@@ -7,17 +7,16 @@
 #include "ngx_http_chatmaid_claim.h"
 #include "ngx_http_chatmaid_crypto.h"
 #include "ngx_http_chatmaid_flow.h"
-#include "ngx_http_chatmaid_store_zone.h"
 
 
-/* Another worker's end is seen by looking, in growing steps. */
+/* Another worker's or gateway's end is seen by asking, in growing steps. */
 #define NGX_HTTP_CHATMAID_FIRST_LOOK  20        /* milliseconds */
 #define NGX_HTTP_CHATMAID_LAST_LOOK   250
 
 
+static void ngx_http_chatmaid_claim_handler(ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_claim_renew_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_claim_look_handler(ngx_event_t *ev);
-static void ngx_http_chatmaid_claim_end(ngx_http_chatmaid_ctx_t *ctx);
 
 
 /* The sends of this worker that wait for another one. */
@@ -31,7 +30,6 @@ static ngx_queue_t  ngx_http_chatmaid_waiting = {
 ngx_int_t
 ngx_http_chatmaid_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
 {
-    ngx_int_t                       rc;
     ngx_http_chatmaid_claim_t      *claim;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
@@ -48,22 +46,34 @@ ngx_http_chatmaid_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
         }
 
         claim->pool = r->pool;
+        claim->handler = ngx_http_chatmaid_claim_handler;
+        claim->data = r;
     }
 
-    rc = ngx_http_chatmaid_store_zone.claim(mcf->zone, claim);
+    claim->maybe = 0;
+    claim->local = 0;
+    claim->use_previous = 0;
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "chatmaid claim, result:%ui maybe:%ui", claim->result,
-                   (ngx_uint_t) claim->maybe);
+    return mcf->store->claim(mcf->store_data, claim);
+}
 
-    if (rc == NGX_OK && claim->result == NGX_HTTP_CHATMAID_CLAIMED) {
-        ctx->claimed = 1;
-        ngx_http_chatmaid_flow_timer(r, &ctx->renewal,
-                                     ngx_http_chatmaid_claim_renew_handler,
-                                     NGX_HTTP_CHATMAID_RENEWAL);
-    }
 
-    return rc;
+static void
+ngx_http_chatmaid_claim_handler(ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_flow_resume(claim->data);
+}
+
+
+void
+ngx_http_chatmaid_claim_keep(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ctx->claimed = 1;
+
+    ngx_http_chatmaid_flow_timer(r, &ctx->renewal,
+                                 ngx_http_chatmaid_claim_renew_handler,
+                                 NGX_HTTP_CHATMAID_RENEWAL);
 }
 
 
@@ -80,16 +90,15 @@ ngx_http_chatmaid_claim_renew_handler(ngx_event_t *ev)
 
     /* a worker that was stopped for longer than its lease does not revive it */
 
-    if (ngx_http_chatmaid_claim_is_ours(ctx)
-        && ngx_http_chatmaid_store_zone.renew(mcf->zone, &ctx->claim)
-           == NGX_OK)
-    {
-        ngx_add_timer(ev, NGX_HTTP_CHATMAID_RENEWAL);
+    if (!ngx_http_chatmaid_claim_is_ours(ctx)) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "chatmaid lost the lease of a send under way");
         return;
     }
 
-    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                  "chatmaid lost the lease of a send under way");
+    mcf->store->renew(mcf->store_data, &ctx->claim);
+
+    ngx_add_timer(ev, NGX_HTTP_CHATMAID_RENEWAL);
 }
 
 
@@ -109,7 +118,8 @@ ngx_http_chatmaid_claim_wait(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    if (ctx->look == 0) {
+    if (!ctx->claim.waited) {
+        ctx->claim.waited = 1;
         ctx->look = NGX_HTTP_CHATMAID_FIRST_LOOK;
         ctx->wait_end = ngx_current_msec + conf->wait;
     }
@@ -153,25 +163,11 @@ ngx_http_chatmaid_claim_finish(ngx_http_request_t *r,
 {
     ngx_http_chatmaid_main_conf_t  *mcf;
 
-    if (!ctx->claimed) {
-        return NGX_OK;
-    }
-
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
     ctx->claim.answer = *answer;
 
-    if (ngx_http_chatmaid_store_zone.finish(mcf->zone, &ctx->claim)
-        != NGX_OK)
-    {
-        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                      "chatmaid zone \"%V\" has no room for an answer: a retry "
-                      "will ask Chatmaid for it", &mcf->zone->shm.name);
-    }
-
-    ngx_http_chatmaid_claim_end(ctx);
-
-    return NGX_OK;
+    return mcf->store->finish(mcf->store_data, &ctx->claim);
 }
 
 
@@ -181,17 +177,9 @@ ngx_http_chatmaid_claim_ambiguous(ngx_http_request_t *r,
 {
     ngx_http_chatmaid_main_conf_t  *mcf;
 
-    if (!ctx->claimed) {
-        return NGX_OK;
-    }
-
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    (void) ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, &ctx->claim);
-
-    ngx_http_chatmaid_claim_end(ctx);
-
-    return NGX_OK;
+    return mcf->store->ambiguous(mcf->store_data, &ctx->claim);
 }
 
 
@@ -199,24 +187,15 @@ ngx_int_t
 ngx_http_chatmaid_claim_remove(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    ngx_int_t                       rc;
     ngx_http_chatmaid_main_conf_t  *mcf;
-
-    if (!ctx->claimed) {
-        return NGX_OK;
-    }
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    rc = ngx_http_chatmaid_store_zone.remove(mcf->zone, &ctx->claim);
-
-    ngx_http_chatmaid_claim_end(ctx);
-
-    return rc;
+    return mcf->store->remove(mcf->store_data, &ctx->claim);
 }
 
 
-static void
+void
 ngx_http_chatmaid_claim_end(ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_queue_t              *q;
@@ -244,5 +223,27 @@ ngx_http_chatmaid_claim_end(ngx_http_chatmaid_ctx_t *ctx)
             ngx_del_timer(&other->wait);
             ngx_add_timer(&other->wait, 0);
         }
+    }
+}
+
+
+void
+ngx_http_chatmaid_claim_abandon(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    if (ctx->renewal.timer_set) {
+        ngx_del_timer(&ctx->renewal);
+    }
+
+    if (ctx->wait.timer_set) {
+        ngx_del_timer(&ctx->wait);
+        ngx_queue_remove(&ctx->waiting);
+    }
+
+    if (ctx->claim.pool) {
+        mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+        mcf->store->abandon(mcf->store_data, &ctx->claim);
     }
 }

@@ -14,9 +14,13 @@
 #include "ngx_http_chatmaid_module.h"
 
 
-/* Asks for ctx->claim, whose id, fingerprint and ttl are set.  NGX_OK:
- * claim->result; a CLAIMED one is renewed until it is settled.  NGX_ERROR. */
+/* Asks for ctx->claim, which has been named.  NGX_OK, or NGX_AGAIN with the flow
+ * to be parked; the next step finds claim->result.  NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_claim_ask(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+
+/* A claim that is ours is renewed from now on until it is settled. */
+void ngx_http_chatmaid_claim_keep(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 
 /* Parks the flow until the claim is worth asking for again: NGX_AGAIN; or
@@ -27,14 +31,21 @@ ngx_int_t ngx_http_chatmaid_claim_wait(ngx_http_request_t *r,
 /* Whether a try may begin: the lease still runs, by our own clock. */
 ngx_uint_t ngx_http_chatmaid_claim_is_ours(ngx_http_chatmaid_ctx_t *ctx);
 
-/* Ends the claim and wakes those who wait for it: with Chatmaid's answer, as
- * ambiguous, or as if it had never been.  The last is NGX_DECLINED where the
- * record had to stay: the outcome is unknown then.  The others always NGX_OK. */
+/* Settles it: with Chatmaid's answer, as ambiguous, or as if it had never been.
+ * NGX_OK, or NGX_AGAIN with the flow to be parked; the next step finds claim->rc,
+ * and calls claim_end(). */
 ngx_int_t ngx_http_chatmaid_claim_finish(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *answer);
 ngx_int_t ngx_http_chatmaid_claim_ambiguous(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 ngx_int_t ngx_http_chatmaid_claim_remove(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+
+/* Wakes the sends of this worker that wait for it. */
+void ngx_http_chatmaid_claim_end(ngx_http_chatmaid_ctx_t *ctx);
+
+/* Before the request's memory goes, in whatever state the claim is. */
+void ngx_http_chatmaid_claim_abandon(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 
 

@@ -7,6 +7,7 @@
 #include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_claim.h"
 
 
 static void ngx_http_chatmaid_flow_run(ngx_http_request_t *r);
@@ -35,7 +36,7 @@ ngx_http_chatmaid_flow_start(ngx_http_request_t *r)
     }
 
     cln->handler = ngx_http_chatmaid_flow_cleanup;
-    cln->data = ctx;
+    cln->data = r;
 
     r->read_event_handler = ngx_http_chatmaid_flow_reading;
     r->write_event_handler = ngx_http_chatmaid_flow_run;
@@ -116,7 +117,7 @@ void
 ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     ngx_int_t rc)
 {
-    ngx_http_chatmaid_flow_cleanup(ctx);
+    ngx_http_chatmaid_flow_cleanup(r);
 
     if (ctx->gone) {
         r->connection->error = 1;
@@ -220,18 +221,15 @@ ngx_http_chatmaid_flow_take_error(ngx_http_request_t *r,
 static void
 ngx_http_chatmaid_flow_cleanup(void *data)
 {
-    ngx_http_chatmaid_ctx_t  *ctx = data;
+    ngx_http_request_t *r = data;
+
+    ngx_http_chatmaid_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
 
     if (ctx->deadline.timer_set) {
         ngx_del_timer(&ctx->deadline);
     }
 
-    if (ctx->renewal.timer_set) {
-        ngx_del_timer(&ctx->renewal);
-    }
-
-    if (ctx->wait.timer_set) {
-        ngx_del_timer(&ctx->wait);
-        ngx_queue_remove(&ctx->waiting);
-    }
+    ngx_http_chatmaid_claim_abandon(r, ctx);
 }

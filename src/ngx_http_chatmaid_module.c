@@ -13,6 +13,7 @@
 #include "ngx_http_chatmaid_credential.h"
 #include "ngx_http_chatmaid_filter.h"
 #include "ngx_http_chatmaid_page.h"
+#include "ngx_http_chatmaid_store_redis.h"
 #include "ngx_http_chatmaid_store_zone.h"
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conf.h"
@@ -224,6 +225,18 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
     }
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    mcf->store = &ngx_http_chatmaid_store_zone;
+    mcf->store_data = mcf->zone;
+
+    if (mcf->redis) {
+        mcf->store = &ngx_http_chatmaid_store_redis;
+        mcf->store_data = mcf;
+
+        if (ngx_http_chatmaid_store_redis_init(cf->log) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
 
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_REWRITE_PHASE].handlers);
     if (h == NULL) {

@@ -90,6 +90,8 @@ typedef struct {
     ngx_array_t                   gateways;  /* ngx_http_chatmaid_gateway_t * */
     ngx_array_t                   accounts;  /* ngx_http_chatmaid_account_t */
     ngx_shm_zone_t               *zone;
+    ngx_http_chatmaid_store_t    *store;     /* by configuration */
+    void                         *store_data;
     ngx_int_t                     request_id;  /* index of $request_id */
     ngx_http_chatmaid_redis_conf_t  *redis;  /* NULL: there is none */
 } ngx_http_chatmaid_main_conf_t;
@@ -189,6 +191,7 @@ struct ngx_http_chatmaid_ctx_s {
     unsigned                      answered:1;  /* at its deadline */
     unsigned                      claimed:1; /* claim is to be settled */
     unsigned                      replayed:1;
+    unsigned                      failed:1;  /* problem is to be answered */
 };
 
 

@@ -201,12 +201,12 @@ static ngx_int_t
 ngx_http_chatmaid_operation_keyless(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t window)
 {
-    int64_t     now, number;
-    ngx_time_t *tp;
+    int64_t                         now, number;
+    ngx_http_chatmaid_main_conf_t  *mcf;
 
-    tp = ngx_timeofday();
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    now = (int64_t) tp->sec * 1000 + tp->msec;
+    now = mcf->store->clock(mcf->store_data);
     number = now / (int64_t) window;
 
     if (ngx_http_chatmaid_operation_window(r, ctx, number, &ctx->key) != NGX_OK
@@ -223,6 +223,7 @@ ngx_http_chatmaid_operation_keyless(ngx_http_request_t *r,
     }
 
     ctx->claim.window = window;
+    ctx->claim.number = number;
     ctx->claim.ttl = (ngx_msec_t) ((number + 1) * (int64_t) window - now);
     ctx->claim.ttl = ngx_max(ctx->claim.ttl + window,
                              NGX_HTTP_CHATMAID_KEYLESS_TTL);

@@ -23,13 +23,15 @@ static ngx_int_t ngx_http_chatmaid_send_claim(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_send_wait(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_send_too_late(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
@@ -42,13 +44,18 @@ ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
     ngx_http_chatmaid_send_claimed,     /* ours, done, reused, in flight */
     ngx_http_chatmaid_send_forward,     /* one try */
     ngx_http_chatmaid_send_settle,      /* record what became of it */
+    ngx_http_chatmaid_send_settled,
     ngx_http_chatmaid_send_answer,
     NULL
 };
 
-/* where a send that has waited goes on, and one that has its answer */
-#define NGX_HTTP_CHATMAID_CLAIM_STEP   2
-#define NGX_HTTP_CHATMAID_ANSWER_STEP  6
+/* where a send goes on that has waited, or need not go all the way */
+
+#define NGX_HTTP_CHATMAID_NAME_STEP     1
+#define NGX_HTTP_CHATMAID_CLAIM_STEP    2
+#define NGX_HTTP_CHATMAID_FORWARD_STEP  4
+#define NGX_HTTP_CHATMAID_SETTLED_STEP  6
+#define NGX_HTTP_CHATMAID_ANSWER_STEP   7
 
 
 static ngx_int_t
@@ -130,7 +137,8 @@ ngx_http_chatmaid_send_claim(ngx_http_request_t *r,
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     if (!conf->idempotency) {
-        ctx->claim.result = NGX_HTTP_CHATMAID_CLAIMED;
+        ctx->next = &ngx_http_chatmaid_send_steps
+                                           [NGX_HTTP_CHATMAID_FORWARD_STEP];
         return NGX_OK;
     }
 
@@ -142,18 +150,43 @@ static ngx_int_t
 ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    ngx_http_chatmaid_operation_claimed(ctx);
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "chatmaid claim, result:%ui maybe:%ui", ctx->claim.result,
+                   (ngx_uint_t) ctx->claim.maybe);
 
     switch (ctx->claim.result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
+        ngx_http_chatmaid_operation_claimed(ctx);
+        ngx_http_chatmaid_claim_keep(r, ctx);
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_DONE:
+        ngx_http_chatmaid_operation_claimed(ctx);
         return ngx_http_chatmaid_send_replay(r, ctx);
 
+    case NGX_HTTP_CHATMAID_CLOCK:
+        ngx_str_null(&ctx->key);
+        ctx->next = &ngx_http_chatmaid_send_steps[NGX_HTTP_CHATMAID_NAME_STEP];
+        return NGX_OK;
+
     case NGX_HTTP_CHATMAID_IN_FLIGHT:
-        return ngx_http_chatmaid_send_wait(r, ctx);
+        ngx_http_chatmaid_operation_claimed(ctx);
+
+        if (ngx_http_chatmaid_claim_wait(r, ctx) == NGX_AGAIN) {
+            ctx->next = &ngx_http_chatmaid_send_steps
+                                             [NGX_HTTP_CHATMAID_CLAIM_STEP];
+            return NGX_AGAIN;
+        }
+
+        /* fall through */
+
+    case NGX_HTTP_CHATMAID_LOST:
+        ngx_http_chatmaid_problem(r, ctx,
+                                  NGX_HTTP_CHATMAID_IDEMPOTENCY_IN_FLIGHT,
+                                  "the same send is still under way");
+        ctx->problem.retry_after = 1;
+        break;
 
     case NGX_HTTP_CHATMAID_REUSED:
         ngx_http_chatmaid_problem(r, ctx,
@@ -164,35 +197,13 @@ ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
 
     default:
         ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
-                                  "there is no room for a record of this send");
+                                  "this send can't be recorded now");
         ctx->problem.retry_after = 1;
     }
 
     ctx->problem.unknown = 1;
 
     return NGX_DECLINED;
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_send_wait(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
-{
-    ngx_int_t  rc;
-
-    rc = ngx_http_chatmaid_claim_wait(r, ctx);
-
-    if (rc == NGX_DECLINED) {
-        ngx_http_chatmaid_problem(r, ctx,
-                                  NGX_HTTP_CHATMAID_IDEMPOTENCY_IN_FLIGHT,
-                                  "the same send is still under way");
-        ctx->problem.retry_after = 1;
-        ctx->problem.unknown = 1;
-        return rc;
-    }
-
-    ctx->next = &ngx_http_chatmaid_send_steps[NGX_HTTP_CHATMAID_CLAIM_STEP];
-
-    return rc;
 }
 
 
@@ -215,11 +226,33 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
 }
 
 
+/* The store took longer than the deadline or the lease: no try begins now. */
+
+static ngx_int_t
+ngx_http_chatmaid_send_too_late(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
+                              "the record of this send came too late");
+    ctx->problem.retry_after = 1;
+
+    ctx->failed = 1;
+    ctx->next = &ngx_http_chatmaid_send_steps[NGX_HTTP_CHATMAID_SETTLED_STEP];
+
+    return ngx_http_chatmaid_claim_remove(r, ctx);
+}
+
+
 static ngx_int_t
 ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_str_t  key;
+
+    if (ctx->claimed && (ctx->answered || !ngx_http_chatmaid_claim_is_ours(ctx)))
+    {
+        return ngx_http_chatmaid_send_too_late(r, ctx);
+    }
 
     if (ngx_http_chatmaid_operation_derive(r, ctx, &key) != NGX_OK
         || json_object_set_new(ctx->message, "idempotencyKey",
@@ -244,22 +277,44 @@ ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
 
     rc = ngx_http_chatmaid_verdict(r, ctx, &ctx->answer);
 
+    if (rc == NGX_ERROR) {
+        return rc;              /* the end of its lease makes it ambiguous */
+    }
+
+    ctx->failed = (rc != NGX_OK);
+
+    if (!ctx->claimed) {
+        return NGX_OK;
+    }
+
     if (rc == NGX_OK) {
         return ngx_http_chatmaid_claim_finish(r, ctx, &ctx->call->answer);
     }
 
-    if (rc != NGX_DECLINED || ctx->problem.unknown) {
-        (void) ngx_http_chatmaid_claim_ambiguous(r, ctx);
-        return rc;
+    if (ctx->problem.unknown) {
+        return ngx_http_chatmaid_claim_ambiguous(r, ctx);
     }
 
-    /* refused or not sent, but that says nothing of the tries before */
+    return ngx_http_chatmaid_claim_remove(r, ctx);
+}
 
-    if (ngx_http_chatmaid_claim_remove(r, ctx) != NGX_OK) {
-        ctx->problem.unknown = 1;
+
+static ngx_int_t
+ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    if (ctx->claimed) {
+
+        /* refused or not sent, but that says nothing of the tries before */
+
+        if (ctx->failed && ctx->claim.rc != NGX_OK) {
+            ctx->problem.unknown = 1;
+        }
+
+        ngx_http_chatmaid_claim_end(ctx);
     }
 
-    return rc;
+    return ctx->failed ? NGX_DECLINED : NGX_OK;
 }
 
 

@@ -72,6 +72,7 @@ struct ngx_http_chatmaid_claim_s {
     unsigned                     use_previous:1;  /* the claim is of "previous" */
     unsigned                     waited:1;   /* asks again for another's record */
     unsigned                     local:1;    /* stands in the zone alone */
+    unsigned                     retained:1; /* Redis' connection is, for it */
 };
 
 

@@ -311,6 +311,7 @@ ngx_http_chatmaid_redis_claimed(void *data, ngx_uint_t error,
 
             /* what the zone knew before is known again */
             (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
+            claim->use_previous |= (reply->element[2]->integer == 1);
         }
     }
 

@@ -78,7 +78,7 @@ static void ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 static ngx_int_t ngx_http_chatmaid_zone_claim(void *store,
     ngx_http_chatmaid_claim_t *claim);
-static ngx_int_t ngx_http_chatmaid_zone_renew(void *store,
+static void ngx_http_chatmaid_zone_renew(void *store,
     ngx_http_chatmaid_claim_t *claim);
 static ngx_int_t ngx_http_chatmaid_zone_finish(void *store,
     ngx_http_chatmaid_claim_t *claim);
@@ -86,6 +86,9 @@ static ngx_int_t ngx_http_chatmaid_zone_ambiguous(void *store,
     ngx_http_chatmaid_claim_t *claim);
 static ngx_int_t ngx_http_chatmaid_zone_remove(void *store,
     ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_zone_abandon(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static int64_t ngx_http_chatmaid_zone_clock(void *store);
 static void ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone);
 static void ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_find(
@@ -112,7 +115,9 @@ ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_zone = {
     ngx_http_chatmaid_zone_renew,
     ngx_http_chatmaid_zone_finish,
     ngx_http_chatmaid_zone_ambiguous,
-    ngx_http_chatmaid_zone_remove
+    ngx_http_chatmaid_zone_remove,
+    ngx_http_chatmaid_zone_abandon,
+    ngx_http_chatmaid_zone_clock
 };
 
 
@@ -233,21 +238,14 @@ ngx_http_chatmaid_zone_claim(void *store, ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_zone_lock(zone);
 
-    rec = NULL;
-
-    if (claim->window) {
+    if (claim->window && !claim->use_previous) {
         rec = ngx_http_chatmaid_zone_find(zone, claim->previous);
 
-        if (rec && ngx_current_msec - rec->begun >= claim->window) {
-            rec = NULL;
-        }
-
-        claim->use_previous = (rec != NULL);
+        claim->use_previous = (rec && ngx_current_msec - rec->begun
+                                      < claim->window);
     }
 
-    if (rec == NULL) {
-        rec = ngx_http_chatmaid_zone_find(zone, claim->id);
-    }
+    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
 
     if (rec == NULL) {
         rec = ngx_http_chatmaid_zone_create(zone, claim);
@@ -331,7 +329,7 @@ ngx_http_chatmaid_zone_copy(ngx_http_chatmaid_record_t *rec,
 }
 
 
-static ngx_int_t
+static void
 ngx_http_chatmaid_zone_renew(void *store, ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
@@ -341,6 +339,8 @@ ngx_http_chatmaid_zone_renew(void *store, ngx_http_chatmaid_claim_t *claim)
 
     rec = ngx_http_chatmaid_zone_own(zone, claim);
 
+    claim->lease = ngx_current_msec;        /* another's, or forgotten */
+
     if (rec) {
         rec->lease = ngx_current_msec + NGX_HTTP_CHATMAID_LEASE;
         claim->lease = rec->lease;
@@ -349,8 +349,6 @@ ngx_http_chatmaid_zone_renew(void *store, ngx_http_chatmaid_claim_t *claim)
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
-
-    return rec ? NGX_OK : NGX_DECLINED;
 }
 
 
@@ -359,19 +357,18 @@ ngx_http_chatmaid_zone_finish(void *store, ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
     u_char                      *answer;
-    ngx_int_t                    rc;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
 
-    rc = NGX_OK;
+    claim->rc = NGX_OK;
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
 
     if (rec == NULL) {
         rec = ngx_http_chatmaid_zone_create(zone, claim);
 
         if (rec == NULL) {
-            rc = NGX_ERROR;
+            claim->rc = NGX_ERROR;
             goto done;
         }
 
@@ -394,7 +391,7 @@ ngx_http_chatmaid_zone_finish(void *store, ngx_http_chatmaid_claim_t *claim)
     if (answer == NULL) {
         rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
         rec->maybe = 1;
-        rc = NGX_ERROR;
+        claim->rc = NGX_ERROR;
         goto done;
     }
 
@@ -411,7 +408,36 @@ done:
 
     ngx_http_chatmaid_zone_unlock(zone);
 
-    return rc;
+    if (claim->rc != NGX_OK) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "chatmaid zone has no room for an answer: a retry of that "
+                      "send will ask Chatmaid for it");
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = shm_zone->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+
+    if (rec && rec->state != NGX_HTTP_CHATMAID_RECORD_DONE
+        && ngx_memcmp(rec->fingerprint, claim->fingerprint,
+                      NGX_HTTP_CHATMAID_ID_LEN)
+           == 0)
+    {
+        ngx_http_chatmaid_zone_delete(zone, rec);
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
 }
 
 
@@ -440,17 +466,16 @@ static ngx_int_t
 ngx_http_chatmaid_zone_remove(void *store, ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
-    ngx_int_t                    rc;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
 
-    rc = NGX_DECLINED;
+    claim->rc = NGX_DECLINED;
     rec = ngx_http_chatmaid_zone_own(zone, claim);
 
     if (rec && !rec->maybe) {
         ngx_http_chatmaid_zone_delete(zone, rec);
-        rc = NGX_OK;
+        claim->rc = NGX_OK;
 
     } else if (rec) {
         rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
@@ -458,7 +483,25 @@ ngx_http_chatmaid_zone_remove(void *store, ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_zone_unlock(zone);
 
-    return rc;
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_zone_abandon(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    /* nothing is ever under way */
+}
+
+
+static int64_t
+ngx_http_chatmaid_zone_clock(void *store)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (int64_t) tp->sec * 1000 + tp->msec;
 }
 
 

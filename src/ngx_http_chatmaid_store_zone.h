@@ -20,6 +20,12 @@ ngx_shm_zone_t *ngx_http_chatmaid_store_zone_add(ngx_conf_t *cf,
     ngx_str_t *name, size_t size);
 
 
+/* Forgets what is unfinished of the claim's message, whoever has it: another store
+ * knows the answer. */
+void ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim);
+
+
 /* Its "void *store" is the ngx_shm_zone_t.  Nothing in it waits. */
 extern ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_zone;
 

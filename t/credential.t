@@ -218,7 +218,7 @@ subtest "kept connections of another location's" => sub {
     my $on_way = sub ($nginx, $name) { $nginx->client->post($nginx->url("/$name/send"), $m) };
     my $off    = "$tls proxy_ssl_verify off;";
 
-    my $lured = nginx(name => 'lured', api => $rogue, files => {live => live_key}, server => $locations->($off));
+    my $lured = nginx(name => 'lured', http => 'chatmaid_idempotency off;', api => $rogue, files => {live => live_key}, server => $locations->($off));
     is(told($on_way->($lured, 'live')), '502 upstream_error not_sent', 'a foreign certificate: a live send');
     for my $round (1, 2) {
         is($on_way->($lured, 'lax')->{status}, 201, "a test send without verification, $round");
@@ -233,14 +233,14 @@ subtest "kept connections of another location's" => sub {
     is(told($on_way->($lured, 'live')), '502 upstream_error not_sent', 'a live send after several');
     is(scalar(grep { ($_->{key} // '') ne test_key } $rogue->requests), 0, 'the live key never went there');
 
-    my $shared = nginx(name => 'shared', api => $api, files => {live => live_key}, server => $locations->($off));
+    my $shared = nginx(name => 'shared', http => 'chatmaid_idempotency off;', api => $api, files => {live => live_key}, server => $locations->($off));
     my $from   = $api->count + 1;
     is($on_way->($shared, $_)->{status}, 201, "locations with equal settings: $_") for qw(live twin live twin twin);
     my @seen = $api->requests(from => $from);
     ok($_->{key} eq live_key, "with the live key, request $_->{n}") for @seen;
     is($seen[-1]{reused}, 1, "and a location's own connection is used again");
 
-    my $inherits = nginx(name => 'inherits', api => $api, files => {live => live_key}, server => join "\n",
+    my $inherits = nginx(name => 'inherits', http => 'chatmaid_idempotency off;', api => $api, files => {live => live_key}, server => join "\n",
         "$on chatmaid_sender +15550100001;", map { "location ^~ /$_/ { chatmaid_gateway /.$_/; $live }"
             . "location ^~ /.$_/ { internal; proxy_pass https://chatmaid_api/; }" } qw(one two));
     $from = $api->count + 1;

@@ -1,11 +1,19 @@
-# One operation, one message: the states of a record, in the zone alone.  The
-# sandbox's own dedup is off, so a second call would be a second message.
+# One operation, one message: the states of a record, in the zone alone and in
+# Redis.  The sandbox's own dedup is off, so a second call would be a second
+# message.
 
 use Chatmaid::Test;
+use Chatmaid::Test::Redis;
 use Time::HiRes qw(time);
 
 my $api   = sandbox(dedup => 0);
-my $nginx = nginx(workers => 2, files => {live_key => live_key}, gateway => 'chatmaid_sender +15550100001;', servers => <<'END');
+my $redis = redis_server;
+my ($nginx, $store);
+
+sub start ($name) {
+    $store = $name;
+    $nginx = nginx(name => $name, workers => 2, files => {live_key => live_key},
+        http => $name eq 'redis' ? 'chatmaid_redis ' . $redis->url . ' timeout=1s;' : '', gateway => 'chatmaid_sender +15550100001;', servers => <<'END');
     server {
         listen 127.0.0.1:%PORT:more%;
         chatmaid_sender +15550100001;
@@ -31,6 +39,7 @@ my $nginx = nginx(workers => 2, files => {live_key => live_key}, gateway => 'cha
         }
     }
 END
+}
 
 my $count = 0;
 
@@ -44,7 +53,14 @@ sub code ($one) { join ' ', grep { defined } $one->{status}, @{$one->{json}}{qw(
 sub made ($m)   { scalar grep { $_->{content} eq $m->{text} } $api->messages }
 
 
-subtest 'done: replayed' => sub {
+for my $name (qw(zone redis)) {
+    start($name);
+    states();
+}
+
+sub states () {
+
+subtest "$store: done: replayed" => sub {
     my ($k, $m) = (key, message);
     my $first  = post('/send', $m, 'Idempotency-Key' => $k);
     my $second = post('/send', $m, 'Idempotency-Key' => $k);
@@ -62,7 +78,7 @@ subtest 'done: replayed' => sub {
         $first->{body}, 'by another spelling');
 };
 
-subtest 'another message under the same key' => sub {
+subtest "$store: another message under the same key" => sub {
     my ($k, $m) = (key, message);
     post('/send', $m, 'Idempotency-Key' => $k);
     is(code(post('/send', message, 'Idempotency-Key' => $k)), '422 idempotency_key_reused unknown', 'done');
@@ -81,7 +97,7 @@ subtest 'another message under the same key' => sub {
     is(code(post('/send', message, 'Idempotency-Key' => $k)), '422 idempotency_key_reused unknown', 'it too');
 };
 
-subtest 'in flight: waits, then replays' => sub {
+subtest "$store: in flight: waits, then replays" => sub {
     my ($k, $m) = (key, message);
     $api->fault({hold => 'before'});
     my @all = map { later(POST => '/send', $m, 'Idempotency-Key' => $k) } 1 .. 6;
@@ -98,7 +114,7 @@ subtest 'in flight: waits, then replays' => sub {
     is(made($m), 1, 'one message');
 };
 
-subtest 'the owner fails: one waiter takes over' => sub {
+subtest "$store: the owner fails: one waiter takes over" => sub {
     for my $fault ({hold => 'before', close => 'before'}, {hold => 'before', status => 500},
         {hold => 'before', status => 429, json => {success => \0, message => ['slow down'], retryAfter => 1}})
     {
@@ -117,7 +133,7 @@ subtest 'the owner fails: one waiter takes over' => sub {
     }
 };
 
-subtest 'ambiguous: taken over, and never forgotten' => sub {
+subtest "$store: ambiguous: taken over, and never forgotten" => sub {
     my ($k, $m) = (key, message);
     $api->fault({close => 'before'}, {status => 400, json => {success => \0, message => ['no']}},
         {status => 429, json => {success => \0, message => ['no'], retryAfter => 2}});
@@ -129,14 +145,14 @@ subtest 'ambiguous: taken over, and never forgotten' => sub {
     is(post('/send', $m, 'Idempotency-Key' => $k)->{headers}{'idempotent-replayed'}, 'true', 'is recorded');
 };
 
-subtest 'refused or not sent: forgotten' => sub {
+subtest "$store: refused or not sent: forgotten" => sub {
     my ($k, $m) = (key, message);
     $api->fault({status => 404, json => {success => \0, message => ['who?']}});
     is(code(post('/send', $m, 'Idempotency-Key' => $k)), '404 not_found not_sent', 'refused');
     is(post('/send', message, 'Idempotency-Key' => $k)->{status}, 201, 'the key is free for another message');
 };
 
-subtest 'keyless sends' => sub {
+subtest "$store: keyless sends" => sub {
     my $m = message;
     my @two = map { post('/send', $m) } 1 .. 2;
     SKIP: {
@@ -162,7 +178,7 @@ subtest 'keyless sends' => sub {
     isnt(ids(post(at('/windowed/send'), $m)), ids($first), 'a window later it is another send');
 };
 
-subtest 'what records are told apart by' => sub {
+subtest "$store: what records are told apart by" => sub {
     my ($k, $m) = (key, message);
     my @all = map { post($_, $m, 'Idempotency-Key' => $k) } '/send', at('/live/send'), at('/shop/send');
     push @all, post(at('/scoped/send'), $m, 'Idempotency-Key' => $k, 'X-Service' => $_) for 'a', 'b';
@@ -172,7 +188,7 @@ subtest 'what records are told apart by' => sub {
     is(code(post(at('/scoped/send'), $m, 'Idempotency-Key' => $k)), '403 scope_denied not_sent', 'no scope');
 };
 
-subtest 'off, and for a while' => sub {
+subtest "$store: off, and for a while" => sub {
     my ($k, $m) = (key, message);
     isnt(ids(post(at('/off/send'), $m, 'Idempotency-Key' => $k)), ids(post(at('/off/send'), $m, 'Idempotency-Key' => $k)), 'off: no record');
 
@@ -183,7 +199,7 @@ subtest 'off, and for a while' => sub {
     pass('past its ttl it is a new send');
 };
 
-subtest 'the deadline' => sub {
+subtest "$store: the deadline" => sub {
     my ($k, $m) = (key, message);
     $api->fault({hold => 'before'});
     my $first = later(POST => at('/hasty/send'), $m, 'Idempotency-Key' => $k);
@@ -204,5 +220,7 @@ subtest 'the deadline' => sub {
     $api->release;
     is(get('/account')->{status}, 200, 'the next one');
 };
+
+}
 
 done;

@@ -15,7 +15,7 @@ my %way  = (live => $on, twin => $on, lax => "$tls proxy_ssl_verify off;",
 my $m = {to => '+15550100099', text => 'Your table is ready'};
 
 sub gateway_to ($name, $upstream) {
-    return nginx(name => $name, files => {live => live_key}, upstream => $upstream, server => join "\n", 'chatmaid_sender +15550100001;',
+    return nginx(name => $name, http => 'chatmaid_idempotency off;', files => {live => live_key}, upstream => $upstream, server => join "\n", 'chatmaid_sender +15550100001;',
         map { "location ^~ /$_/ { chatmaid_gateway /.$_/; " . (/live|twin/ ? $live : '') . ' } '
             . "location ^~ /.$_/ { internal; proxy_pass https://chatmaid_api/; $way{$_} }" } sort keys %way);
 }
