@@ -94,7 +94,8 @@ static int64_t  ngx_http_chatmaid_redis_ahead;
 /*
  * All scripts have KEYS[1], the record, and ARGV: owner, fingerprint, ttl and
  * lease in milliseconds.  Replication by effects (needed after TIME before
- * Redis 7) is asked for first.
+ * Redis 7) is asked for first.  A record lives for its ttl, but one in flight at
+ * least as long as its lease.
  */
 
 #define NGX_HTTP_CHATMAID_SCRIPT_NOW                                          \
@@ -154,7 +155,7 @@ static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_claim_script = {
     "           'state', 'in_flight', 'fingerprint', ARGV[2], "
     "           'owner', ARGV[1], 'maybe', maybe, "
     "           'lease', string.format('%.0f', now + ARGV[4])) "
-    "redis.call('PEXPIRE', key, ARGV[3]) "
+    "redis.call('PEXPIRE', key, math.max(ARGV[3], ARGV[4])) "
     "return {'claimed', now, previous, maybe}"),
     { 0 }
 };
@@ -166,7 +167,7 @@ static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_renew_script = {
     NGX_HTTP_CHATMAID_SCRIPT_OURS
     "redis.call('HSET', KEYS[1], 'lease', "
     "           string.format('%.0f', now + ARGV[4])) "
-    "redis.call('PEXPIRE', KEYS[1], ARGV[3]) "
+    "redis.call('PEXPIRE', KEYS[1], math.max(ARGV[3], ARGV[4])) "
     "return 1"),
     { 0 }
 };
@@ -704,8 +705,7 @@ ngx_http_chatmaid_redis_words(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_redis_word(words, words->fingerprint,
                                  sizeof(words->fingerprint));
 
-    ngx_http_chatmaid_redis_number(words, ngx_max(claim->ttl,
-                                                  NGX_HTTP_CHATMAID_LEASE));
+    ngx_http_chatmaid_redis_number(words, claim->ttl);
     ngx_http_chatmaid_redis_number(words, NGX_HTTP_CHATMAID_LEASE);
 }
 
