@@ -23,8 +23,11 @@ for my $case ([$redis->url, 'TCP'], ["unix:${\$redis->socket}", 'a unix socket']
     my ($worker) = $nginx->workers;
 
     # what has been used once is kept
-    round(['SET', 'k%', 'v' x 200]);
-    ask(['SET', 'big', 'x' x 4_000_000], ['GET', 'big']);
+    for (1 .. 2) {
+        round(['SET', 'k%', 'v' x 200]);
+        round(['GET', 'k%'], 256);
+        ask(['SET', 'big', 'x' x 4_000_000], ['GET', 'big']);
+    }
     my ($rss, $fds) = ($nginx->rss($worker), $nginx->fds($worker));
 
     for (1 .. 3) {
@@ -52,11 +55,13 @@ my @later = map { $nginx->later(POST => $nginx->url('/probe'),
 my $cuts = 0;
 wait_for(sub {
     $redis->cli('CLIENT', 'KILL', 'TYPE', 'normal');
-    $redis->kill($cuts % 10 == 3 ? 'STOP' : 'CONT');
-    $cuts++;
+    if ($cuts++ % 10 == 3) {
+        $redis->kill('STOP');
+        select undef, undef, undef, 0.4;
+        $redis->kill('CONT');
+    }
     !grep { !$_->done } @later;
-}, 300, 'all to end');
-$redis->kill('CONT');
+}, 60, 'all to end');
 
 my %kinds;
 for my $got (map { @{$_->result->{json}} } @later) {
