@@ -56,6 +56,8 @@ static void ngx_http_chatmaid_redis_flush_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_redis_fail_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_redis_timer_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_redis_expire(ngx_http_chatmaid_redis_t *redis);
+static ngx_msec_t ngx_http_chatmaid_redis_patience(
+    ngx_http_chatmaid_redis_t *redis);
 static void ngx_http_chatmaid_redis_arm(ngx_http_chatmaid_redis_t *redis);
 
 
@@ -512,10 +514,6 @@ ngx_http_chatmaid_redis_written(ngx_http_chatmaid_redis_t *redis, size_t n)
     while (n > redis->partial) {
         n -= redis->partial;
 
-        if (ngx_queue_empty(&redis->sent)) {
-            redis->heard = ngx_current_msec;
-        }
-
         q = ngx_queue_head(&redis->queued);
         ngx_queue_remove(q);
         ngx_queue_insert_tail(&redis->sent, q);
@@ -868,21 +866,18 @@ ngx_http_chatmaid_redis_fail_handler(ngx_event_t *ev)
 static void
 ngx_http_chatmaid_redis_timer_handler(ngx_event_t *ev)
 {
-    ngx_msec_t                  silence;
     ngx_http_chatmaid_redis_t  *redis;
 
     redis = ev->data;
 
     ngx_http_chatmaid_redis_expire(redis);
 
-    if (!ngx_queue_empty(&redis->sent)) {
-
-        silence = redis->conf->timeout * NGX_HTTP_CHATMAID_REDIS_PATIENCE;
-
-        if ((ngx_msec_int_t) (ngx_current_msec - redis->heard - silence) >= 0) {
-            ngx_http_chatmaid_redis_lose(redis, NGX_HTTP_CHATMAID_REDIS_LOST,
-                                         NGX_ETIMEDOUT, "it is silent");
-        }
+    if (!ngx_queue_empty(&redis->sent)
+        && (ngx_msec_int_t) (ngx_http_chatmaid_redis_patience(redis)
+                             - ngx_current_msec) <= 0)
+    {
+        ngx_http_chatmaid_redis_lose(redis, NGX_HTTP_CHATMAID_REDIS_LOST,
+                                     NGX_ETIMEDOUT, "it does not answer");
     }
 
     ngx_http_chatmaid_redis_arm(redis);
@@ -932,6 +927,22 @@ ngx_http_chatmaid_redis_expire(ngx_http_chatmaid_redis_t *redis)
 }
 
 
+/* When the oldest reply that is due has been due for too long. */
+
+static ngx_msec_t
+ngx_http_chatmaid_redis_patience(ngx_http_chatmaid_redis_t *redis)
+{
+    ngx_queue_t                        *q;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    q = ngx_queue_head(&redis->sent);
+    command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, fifo);
+
+    return command->deadline
+           + redis->conf->timeout * (NGX_HTTP_CHATMAID_REDIS_PATIENCE - 1);
+}
+
+
 /*
  * The timer is never later than the earliest deadline.  It may be earlier, for it
  * is not moved at each reply: then it only is set anew.
@@ -960,8 +971,7 @@ ngx_http_chatmaid_redis_arm(ngx_http_chatmaid_redis_t *redis)
         due = command->deadline;
 
     } else if (!ngx_queue_empty(&redis->sent)) {
-        due = redis->heard
-              + redis->conf->timeout * NGX_HTTP_CHATMAID_REDIS_PATIENCE;
+        due = ngx_http_chatmaid_redis_patience(redis);
 
     } else if (ngx_queue_empty(&redis->ended)) {
         return;

@@ -22,8 +22,8 @@
  * after AUTH and SELECT and before any command.
  *
  * Commands that have timed out stay in step: their replies are read and dropped.
- * A connection on which nothing has been heard for four timeouts is closed, so a
- * server that hangs costs callers at most that long.
+ * A connection on which a reply has been due for four timeouts is closed, so that
+ * a server that hangs makes callers wait for no longer than that.
  */
 
 

@@ -680,7 +680,6 @@ ngx_http_chatmaid_redis_read(ngx_http_chatmaid_redis_t *redis)
             return;
         }
 
-        redis->heard = ngx_current_msec;
         redis->received += n;
 
         if (redis->received > NGX_HTTP_CHATMAID_REDIS_MAX_REPLY) {

@@ -16,8 +16,9 @@
 #include "ngx_http_chatmaid_redis_conf.h"
 
 
-/* How many of a command's timeouts an attempt to connect (TCP, TLS and greeting
- * are four to five round trips) or silence may take. */
+/* How many of a command's timeouts an attempt to connect may take (TCP, TLS and
+ * greeting are four to five round trips), or a reply until it is given up, and
+ * the connection with it. */
 #define NGX_HTTP_CHATMAID_REDIS_PATIENCE  4
 
 
@@ -80,7 +81,6 @@ struct ngx_http_chatmaid_redis_s {
     ngx_uint_t                          tries;    /* addresses tried in vain */
     ngx_msec_t                          delay;    /* grows */
     ngx_msec_t                          since;    /* when it became READY */
-    ngx_msec_t                          heard;    /* or began to listen */
     ngx_msec_t                          trouble;  /* last refusal or timeout */
 
     ngx_http_chatmaid_redis_out_t       hello;    /* the greeting's bytes */

@@ -114,7 +114,7 @@ $before = $redis->taken;
 my ($sleep, $late) = ask(['DEBUG', 'SLEEP', '0.45'], ['ECHO', 'late']);
 is($sleep->{error}, 'timeout', 'DEBUG SLEEP: a timeout');
 is($late->{error}, 'timeout', 'and what is behind it');
-wait_for(sub { (ask(['ECHO', 'next']))[0]{reply} // '' eq 'next' }, 10, 'a reply');
+wait_for(sub { ((ask(['ECHO', 'next']))[0]{reply} // "") eq 'next' }, 10, 'a reply');
 is((ask(['ECHO', 'then']))[0]{reply}, 'then', 'still in step');
 is($redis->taken - $before, 1, 'on the same connection');
 

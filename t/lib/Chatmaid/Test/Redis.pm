@@ -135,7 +135,7 @@ package Chatmaid::Test::Redis::Fake {
     has greeted  => sub { [] };
     has taken    => 0;                   # connections
 
-    sub url ($self) { 'redis://127.0.0.1:' . $self->port }
+    sub url ($self, $user = '') { "redis://${user}127.0.0.1:" . $self->port }
 
     sub start ($self) {
         $self->{server} = Mojo::IOLoop->server({address => '127.0.0.1', port => $self->port},
