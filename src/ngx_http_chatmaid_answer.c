@@ -169,8 +169,9 @@ ngx_http_chatmaid_refuse(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
         ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_INTERNAL_ERROR,
                                   "the gateway failed, its log says how");
 
-        /* a call that was made may have arrived, and so may one before */
-        ctx->problem.unknown = (ctx->call != NULL || ctx->claimed);
+        /* a call that was made may have arrived, and so may one of an earlier
+         * send of the operation */
+        ctx->problem.unknown = (ctx->call != NULL || ctx->claim.pool != NULL);
 
     } else {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,

@@ -52,7 +52,10 @@ ngx_http_chatmaid_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
 
     claim->maybe = 0;
     claim->local = 0;
-    claim->use_previous = 0;
+
+    if (!claim->waited) {
+        claim->use_previous = 0;
+    }
 
     return mcf->store->claim(mcf->store_data, claim);
 }
@@ -90,10 +93,10 @@ ngx_http_chatmaid_claim_renew_handler(ngx_event_t *ev)
 
     /* a worker that was stopped for longer than its lease does not revive it */
 
-    if (!ngx_http_chatmaid_claim_is_ours(ctx)) {
+    if (!ctx->stale && !ngx_http_chatmaid_claim_is_ours(ctx)) {
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                       "chatmaid lost the lease of a send under way");
-        return;
+        ctx->stale = 1;
     }
 
     mcf->store->renew(mcf->store_data, &ctx->claim);
@@ -105,7 +108,10 @@ ngx_http_chatmaid_claim_renew_handler(ngx_event_t *ev)
 ngx_uint_t
 ngx_http_chatmaid_claim_is_ours(ngx_http_chatmaid_ctx_t *ctx)
 {
-    return (ngx_msec_int_t) (ctx->claim.lease - ngx_current_msec) > 0;
+    ngx_time_update();          /* the worker may just have been stopped */
+
+    return !ctx->stale
+           && (ngx_msec_int_t) (ctx->claim.lease - ngx_current_msec) > 0;
 }
 
 
@@ -222,14 +228,14 @@ ngx_http_chatmaid_claim_end(ngx_http_chatmaid_ctx_t *ctx)
              * that is moved a little only would stay where it was */
             ngx_del_timer(&other->wait);
             ngx_add_timer(&other->wait, 0);
+            other->look = NGX_HTTP_CHATMAID_FIRST_LOOK;
         }
     }
 }
 
 
 void
-ngx_http_chatmaid_claim_abandon(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_claim_abandon(ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_http_chatmaid_main_conf_t  *mcf;
 
@@ -243,7 +249,8 @@ ngx_http_chatmaid_claim_abandon(ngx_http_request_t *r,
     }
 
     if (ctx->claim.pool) {
-        mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+        mcf = ngx_http_get_module_main_conf(ctx->request,
+                                            ngx_http_chatmaid_module);
         mcf->store->abandon(mcf->store_data, &ctx->claim);
     }
 }

@@ -423,6 +423,15 @@ ngx_http_chatmaid_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_http_chatmaid_conf_window(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *time = data;
+
+    return (*time && *time < 1000) ? "must be 0 or at least 1s" : NGX_CONF_OK;
+}
+
+
+char *
 ngx_http_chatmaid_conf_not_zero(ngx_conf_t *cf, void *post, void *data)
 {
     ngx_msec_t  *time = data;

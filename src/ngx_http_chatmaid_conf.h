@@ -27,6 +27,9 @@ char *ngx_http_chatmaid_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_chatmaid_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* ngx_conf_post_t: refuses a time of less than a second, but for 0. */
+char *ngx_http_chatmaid_conf_window(ngx_conf_t *cf, void *post, void *data);
+
 /* ngx_conf_post_t: refuses a time of 0. */
 char *ngx_http_chatmaid_conf_not_zero(ngx_conf_t *cf, void *post, void *data);
 /* Reads the secret that a file holds in one line, by the rules that README has

@@ -36,7 +36,9 @@ ngx_http_chatmaid_flow_start(ngx_http_request_t *r)
     }
 
     cln->handler = ngx_http_chatmaid_flow_cleanup;
-    cln->data = r;
+    cln->data = ctx;
+
+    ctx->request = r;
 
     r->read_event_handler = ngx_http_chatmaid_flow_reading;
     r->write_event_handler = ngx_http_chatmaid_flow_run;
@@ -117,7 +119,7 @@ void
 ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     ngx_int_t rc)
 {
-    ngx_http_chatmaid_flow_cleanup(r);
+    ngx_http_chatmaid_flow_cleanup(ctx);
 
     if (ctx->gone) {
         r->connection->error = 1;
@@ -125,6 +127,24 @@ ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     }
 
     ngx_http_finalize_request(r, rc);
+}
+
+
+void
+ngx_http_chatmaid_flow_restore(ngx_http_request_t *r)
+{
+    ngx_http_cleanup_t  *cln;
+
+    if (ngx_http_get_module_ctx(r, ngx_http_chatmaid_module)) {
+        return;
+    }
+
+    for (cln = r->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_chatmaid_flow_cleanup) {
+            ngx_http_set_ctx(r, cln->data, ngx_http_chatmaid_module);
+            return;
+        }
+    }
 }
 
 
@@ -221,15 +241,11 @@ ngx_http_chatmaid_flow_take_error(ngx_http_request_t *r,
 static void
 ngx_http_chatmaid_flow_cleanup(void *data)
 {
-    ngx_http_request_t *r = data;
-
-    ngx_http_chatmaid_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    ngx_http_chatmaid_ctx_t  *ctx = data;
 
     if (ctx->deadline.timer_set) {
         ngx_del_timer(&ctx->deadline);
     }
 
-    ngx_http_chatmaid_claim_abandon(r, ctx);
+    ngx_http_chatmaid_claim_abandon(ctx);
 }

@@ -27,6 +27,10 @@ void ngx_http_chatmaid_flow_resume(ngx_http_request_t *r);
 void ngx_http_chatmaid_flow_end(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_int_t rc);
 
+/* Finds the context of a flow again, where a filter that replaces the answer has
+ * made nginx forget all contexts. */
+void ngx_http_chatmaid_flow_restore(ngx_http_request_t *r);
+
 /* Arms a timer (an event in ctx) whose handler gets r as its data.  What is still
  * armed when the request ends is taken off. */
 void ngx_http_chatmaid_flow_timer(ngx_http_request_t *r, ngx_event_t *ev,

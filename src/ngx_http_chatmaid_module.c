@@ -46,6 +46,11 @@ static ngx_conf_bitmask_t  ngx_http_chatmaid_scopes[] = {
 };
 
 
+static ngx_conf_post_t  ngx_http_chatmaid_window = {
+    ngx_http_chatmaid_conf_window
+};
+
+
 static ngx_conf_post_t  ngx_http_chatmaid_not_zero = {
     ngx_http_chatmaid_conf_not_zero
 };
@@ -135,7 +140,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, window),
-      NULL },
+      &ngx_http_chatmaid_window },
 
     { ngx_string("chatmaid_idempotency_wait"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,

@@ -157,6 +157,7 @@ typedef struct {
  */
 
 struct ngx_http_chatmaid_ctx_s {
+    ngx_http_request_t           *request;
     ngx_uint_t                    entry_status;  /* see page.c */
     ngx_chain_t                  *page;      /* a problem for nginx's page */
 
@@ -178,7 +179,7 @@ struct ngx_http_chatmaid_ctx_s {
     ngx_event_t                   renewal;   /* of the claim's lease */
     ngx_event_t                   wait;      /* for another send's claim */
     ngx_queue_t                   waiting;
-    ngx_msec_t                    look;      /* the next pause; 0: not begun */
+    ngx_msec_t                    look;      /* the next pause of the wait */
     ngx_msec_t                    wait_end;
 
     ngx_http_chatmaid_problem_t   problem;
@@ -190,6 +191,7 @@ struct ngx_http_chatmaid_ctx_s {
     unsigned                      gone:1;    /* the caller has left */
     unsigned                      answered:1;  /* at its deadline */
     unsigned                      claimed:1; /* claim is to be settled */
+    unsigned                      stale:1;   /* its lease has run out */
     unsigned                      replayed:1;
     unsigned                      failed:1;  /* problem is to be answered */
 };

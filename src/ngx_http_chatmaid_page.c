@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_page.h"
 #include "ngx_http_chatmaid_answer.h"
+#include "ngx_http_chatmaid_flow.h"
 
 
 static void ngx_http_chatmaid_page_restore_status(ngx_http_request_t *r);
@@ -15,7 +16,7 @@ static ngx_int_t ngx_http_chatmaid_page_text(ngx_http_request_t *r,
 static ngx_chain_t *ngx_http_chatmaid_page_chain(ngx_http_request_t *r,
     ngx_str_t *text);
 static const char *ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
-    ngx_http_chatmaid_loc_conf_t *conf);
+    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_loc_conf_t *conf);
 
 
 /*
@@ -60,6 +61,8 @@ ngx_http_chatmaid_page_header_filter(ngx_http_request_t *r)
         ngx_http_chatmaid_page_restore_status(r);
         return NGX_OK;
     }
+
+    ngx_http_chatmaid_flow_restore(r);
 
     ctx = ngx_http_chatmaid_create_ctx(r);
 
@@ -152,19 +155,21 @@ ngx_http_chatmaid_page_text(ngx_http_request_t *r, ngx_str_t *text)
     }
 
     return ngx_http_chatmaid_problem_text(r, &problem,
-                                     ngx_http_chatmaid_page_outcome(r, conf),
+                                     ngx_http_chatmaid_page_outcome(r, ctx,
+                                                                    conf),
                                      &ctx->request_id, text);
 }
 
 
 /*
- * Of a send.  One that nginx turns away for now may be the retry of one that
+ * Of a send.  One whose answer a filter has replaced may have been made; one that
+ * nginx turns away for now may be the retry of one that
  * was let through before; what is refused for good never was.
  */
 
 static const char *
 ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
-    ngx_http_chatmaid_loc_conf_t *conf)
+    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_loc_conf_t *conf)
 {
     if (r->method != NGX_HTTP_POST
         || r->uri.len != conf->gateway->prefix.len + sizeof("send") - 1
@@ -175,7 +180,8 @@ ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
         return NULL;
     }
 
-    return (r->err_status == NGX_HTTP_TOO_MANY_REQUESTS
+    return (ctx->call
+            || r->err_status == NGX_HTTP_TOO_MANY_REQUESTS
             || r->err_status >= NGX_HTTP_INTERNAL_SERVER_ERROR)
            ? "unknown" : "not_sent";
 }

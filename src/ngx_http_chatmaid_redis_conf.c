@@ -392,6 +392,10 @@ ngx_http_chatmaid_redis_conf_values(ngx_conf_t *cf,
     if (args->prefix.data) {
         conf->prefix = args->prefix;
 
+        if (conf->prefix.len > NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX) {
+            return "has a prefix of more than 128 bytes";
+        }
+
         for (i = 0; i < conf->prefix.len; i++) {
             if (conf->prefix.data[i] < ' ' || conf->prefix.data[i] == 0x7f) {
                 return "has a control character in its prefix";

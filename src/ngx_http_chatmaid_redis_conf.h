@@ -13,6 +13,9 @@
 #include "ngx_http_chatmaid_module.h"
 
 
+#define NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX  128     /* bytes */
+
+
 struct ngx_http_chatmaid_redis_conf_s {
     ngx_addr_t                 *addrs;       /* of the host, at least one */
     ngx_uint_t                  naddrs;

@@ -173,7 +173,9 @@ ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
     case NGX_HTTP_CHATMAID_IN_FLIGHT:
         ngx_http_chatmaid_operation_claimed(ctx);
 
-        if (ngx_http_chatmaid_claim_wait(r, ctx) == NGX_AGAIN) {
+        if (!ctx->answered
+            && ngx_http_chatmaid_claim_wait(r, ctx) == NGX_AGAIN)
+        {
             ctx->next = &ngx_http_chatmaid_send_steps
                                              [NGX_HTTP_CHATMAID_CLAIM_STEP];
             return NGX_AGAIN;
@@ -196,6 +198,9 @@ ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
         break;
 
     default:
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "chatmaid can't record a send: %s", ctx->claim.reason);
+
         ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
                                   "this send can't be recorded now");
         ctx->problem.retry_after = 1;

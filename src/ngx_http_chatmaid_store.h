@@ -55,6 +55,8 @@ struct ngx_http_chatmaid_claim_s {
     ngx_msec_t                   ttl;        /* milliseconds */
     ngx_pool_t                  *pool;
 
+    void                        *store;      /* whose claim it is */
+
     /* called when an operation that returned NGX_AGAIN is done */
     ngx_http_chatmaid_claim_pt   handler;
     void                        *data;
@@ -62,6 +64,7 @@ struct ngx_http_chatmaid_claim_s {
     ngx_uint_t                   result;     /* of claim() */
     ngx_int_t                    rc;         /* of the others */
     ngx_str_t                    answer;     /* Chatmaid's, in pool */
+    const char                  *reason;     /* of NO_STORE, for the log */
 
     ngx_msec_t                   lease;      /* when ours ends, by our clock */
     ngx_msec_t                   asked;      /* when it was last asked for */

@@ -25,70 +25,78 @@ typedef struct {
     u_char           numbers[NGX_HTTP_CHATMAID_MAX_WORDS][NGX_INT64_LEN];
     u_char           fingerprint[2 * NGX_HTTP_CHATMAID_ID_LEN];
     u_char           owner[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
-    u_char           keys[2][256 + 2 * NGX_HTTP_CHATMAID_ID_LEN];
+    u_char           keys[2][NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX
+                             + sizeof("op:") - 1
+                             + 2 * NGX_HTTP_CHATMAID_ID_LEN];
 } ngx_http_chatmaid_words_t;
 
 
-static ngx_int_t ngx_http_chatmaid_redis_claim(void *store,
+static ngx_int_t ngx_http_chatmaid_shared_claim(void *store,
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_redis_claimed(void *data, ngx_uint_t error,
+static void ngx_http_chatmaid_shared_claimed(void *data, ngx_uint_t error,
     redisReply *reply);
-static ngx_uint_t ngx_http_chatmaid_redis_judge(
-    ngx_http_chatmaid_main_conf_t *mcf, ngx_http_chatmaid_claim_t *claim,
+static ngx_uint_t ngx_http_chatmaid_shared_is_verdict(ngx_uint_t error,
     redisReply *reply);
-static void ngx_http_chatmaid_redis_own(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_claim_t *claim, ngx_uint_t previous);
-static void ngx_http_chatmaid_redis_away(ngx_http_chatmaid_main_conf_t *mcf,
+static void ngx_http_chatmaid_shared_judge(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim, redisReply *reply);
+static void ngx_http_chatmaid_shared_own(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_redis_renew(void *store,
-    ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_redis_renewed(void *data, ngx_uint_t error,
+static void ngx_http_chatmaid_shared_ignored(void *data, ngx_uint_t error,
     redisReply *reply);
-static ngx_int_t ngx_http_chatmaid_redis_finish(void *store,
-    ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_redis_finished(void *data, ngx_uint_t error,
+static void ngx_http_chatmaid_shared_done(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim, redisReply *answer);
+static void ngx_http_chatmaid_shared_complain(ngx_uint_t error,
     redisReply *reply);
-static ngx_int_t ngx_http_chatmaid_redis_ambiguous(void *store,
+static void ngx_http_chatmaid_shared_away(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_redis_marked(void *data, ngx_uint_t error,
+static void ngx_http_chatmaid_shared_renew(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_shared_renewed(void *data, ngx_uint_t error,
     redisReply *reply);
-static ngx_int_t ngx_http_chatmaid_redis_remove(void *store,
+static ngx_int_t ngx_http_chatmaid_shared_finish(void *store,
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_redis_removed(void *data, ngx_uint_t error,
+static void ngx_http_chatmaid_shared_finished(void *data, ngx_uint_t error,
     redisReply *reply);
-static void ngx_http_chatmaid_redis_abandon(void *store,
+static ngx_int_t ngx_http_chatmaid_shared_ambiguous(void *store,
     ngx_http_chatmaid_claim_t *claim);
-static int64_t ngx_http_chatmaid_redis_clock(void *store);
-static ngx_int_t ngx_http_chatmaid_redis_run(
+static void ngx_http_chatmaid_shared_marked(void *data, ngx_uint_t error,
+    redisReply *reply);
+static ngx_int_t ngx_http_chatmaid_shared_remove(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_shared_removed(void *data, ngx_uint_t error,
+    redisReply *reply);
+static void ngx_http_chatmaid_shared_abandon(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static int64_t ngx_http_chatmaid_shared_clock(void *store);
+static ngx_int_t ngx_http_chatmaid_shared_run(
     ngx_http_chatmaid_main_conf_t *mcf, ngx_http_chatmaid_claim_t *claim,
     ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_redis_pt handler);
-static void ngx_http_chatmaid_redis_words(ngx_http_chatmaid_main_conf_t *mcf,
+static void ngx_http_chatmaid_shared_words(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_words_t *words,
     u_char *id);
-static void ngx_http_chatmaid_redis_key(ngx_http_chatmaid_main_conf_t *mcf,
+static void ngx_http_chatmaid_shared_key(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_words_t *words, u_char *id);
-static void ngx_http_chatmaid_redis_word(ngx_http_chatmaid_words_t *words,
+static void ngx_http_chatmaid_shared_word(ngx_http_chatmaid_words_t *words,
     void *data, size_t len);
-static void ngx_http_chatmaid_redis_number(ngx_http_chatmaid_words_t *words,
+static void ngx_http_chatmaid_shared_number(ngx_http_chatmaid_words_t *words,
     int64_t number);
-static ngx_http_chatmaid_main_conf_t *ngx_http_chatmaid_redis_mcf(void);
 
 
 ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis = {
-    ngx_http_chatmaid_redis_claim,
-    ngx_http_chatmaid_redis_renew,
-    ngx_http_chatmaid_redis_finish,
-    ngx_http_chatmaid_redis_ambiguous,
-    ngx_http_chatmaid_redis_remove,
-    ngx_http_chatmaid_redis_abandon,
-    ngx_http_chatmaid_redis_clock
+    ngx_http_chatmaid_shared_claim,
+    ngx_http_chatmaid_shared_renew,
+    ngx_http_chatmaid_shared_finish,
+    ngx_http_chatmaid_shared_ambiguous,
+    ngx_http_chatmaid_shared_remove,
+    ngx_http_chatmaid_shared_abandon,
+    ngx_http_chatmaid_shared_clock
 };
 
 
 /* How much Redis' clock is ahead of ours, in milliseconds, when last asked. */
 
-static int64_t  ngx_http_chatmaid_redis_ahead;
+static int64_t  ngx_http_chatmaid_shared_ahead;
 
 
 /*
@@ -244,151 +252,207 @@ ngx_http_chatmaid_store_redis_init(ngx_log_t *log)
 }
 
 
-/*
- * The zone is asked first, and where the operation is nobody's there, it is ours
- * in the zone while Redis is asked: the other sends of this nginx wait for it.
- */
+/* What this nginx has unfinished comes first; else Redis decides. */
 
 static ngx_int_t
-ngx_http_chatmaid_redis_claim(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_shared_claim(void *store, ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_main_conf_t *mcf = store;
 
     ngx_int_t                   rc;
+    ngx_uint_t                  decided;
     ngx_http_chatmaid_words_t   words;
 
-    (void) ngx_http_chatmaid_store_zone.claim(mcf->zone, claim);
+    claim->store = mcf;
+
+    ngx_http_chatmaid_store_zone_look(mcf->zone, claim);
 
     if (claim->result != NGX_HTTP_CHATMAID_CLAIMED) {
         return NGX_OK;
     }
 
-    ngx_http_chatmaid_redis_words(mcf, claim, &words,
-                                  ngx_http_chatmaid_claim_id(claim));
+    ngx_http_chatmaid_shared_words(mcf, claim, &words,
+                                   ngx_http_chatmaid_claim_id(claim));
 
-    if (claim->window && !claim->use_previous) {
-        ngx_http_chatmaid_redis_key(mcf, &words, claim->previous);
+    /* whether a keyless send is one of the window before */
+    decided = (claim->waited || claim->use_previous);
+
+    if (claim->window && !decided) {
+        ngx_http_chatmaid_shared_key(mcf, &words, claim->previous);
     }
 
-    ngx_http_chatmaid_redis_word(&words, claim->maybe ? "1" : "0", 1);
-    ngx_http_chatmaid_redis_number(&words, claim->window);
-    ngx_http_chatmaid_redis_number(&words, claim->number);
+    ngx_http_chatmaid_shared_word(&words, claim->maybe ? "1" : "0", 1);
+    ngx_http_chatmaid_shared_number(&words, decided ? 0 : claim->window);
+    ngx_http_chatmaid_shared_number(&words, claim->number);
 
     claim->asked = ngx_current_msec;
 
-    rc = ngx_http_chatmaid_redis_run(mcf, claim,
-                                     &ngx_http_chatmaid_claim_script, &words,
-                                     ngx_http_chatmaid_redis_claimed);
+    rc = ngx_http_chatmaid_shared_run(mcf, claim,
+                                      &ngx_http_chatmaid_claim_script, &words,
+                                      ngx_http_chatmaid_shared_claimed);
 
-    if (rc != NGX_AGAIN) {
-        ngx_http_chatmaid_redis_away(mcf, claim);
+    if (rc == NGX_AGAIN) {
+        return rc;
     }
 
-    return rc;
+    ngx_http_chatmaid_shared_away(mcf, claim);
+
+    return NGX_OK;
 }
 
 
 static void
-ngx_http_chatmaid_redis_claimed(void *data, ngx_uint_t error,
+ngx_http_chatmaid_shared_claimed(void *data, ngx_uint_t error,
     redisReply *reply)
 {
     ngx_http_chatmaid_claim_t *claim = data;
 
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    mcf = ngx_http_chatmaid_redis_mcf();
-
     claim->command = NULL;
 
-    if (error != NGX_HTTP_CHATMAID_REDIS_OK
-        || reply->type != REDIS_REPLY_ARRAY || reply->elements < 3)
-    {
-        ngx_http_chatmaid_redis_away(mcf, claim);
+    if (ngx_http_chatmaid_shared_is_verdict(error, reply)) {
+        ngx_http_chatmaid_shared_judge(claim->store, claim, reply);
 
     } else {
-        claim->result = ngx_http_chatmaid_redis_judge(mcf, claim, reply);
-
-        if (claim->result != NGX_HTTP_CHATMAID_CLAIMED) {
-
-            /* what the zone knew before is known again */
-            (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
-            claim->use_previous |= (reply->element[2]->integer == 1);
-        }
+        ngx_http_chatmaid_shared_complain(error, reply);
+        ngx_http_chatmaid_shared_away(claim->store, claim);
     }
 
     claim->handler(claim);
 }
 
 
+/* {word, now, previous[, maybe or answer]} */
+
 static ngx_uint_t
-ngx_http_chatmaid_redis_judge(ngx_http_chatmaid_main_conf_t *mcf,
+ngx_http_chatmaid_shared_is_verdict(ngx_uint_t error, redisReply *reply)
+{
+    redisReply  **element;
+
+    if (error != NGX_HTTP_CHATMAID_REDIS_OK
+        || reply->type != REDIS_REPLY_ARRAY || reply->elements < 3)
+    {
+        return 0;
+    }
+
+    element = reply->element;
+
+    if (element[0]->type != REDIS_REPLY_STRING
+        || element[1]->type != REDIS_REPLY_INTEGER
+        || element[2]->type != REDIS_REPLY_INTEGER)
+    {
+        return 0;
+    }
+
+    if (ngx_strcmp(element[0]->str, "claimed") != 0
+        && ngx_strcmp(element[0]->str, "done") != 0)
+    {
+        return 1;
+    }
+
+    return reply->elements == 4 && element[3]->type == REDIS_REPLY_STRING;
+}
+
+
+static void
+ngx_http_chatmaid_shared_judge(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_claim_t *claim, redisReply *reply)
 {
     ngx_time_t   *tp;
     const char   *word;
-    redisReply   *answer;
 
     tp = ngx_timeofday();
 
-    ngx_http_chatmaid_redis_ahead = reply->element[1]->integer
-                                    - ((int64_t) tp->sec * 1000 + tp->msec);
+    ngx_http_chatmaid_shared_ahead = reply->element[1]->integer
+                                     - ((int64_t) tp->sec * 1000 + tp->msec);
+
+    claim->use_previous |= (reply->element[2]->integer == 1);
 
     word = reply->element[0]->str;
 
     if (ngx_strcmp(word, "claimed") == 0) {
-        answer = reply->element[3];
-        claim->maybe |= (answer->len == 1 && answer->str[0] == '1');
-        ngx_http_chatmaid_redis_own(mcf, claim, reply->element[2]->integer);
-        return NGX_HTTP_CHATMAID_CLAIMED;
+        claim->maybe |= (reply->element[3]->str[0] == '1');
+        ngx_http_chatmaid_shared_own(mcf, claim);
+
+    } else if (ngx_strcmp(word, "done") == 0) {
+        ngx_http_chatmaid_shared_done(mcf, claim, reply->element[3]);
+
+    } else if (ngx_strcmp(word, "in_flight") == 0) {
+        claim->result = NGX_HTTP_CHATMAID_IN_FLIGHT;
+
+    } else if (ngx_strcmp(word, "reused") == 0) {
+        claim->result = NGX_HTTP_CHATMAID_REUSED;
+
+    } else if (ngx_strcmp(word, "clock") == 0) {
+        claim->result = NGX_HTTP_CHATMAID_CLOCK;
+
+    } else {
+        claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        claim->reason = "a newer version of the module wrote its record";
     }
-
-    if (ngx_strcmp(word, "in_flight") == 0) {
-        return NGX_HTTP_CHATMAID_IN_FLIGHT;
-    }
-
-    if (ngx_strcmp(word, "reused") == 0) {
-        return NGX_HTTP_CHATMAID_REUSED;
-    }
-
-    if (ngx_strcmp(word, "clock") == 0) {
-        return NGX_HTTP_CHATMAID_CLOCK;
-    }
-
-    if (ngx_strcmp(word, "done") != 0) {
-
-        /* a version that a newer module has written */
-        return NGX_HTTP_CHATMAID_NO_STORE;
-    }
-
-    answer = reply->element[3];
-
-    claim->answer.data = ngx_pnalloc(claim->pool, answer->len);
-    if (claim->answer.data == NULL) {
-        return NGX_HTTP_CHATMAID_NO_STORE;
-    }
-
-    claim->answer.len = answer->len;
-    ngx_memcpy(claim->answer.data, answer->str, answer->len);
-
-    return NGX_HTTP_CHATMAID_DONE;
 }
 
 
-/* The record in the zone is to say the same as the one in Redis. */
+/*
+ * The zone is to say the same as Redis.  Where it can't, or somebody of this nginx
+ * was faster while Redis was away, Redis' record is given back.
+ */
 
 static void
-ngx_http_chatmaid_redis_own(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_claim_t *claim, ngx_uint_t previous)
+ngx_http_chatmaid_shared_own(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim)
 {
-    if (previous && !claim->use_previous) {
-        (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
-        claim->use_previous = 1;
-    }
+    ngx_http_chatmaid_words_t   words;
+    ngx_http_chatmaid_redis_t  *redis;
 
     (void) ngx_http_chatmaid_store_zone.claim(mcf->zone, claim);
 
     claim->local = 0;
     claim->lease = claim->asked + NGX_HTTP_CHATMAID_LEASE;
+
+    redis = ngx_http_chatmaid_redis_get(mcf->redis);
+
+    if (claim->result == NGX_HTTP_CHATMAID_CLAIMED || redis == NULL) {
+        return;
+    }
+
+    ngx_http_chatmaid_shared_words(mcf, claim, &words,
+                                   ngx_http_chatmaid_claim_id(claim));
+
+    (void) ngx_http_chatmaid_redis_script(redis,
+                                          &ngx_http_chatmaid_remove_script,
+                                          words.nkeys, words.n, words.argv,
+                                          words.len,
+                                          ngx_http_chatmaid_shared_ignored,
+                                          NULL);
+}
+
+
+static void
+ngx_http_chatmaid_shared_ignored(void *data, ngx_uint_t error,
+    redisReply *reply)
+{
+    /* else the end of its lease says that it is nobody's */
+}
+
+
+static void
+ngx_http_chatmaid_shared_done(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_claim_t *claim, redisReply *answer)
+{
+    claim->answer.len = answer->len;
+    claim->answer.data = ngx_pnalloc(claim->pool, answer->len);
+
+    if (claim->answer.data == NULL) {
+        claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        claim->reason = "there is no memory";
+        return;
+    }
+
+    ngx_memcpy(claim->answer.data, answer->str, answer->len);
+
+    claim->result = NGX_HTTP_CHATMAID_DONE;
+
+    ngx_http_chatmaid_store_zone_forget(mcf->zone, claim);
 }
 
 
@@ -398,18 +462,17 @@ ngx_http_chatmaid_redis_own(ngx_http_chatmaid_main_conf_t *mcf,
  */
 
 static void
-ngx_http_chatmaid_redis_away(ngx_http_chatmaid_main_conf_t *mcf,
+ngx_http_chatmaid_shared_away(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_claim_t *claim)
 {
     if (claim->waited) {
-        (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
         claim->result = NGX_HTTP_CHATMAID_LOST;
         return;
     }
 
     if (mcf->redis->reject) {
-        (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        claim->reason = "Redis does not answer";
         return;
     }
 
@@ -420,8 +483,50 @@ ngx_http_chatmaid_redis_away(ngx_http_chatmaid_main_conf_t *mcf,
 }
 
 
+/*
+ * An error that a script gets tells of a mistake (an ACL, a key of another type),
+ * not of a Redis that is away, whose loss the client logs.  At most one line a
+ * minute and worker.
+ */
+
 static void
-ngx_http_chatmaid_redis_renew(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_shared_complain(ngx_uint_t error, redisReply *reply)
+{
+    size_t         i, len;
+    u_char         text[200];
+
+    static time_t  last;
+
+    if ((error != NGX_HTTP_CHATMAID_REDIS_ERROR
+         && error != NGX_HTTP_CHATMAID_REDIS_OK)
+        || (last && ngx_time() - last < 60))
+    {
+        return;
+    }
+
+    last = ngx_time();
+    len = 0;
+
+    if (error == NGX_HTTP_CHATMAID_REDIS_ERROR) {
+        len = ngx_min(reply->len, sizeof(text));
+
+        for (i = 0; i < len; i++) {
+            text[i] = (reply->str[i] < ' ' || reply->str[i] == 0x7f)
+                      ? '?' : reply->str[i];
+        }
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "chatmaid redis can't keep records, it answers \"%*s\"", len,
+                  text);
+}
+
+
+/* The zone's record is kept alive as long as the send is; whether more tries may
+ * begin goes by what Redis has said. */
+
+static void
+ngx_http_chatmaid_shared_renew(void *store, ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_main_conf_t *mcf = store;
 
@@ -433,32 +538,38 @@ ngx_http_chatmaid_redis_renew(void *store, ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_store_zone.renew(mcf->zone, claim);
 
-    if (claim->local || claim->renewal) {
+    if (claim->local) {
         return;
     }
 
-    /* this lease goes by what Redis has said */
     claim->lease = lease;
+
+    if (claim->renewal || (ngx_msec_int_t) (lease - ngx_current_msec) <= 0) {
+        return;
+    }
+
     claim->asked = ngx_current_msec;
 
     redis = ngx_http_chatmaid_redis_get(mcf->redis);
 
-    if (redis) {
-        ngx_http_chatmaid_redis_words(mcf, claim, &words,
-                                      ngx_http_chatmaid_claim_id(claim));
+    if (redis == NULL) {
+        return;
+    }
 
-        claim->renewal = ngx_http_chatmaid_redis_script(redis,
+    ngx_http_chatmaid_shared_words(mcf, claim, &words,
+                                   ngx_http_chatmaid_claim_id(claim));
+
+    claim->renewal = ngx_http_chatmaid_redis_script(redis,
                                             &ngx_http_chatmaid_renew_script,
                                             words.nkeys, words.n, words.argv,
                                             words.len,
-                                            ngx_http_chatmaid_redis_renewed,
+                                            ngx_http_chatmaid_shared_renewed,
                                             claim);
-    }
 }
 
 
 static void
-ngx_http_chatmaid_redis_renewed(void *data, ngx_uint_t error,
+ngx_http_chatmaid_shared_renewed(void *data, ngx_uint_t error,
     redisReply *reply)
 {
     ngx_http_chatmaid_claim_t *claim = data;
@@ -479,39 +590,39 @@ ngx_http_chatmaid_redis_renewed(void *data, ngx_uint_t error,
 
 
 static ngx_int_t
-ngx_http_chatmaid_redis_finish(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_shared_finish(void *store, ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_main_conf_t *mcf = store;
 
     ngx_int_t                   rc;
     ngx_http_chatmaid_words_t   words;
 
-    ngx_http_chatmaid_redis_words(mcf, claim, &words,
+    ngx_http_chatmaid_shared_words(mcf, claim, &words,
                                   ngx_http_chatmaid_claim_id(claim));
-    ngx_http_chatmaid_redis_word(&words, claim->answer.data,
+    ngx_http_chatmaid_shared_word(&words, claim->answer.data,
                                  claim->answer.len);
 
-    rc = ngx_http_chatmaid_redis_run(mcf, claim,
+    rc = ngx_http_chatmaid_shared_run(mcf, claim,
                                      &ngx_http_chatmaid_finish_script, &words,
-                                     ngx_http_chatmaid_redis_finished);
+                                     ngx_http_chatmaid_shared_finished);
 
-    if (rc != NGX_AGAIN) {
-        (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
+    if (rc == NGX_AGAIN) {
+        return rc;
     }
 
-    return rc;
+    return ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
 }
 
 
 static void
-ngx_http_chatmaid_redis_finished(void *data, ngx_uint_t error,
+ngx_http_chatmaid_shared_finished(void *data, ngx_uint_t error,
     redisReply *reply)
 {
     ngx_http_chatmaid_claim_t *claim = data;
 
     ngx_http_chatmaid_main_conf_t  *mcf;
 
-    mcf = ngx_http_chatmaid_redis_mcf();
+    mcf = claim->store;
 
     claim->command = NULL;
 
@@ -520,6 +631,7 @@ ngx_http_chatmaid_redis_finished(void *data, ngx_uint_t error,
         claim->rc = NGX_OK;
 
     } else {
+        ngx_http_chatmaid_shared_complain(error, reply);
         (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
     }
 
@@ -528,29 +640,31 @@ ngx_http_chatmaid_redis_finished(void *data, ngx_uint_t error,
 
 
 static ngx_int_t
-ngx_http_chatmaid_redis_ambiguous(void *store,
+ngx_http_chatmaid_shared_ambiguous(void *store,
     ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_main_conf_t *mcf = store;
 
+    ngx_int_t                  rc;
     ngx_http_chatmaid_words_t  words;
 
     (void) ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, claim);
 
-    ngx_http_chatmaid_redis_words(mcf, claim, &words,
+    ngx_http_chatmaid_shared_words(mcf, claim, &words,
                                   ngx_http_chatmaid_claim_id(claim));
 
-    return ngx_http_chatmaid_redis_run(mcf, claim,
-                                       &ngx_http_chatmaid_ambiguous_script,
-                                       &words,
-                                       ngx_http_chatmaid_redis_marked);
+    rc = ngx_http_chatmaid_shared_run(mcf, claim,
+                                      &ngx_http_chatmaid_ambiguous_script,
+                                      &words, ngx_http_chatmaid_shared_marked);
+
+    return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_OK;
 }
 
 
 /* Whether Redis has said so or not: the end of the lease says the same. */
 
 static void
-ngx_http_chatmaid_redis_marked(void *data, ngx_uint_t error, redisReply *reply)
+ngx_http_chatmaid_shared_marked(void *data, ngx_uint_t error, redisReply *reply)
 {
     ngx_http_chatmaid_claim_t *claim = data;
 
@@ -560,7 +674,7 @@ ngx_http_chatmaid_redis_marked(void *data, ngx_uint_t error, redisReply *reply)
 
 
 static ngx_int_t
-ngx_http_chatmaid_redis_remove(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_shared_remove(void *store, ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_main_conf_t *mcf = store;
 
@@ -571,33 +685,33 @@ ngx_http_chatmaid_redis_remove(void *store, ngx_http_chatmaid_claim_t *claim)
 
     if (claim->maybe || (ngx_msec_int_t) (claim->lease - ngx_current_msec) <= 0)
     {
-        return ngx_http_chatmaid_redis_ambiguous(store, claim);
+        return ngx_http_chatmaid_shared_ambiguous(store, claim);
     }
 
-    ngx_http_chatmaid_redis_words(mcf, claim, &words,
+    ngx_http_chatmaid_shared_words(mcf, claim, &words,
                                   ngx_http_chatmaid_claim_id(claim));
 
-    rc = ngx_http_chatmaid_redis_run(mcf, claim,
+    rc = ngx_http_chatmaid_shared_run(mcf, claim,
                                      &ngx_http_chatmaid_remove_script, &words,
-                                     ngx_http_chatmaid_redis_removed);
+                                     ngx_http_chatmaid_shared_removed);
 
-    if (rc != NGX_AGAIN) {
-        (void) ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, claim);
+    if (rc == NGX_AGAIN) {
+        return rc;
     }
 
-    return rc;
+    return ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, claim);
 }
 
 
 static void
-ngx_http_chatmaid_redis_removed(void *data, ngx_uint_t error,
+ngx_http_chatmaid_shared_removed(void *data, ngx_uint_t error,
     redisReply *reply)
 {
     ngx_http_chatmaid_claim_t *claim = data;
 
     ngx_http_chatmaid_main_conf_t  *mcf;
 
-    mcf = ngx_http_chatmaid_redis_mcf();
+    mcf = claim->store;
 
     claim->command = NULL;
 
@@ -616,7 +730,7 @@ ngx_http_chatmaid_redis_removed(void *data, ngx_uint_t error,
 
 
 static void
-ngx_http_chatmaid_redis_abandon(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_shared_abandon(void *store, ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_main_conf_t *mcf = store;
 
@@ -642,20 +756,20 @@ ngx_http_chatmaid_redis_abandon(void *store, ngx_http_chatmaid_claim_t *claim)
 
 
 static int64_t
-ngx_http_chatmaid_redis_clock(void *store)
+ngx_http_chatmaid_shared_clock(void *store)
 {
     ngx_time_t  *tp;
 
     tp = ngx_timeofday();
 
-    return (int64_t) tp->sec * 1000 + tp->msec + ngx_http_chatmaid_redis_ahead;
+    return (int64_t) tp->sec * 1000 + tp->msec + ngx_http_chatmaid_shared_ahead;
 }
 
 
-/* NGX_AGAIN, or NGX_OK where the script can't be sent. */
+/* NGX_AGAIN, or NGX_DECLINED where the script can't be sent. */
 
 static ngx_int_t
-ngx_http_chatmaid_redis_run(ngx_http_chatmaid_main_conf_t *mcf,
+ngx_http_chatmaid_shared_run(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_claim_t *claim,
     ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_redis_pt handler)
@@ -665,7 +779,7 @@ ngx_http_chatmaid_redis_run(ngx_http_chatmaid_main_conf_t *mcf,
     redis = ngx_http_chatmaid_redis_get(mcf->redis);
 
     if (redis == NULL) {
-        return NGX_OK;
+        return NGX_DECLINED;
     }
 
     /* until it is abandoned: a worker that is shutting down keeps the connection
@@ -681,39 +795,39 @@ ngx_http_chatmaid_redis_run(ngx_http_chatmaid_main_conf_t *mcf,
                                                     words->argv, words->len,
                                                     handler, claim);
 
-    return claim->command ? NGX_AGAIN : NGX_OK;
+    return claim->command ? NGX_AGAIN : NGX_DECLINED;
 }
 
 
 /* What all scripts take. */
 
 static void
-ngx_http_chatmaid_redis_words(ngx_http_chatmaid_main_conf_t *mcf,
+ngx_http_chatmaid_shared_words(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_words_t *words,
     u_char *id)
 {
     words->n = 0;
     words->nkeys = 0;
 
-    ngx_http_chatmaid_redis_key(mcf, words, id);
+    ngx_http_chatmaid_shared_key(mcf, words, id);
 
     ngx_hex_dump(words->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_redis_word(words, words->owner, sizeof(words->owner));
+    ngx_http_chatmaid_shared_word(words, words->owner, sizeof(words->owner));
 
     ngx_hex_dump(words->fingerprint, claim->fingerprint,
                  NGX_HTTP_CHATMAID_ID_LEN);
-    ngx_http_chatmaid_redis_word(words, words->fingerprint,
+    ngx_http_chatmaid_shared_word(words, words->fingerprint,
                                  sizeof(words->fingerprint));
 
-    ngx_http_chatmaid_redis_number(words, claim->ttl);
-    ngx_http_chatmaid_redis_number(words, NGX_HTTP_CHATMAID_LEASE);
+    ngx_http_chatmaid_shared_number(words, claim->ttl);
+    ngx_http_chatmaid_shared_number(words, NGX_HTTP_CHATMAID_LEASE);
 }
 
 
 /* Keys stand before all other words. */
 
 static void
-ngx_http_chatmaid_redis_key(ngx_http_chatmaid_main_conf_t *mcf,
+ngx_http_chatmaid_shared_key(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_words_t *words, u_char *id)
 {
     u_char      *p, *key;
@@ -739,7 +853,7 @@ ngx_http_chatmaid_redis_key(ngx_http_chatmaid_main_conf_t *mcf,
 
 
 static void
-ngx_http_chatmaid_redis_word(ngx_http_chatmaid_words_t *words, void *data,
+ngx_http_chatmaid_shared_word(ngx_http_chatmaid_words_t *words, void *data,
     size_t len)
 {
     words->argv[words->n] = data;
@@ -749,20 +863,12 @@ ngx_http_chatmaid_redis_word(ngx_http_chatmaid_words_t *words, void *data,
 
 
 static void
-ngx_http_chatmaid_redis_number(ngx_http_chatmaid_words_t *words,
+ngx_http_chatmaid_shared_number(ngx_http_chatmaid_words_t *words,
     int64_t number)
 {
     u_char  *p;
 
     p = words->numbers[words->n];
 
-    ngx_http_chatmaid_redis_word(words, p, ngx_sprintf(p, "%L", number) - p);
-}
-
-
-static ngx_http_chatmaid_main_conf_t *
-ngx_http_chatmaid_redis_mcf(void)
-{
-    return ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                               ngx_http_chatmaid_module);
+    ngx_http_chatmaid_shared_word(words, p, ngx_sprintf(p, "%L", number) - p);
 }

@@ -18,6 +18,12 @@
  */
 #define NGX_HTTP_CHATMAID_ZONE_RECORD  1024
 
+/* The largest part of a zone that one answer may take. */
+#define NGX_HTTP_CHATMAID_ZONE_SHARE   16
+
+/* How many finished records at most go for one that is to come. */
+#define NGX_HTTP_CHATMAID_ZONE_EVICT   64
+
 /* How many records past their ttl an insertion removes at most. */
 #define NGX_HTTP_CHATMAID_ZONE_EXPIRE  4
 
@@ -62,6 +68,7 @@ typedef struct {
 
     ngx_uint_t                        evicted;     /* before their ttl */
     ngx_uint_t                        warned;      /* of it, since the start */
+    ngx_uint_t                        begun_anew;  /* to be said */
 } ngx_http_chatmaid_zone_sh_t;
 
 
@@ -73,7 +80,7 @@ typedef struct {
 
 static ngx_int_t ngx_http_chatmaid_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
-static void ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_sh_t *sh);
+static void ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone);
 static void ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 static ngx_int_t ngx_http_chatmaid_zone_claim(void *store,
@@ -102,10 +109,12 @@ static void ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
 static void ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone);
 static void *ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone,
     size_t size);
-static ngx_uint_t ngx_http_chatmaid_zone_judge(
+static void ngx_http_chatmaid_zone_ask(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take);
+static void ngx_http_chatmaid_zone_judge(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take, size_t room);
+static ngx_uint_t ngx_http_chatmaid_zone_is_free(
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
-static ngx_uint_t ngx_http_chatmaid_zone_copy(ngx_http_chatmaid_record_t *rec,
-    ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_zone_keep(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_msec_t ttl);
 
@@ -172,19 +181,21 @@ ngx_http_chatmaid_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     zone->shpool->data = zone->sh;
-    zone->shpool->log_nomem = 0;        /* a full zone is a normal case */
 
-    ngx_http_chatmaid_zone_format(zone->sh);
+    ngx_http_chatmaid_zone_format(zone);
 
     return NGX_OK;
 }
 
 
 static void
-ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_sh_t *sh)
+ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
 {
+    ngx_http_chatmaid_zone_sh_t  *sh = zone->sh;
+
+    zone->shpool->log_nomem = 0;        /* a full zone is a normal case */
+
     sh->layout = NGX_HTTP_CHATMAID_ZONE_LAYOUT;
-    sh->changing = 0;
 
     ngx_rbtree_init(&sh->records, &sh->records_sentinel,
                     ngx_http_chatmaid_zone_insert);
@@ -233,12 +244,70 @@ ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
 static ngx_int_t
 ngx_http_chatmaid_zone_claim(void *store, ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_zone_ask(store, claim, 1);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_chatmaid_store_zone_look(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_ask(shm_zone, claim, 0);
+}
+
+
+/* An answer is copied to memory that was not allocated under the lock. */
+
+static void
+ngx_http_chatmaid_zone_ask(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take)
+{
+    size_t                     room;
+    ngx_http_chatmaid_zone_t  *zone = shm_zone->data;
+
+    claim->answer.data = NULL;
+
+    for (room = 0; /* void */; room = claim->answer.len) {
+
+        ngx_http_chatmaid_zone_lock(zone);
+
+        ngx_http_chatmaid_zone_judge(zone, claim, take, room);
+
+        ngx_http_chatmaid_zone_unlock(zone);
+
+        if (claim->result != NGX_HTTP_CHATMAID_DONE
+            || claim->answer.len <= room)
+        {
+            return;
+        }
+
+        claim->answer.data = ngx_pnalloc(claim->pool, claim->answer.len);
+
+        if (claim->answer.data == NULL) {
+            claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+            claim->reason = "there is no memory";
+            return;
+        }
+    }
+}
+
+
+/*
+ * What SPEC's table of states says of the claim's record.  A claim that may be
+ * taken is, or (take is 0) only learns whether a try went before.
+ */
+
+static void
+ngx_http_chatmaid_zone_judge(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take, size_t room)
+{
     ngx_http_chatmaid_record_t  *rec;
 
-    ngx_http_chatmaid_zone_lock(zone);
+    /* of a send that waits it has been decided before */
 
-    if (claim->window && !claim->use_previous) {
+    if (claim->window && !claim->use_previous && !claim->waited) {
         rec = ngx_http_chatmaid_zone_find(zone, claim->previous);
 
         claim->use_previous = (rec && ngx_current_msec - rec->begun
@@ -247,85 +316,82 @@ ngx_http_chatmaid_zone_claim(void *store, ngx_http_chatmaid_claim_t *claim)
 
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
 
+    if (rec && !ngx_http_chatmaid_zone_is_free(rec, claim)) {
+
+        if (claim->result == NGX_HTTP_CHATMAID_DONE) {
+            claim->answer.len = rec->answer_len;
+
+            if (rec->answer_len <= room) {
+                ngx_memcpy(claim->answer.data, rec->answer, rec->answer_len);
+            }
+        }
+
+        return;
+    }
+
+    claim->result = NGX_HTTP_CHATMAID_CLAIMED;
+
+    if (!take) {
+        claim->maybe |= (rec != NULL);
+        return;
+    }
+
     if (rec == NULL) {
         rec = ngx_http_chatmaid_zone_create(zone, claim);
-        claim->result = rec ? NGX_HTTP_CHATMAID_CLAIMED
-                            : NGX_HTTP_CHATMAID_NO_STORE;
 
-    } else {
-        claim->result = ngx_http_chatmaid_zone_judge(rec, claim);
+        if (rec == NULL) {
+            claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+            claim->reason = "the zone is full of unfinished records";
+            return;
+        }
+
+    } else if (ngx_memcmp(rec->owner, claim->owner,
+                          NGX_HTTP_CHATMAID_OWNER_LEN)
+               != 0)
+    {
+        rec->maybe = 1;
     }
 
-    if (claim->result == NGX_HTTP_CHATMAID_CLAIMED) {
-        rec->state = NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT;
-        rec->maybe |= claim->maybe;
-        rec->lease = ngx_current_msec + NGX_HTTP_CHATMAID_LEASE;
-        ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
-        ngx_http_chatmaid_zone_keep(zone, rec, claim->ttl);
+    rec->state = NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT;
+    rec->maybe |= claim->maybe;
+    rec->lease = ngx_current_msec + NGX_HTTP_CHATMAID_LEASE;
+    ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_zone_keep(zone, rec, claim->ttl);
 
-        claim->maybe = rec->maybe;
-        claim->lease = rec->lease;
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-
-    return NGX_OK;
+    claim->maybe = rec->maybe;
+    claim->lease = rec->lease;
 }
 
 
-/* What SPEC's table of states says of a record that is there. */
+/* Whether a record may be taken over; else claim->result says why not. */
 
 static ngx_uint_t
-ngx_http_chatmaid_zone_judge(ngx_http_chatmaid_record_t *rec,
+ngx_http_chatmaid_zone_is_free(ngx_http_chatmaid_record_t *rec,
     ngx_http_chatmaid_claim_t *claim)
 {
     if (ngx_memcmp(rec->fingerprint, claim->fingerprint,
                    NGX_HTTP_CHATMAID_ID_LEN)
         != 0)
     {
-        return NGX_HTTP_CHATMAID_REUSED;
+        claim->result = NGX_HTTP_CHATMAID_REUSED;
+        return 0;
     }
 
-    switch (rec->state) {
-
-    case NGX_HTTP_CHATMAID_RECORD_DONE:
-        return ngx_http_chatmaid_zone_copy(rec, claim);
-
-    case NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT:
-
-        if (ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
-            == 0)
-        {
-            return NGX_HTTP_CHATMAID_CLAIMED;
-        }
-
-        if ((ngx_msec_int_t) (rec->lease - ngx_current_msec) > 0) {
-            return NGX_HTTP_CHATMAID_IN_FLIGHT;
-        }
-
-        /* fall through */
-
-    default:
-        rec->maybe = 1;
-        return NGX_HTTP_CHATMAID_CLAIMED;
-    }
-}
-
-
-static ngx_uint_t
-ngx_http_chatmaid_zone_copy(ngx_http_chatmaid_record_t *rec,
-    ngx_http_chatmaid_claim_t *claim)
-{
-    claim->answer.len = rec->answer_len;
-    claim->answer.data = ngx_pnalloc(claim->pool, rec->answer_len);
-
-    if (claim->answer.data == NULL) {
-        return NGX_HTTP_CHATMAID_NO_STORE;
+    if (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE) {
+        claim->result = NGX_HTTP_CHATMAID_DONE;
+        return 0;
     }
 
-    ngx_memcpy(claim->answer.data, rec->answer, rec->answer_len);
+    if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT
+        && (ngx_msec_int_t) (rec->lease - ngx_current_msec) > 0
+        && ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
+           != 0)
+    {
+        claim->result = NGX_HTTP_CHATMAID_IN_FLIGHT;
+        return 0;
+    }
 
-    return NGX_HTTP_CHATMAID_DONE;
+    return 1;
 }
 
 
@@ -385,7 +451,12 @@ ngx_http_chatmaid_zone_finish(void *store, ngx_http_chatmaid_claim_t *claim)
     if (claim->answer.len > NGX_HTTP_CHATMAID_ZONE_RECORD
                             - sizeof(ngx_http_chatmaid_record_t))
     {
-        answer = ngx_http_chatmaid_zone_alloc(zone, claim->answer.len);
+        /* one answer is not worth many others */
+
+        answer = (claim->answer.len > ((ngx_shm_zone_t *) store)->shm.size
+                                      / NGX_HTTP_CHATMAID_ZONE_SHARE)
+                 ? NULL
+                 : ngx_http_chatmaid_zone_alloc(zone, claim->answer.len);
     }
 
     if (answer == NULL) {
@@ -518,10 +589,16 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
     if (zone->sh->changing) {
         ngx_slab_init(zone->shpool);
 
-        /* the first allocation of a fresh pool is where it was before */
-        zone->sh = ngx_slab_calloc_locked(zone->shpool,
-                                          sizeof(ngx_http_chatmaid_zone_sh_t));
-        ngx_http_chatmaid_zone_format(zone->sh);
+        /* the first allocation of a fresh pool is where it was before; it stays
+         * marked as changing, should this worker die here too */
+        zone->sh = ngx_slab_alloc_locked(zone->shpool,
+                                         sizeof(ngx_http_chatmaid_zone_sh_t));
+        zone->sh->changing = 1;
+        zone->sh->evicted = 0;
+        zone->sh->warned = 0;
+        zone->sh->begun_anew = 1;
+
+        ngx_http_chatmaid_zone_format(zone);
     }
 
     zone->sh->changing = 1;
@@ -531,14 +608,22 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
 static void
 ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone)
 {
-    ngx_uint_t  warn;
+    ngx_uint_t  warn, anew;
 
     warn = (zone->sh->evicted && !zone->sh->warned);
+    anew = zone->sh->begun_anew;
 
     zone->sh->warned |= warn;
+    zone->sh->begun_anew = 0;
     zone->sh->changing = 0;
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (anew) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "chatmaid zone has lost its records: a worker died while "
+                      "it changed them");
+    }
 
     if (warn) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
@@ -714,14 +799,17 @@ static void *
 ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone, size_t size)
 {
     void                        *p;
+    ngx_uint_t                   i;
     ngx_queue_t                 *q;
     ngx_http_chatmaid_record_t  *rec;
 
-    for ( ;; ) {
+    for (i = 0; /* void */; i++) {
 
         p = ngx_slab_alloc_locked(zone->shpool, size);
 
-        if (p || ngx_queue_empty(&zone->sh->finished)) {
+        if (p || i == NGX_HTTP_CHATMAID_ZONE_EVICT
+            || ngx_queue_empty(&zone->sh->finished))
+        {
             return p;
         }
 
