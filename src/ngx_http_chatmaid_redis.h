@@ -21,9 +21,10 @@
  * The proof that the server is back is the answer to a PING, which is sent
  * after AUTH and SELECT and before any command.
  *
- * Commands that have timed out stay in step: their replies are read and dropped.
- * A connection on which a reply has been due for four timeouts is closed, so that
- * a server that hangs makes callers wait for no longer than that.
+ * Commands that have timed out stay in step: their replies are read and
+ * dropped.  A connection on which a reply has been due for four timeouts is
+ * closed, so that a server that hangs makes callers wait for no longer than
+ * that.
  */
 
 
@@ -35,8 +36,8 @@
 #include <hiredis/hiredis.h>
 
 
-/* How a command has ended.  Only after UNREACHABLE is it certain that the server
- * has not got the command, and never will. */
+/* How a command has ended.  Only after UNREACHABLE is it certain that the
+ * server has not got the command, and never will. */
 
 #define NGX_HTTP_CHATMAID_REDIS_OK           0
 #define NGX_HTTP_CHATMAID_REDIS_UNREACHABLE  1  /* it was not sent */
@@ -45,7 +46,7 @@
 #define NGX_HTTP_CHATMAID_REDIS_PROTOCOL     4  /* sent, what came is no reply,
                                                  * or one beyond all bounds */
 #define NGX_HTTP_CHATMAID_REDIS_REFUSED      5  /* the server can't serve now:
-                                                 * LOADING, READONLY, OOM, ... */
+                                                 * LOADING, READONLY, ... */
 #define NGX_HTTP_CHATMAID_REDIS_ERROR        6  /* any other RESP error: ERR,
                                                  * WRONGTYPE, a script's own */
 
@@ -64,8 +65,9 @@ typedef struct ngx_http_chatmaid_redis_command_s
  * Called exactly once for each command that was queued and not cancelled, never
  * before the call that queued it has returned.  "reply" is there with OK,
  * REFUSED and ERROR (with the latter two of type REDIS_REPLY_ERROR), else NULL;
- * it is the client's, and lasts until the handler returns.  The handler may call
- * any function below.  It is not called in a worker that ends at once (TERM).
+ * it is the client's, and lasts until the handler returns.  The handler may
+ * call any function below.  It is not called in a worker that ends at once
+ * (TERM).
  */
 
 typedef void (*ngx_http_chatmaid_redis_pt)(void *data, ngx_uint_t error,
@@ -85,24 +87,24 @@ typedef struct {
 } ngx_http_chatmaid_redis_script_t;
 
 
-/* The client of this worker, or NULL: in another process, or for want of memory.
- * It lives as long as the process. */
+/* The client of this worker, or NULL: in another process, or for want of
+ * memory.  It lives as long as the process. */
 ngx_http_chatmaid_redis_t *ngx_http_chatmaid_redis_get(
     ngx_http_chatmaid_redis_conf_t *conf);
 
-/* For init_process and exit_process; conf may be NULL.  init makes the client in
- * a worker and begins to connect, NGX_ERROR: no memory.  exit closes and frees
- * all; what is still pending then is dropped without its handler being called,
- * which happens only in a worker that ends at once. */
+/* For init_process and exit_process; conf may be NULL.  init makes the client
+ * in a worker and begins to connect, NGX_ERROR: no memory.  exit closes and
+ * frees all; what is still pending then is dropped without its handler being
+ * called, which happens only in a worker that ends at once. */
 ngx_int_t ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
     ngx_http_chatmaid_redis_conf_t *conf);
 void ngx_http_chatmaid_redis_exit(ngx_http_chatmaid_redis_conf_t *conf);
 
 /* Queues a command of argc words (argv, which may hold any bytes, with their
  * lengths); they are copied.  Gives a handle for cancel(), which is good until
- * the handler is called, or NULL: no memory, and the handler won't be called.  A
- * command that blocks, subscribes, or answers more or less than once must not be
- * sent. */
+ * the handler is called, or NULL: no memory, and the handler won't be called.
+ * A command that blocks, subscribes, or answers more or less than once must not
+ * be sent. */
 ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command(
     ngx_http_chatmaid_redis_t *redis, ngx_uint_t argc, const char **argv,
     const size_t *len, ngx_http_chatmaid_redis_pt handler, void *data);
@@ -112,10 +114,10 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command(
 ngx_int_t ngx_http_chatmaid_redis_script_init(
     ngx_http_chatmaid_redis_script_t *script, ngx_log_t *log);
 
-/* The same as command() for a script with its keys and arguments, keys first, at
- * most NGX_HTTP_CHATMAID_REDIS_MAX_ARGS in all: EVALSHA and, should the server
- * not know the script, EVAL, within one timeout and with one call of the handler.
- * "script" must outlive the command. */
+/* The same as command() for a script with its keys and arguments, keys first,
+ * at most NGX_HTTP_CHATMAID_REDIS_MAX_ARGS in all: EVALSHA and, should the
+ * server not know the script, EVAL, within one timeout and with one call of the
+ * handler.  "script" must outlive the command. */
 #define NGX_HTTP_CHATMAID_REDIS_MAX_ARGS  32
 
 ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_script(
@@ -123,8 +125,8 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_script(
     ngx_uint_t nkeys, ngx_uint_t argc, const char **argv, const size_t *len,
     ngx_http_chatmaid_redis_pt handler, void *data);
 
-/* The handler won't be called any more.  The command itself may already have been
- * sent, or may still be. */
+/* The handler won't be called any more.  The command itself may already have
+ * been sent, or may still be. */
 void ngx_http_chatmaid_redis_cancel(ngx_http_chatmaid_redis_t *redis,
     ngx_http_chatmaid_redis_command_t *command);
 

@@ -1,6 +1,9 @@
 
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * The connection, from an attempt at one of the server's addresses, by way of
+ * TLS and a greeting, to its end and the plan for the next.
  */
 
 
@@ -16,22 +19,7 @@
  * no pause. */
 #define NGX_HTTP_CHATMAID_REDIS_LIFE         1000
 
-#define NGX_HTTP_CHATMAID_REDIS_BUFFER       16384  /* to read into */
-#define NGX_HTTP_CHATMAID_REDIS_OUT          4096   /* to write from: at first */
-#define NGX_HTTP_CHATMAID_REDIS_OUT_KEPT     65536  /* and what is kept */
-#define NGX_HTTP_CHATMAID_REDIS_READS        64     /* in a row */
-#define NGX_HTTP_CHATMAID_REDIS_TEXT         128    /* logged of an error */
 
-/* The type of redisReplyObjectFunctions' argument has changed. */
-#if (HIREDIS_MAJOR < 1)
-typedef int     ngx_http_chatmaid_redis_elements_t;
-#else
-typedef size_t  ngx_http_chatmaid_redis_elements_t;
-#endif
-
-
-static void ngx_http_chatmaid_redis_connected(
-    ngx_http_chatmaid_redis_t *redis);
 #if (NGX_SSL)
 static ngx_int_t ngx_http_chatmaid_redis_secure(
     ngx_http_chatmaid_redis_t *redis, ngx_connection_t *c);
@@ -41,31 +29,10 @@ static void ngx_http_chatmaid_redis_greet(ngx_http_chatmaid_redis_t *redis);
 static ngx_int_t ngx_http_chatmaid_redis_add_step(
     ngx_http_chatmaid_redis_t *redis, ngx_uint_t argc, const char **argv,
     const size_t *len);
-static void ngx_http_chatmaid_redis_greeted(ngx_http_chatmaid_redis_t *redis,
-    redisReply *reply);
 static void ngx_http_chatmaid_redis_ready(ngx_http_chatmaid_redis_t *redis);
 static void ngx_http_chatmaid_redis_plan(ngx_http_chatmaid_redis_t *redis,
     ngx_uint_t pause);
 static void ngx_http_chatmaid_redis_retry_handler(ngx_event_t *ev);
-static void ngx_http_chatmaid_redis_write_handler(ngx_event_t *wev);
-static void ngx_http_chatmaid_redis_read_handler(ngx_event_t *rev);
-static void ngx_http_chatmaid_redis_read(ngx_http_chatmaid_redis_t *redis);
-static ngx_int_t ngx_http_chatmaid_redis_parse(
-    ngx_http_chatmaid_redis_t *redis);
-static redisReader *ngx_http_chatmaid_redis_reader(
-    ngx_http_chatmaid_redis_t *redis);
-static void *ngx_http_chatmaid_redis_create_array(const redisReadTask *task,
-    ngx_http_chatmaid_redis_elements_t elements);
-static ngx_int_t ngx_http_chatmaid_redis_send(ngx_http_chatmaid_redis_t *redis,
-    ngx_http_chatmaid_redis_out_t *out);
-static void ngx_http_chatmaid_redis_free_out(
-    ngx_http_chatmaid_redis_out_t *out, ngx_uint_t wipe);
-static void ngx_http_chatmaid_redis_tell(ngx_http_chatmaid_redis_t *redis);
-
-
-static redisReplyObjectFunctions  ngx_http_chatmaid_redis_functions;
-static void *(*ngx_http_chatmaid_redis_next_create_array)(
-    const redisReadTask *, ngx_http_chatmaid_redis_elements_t);
 
 
 void
@@ -95,7 +62,7 @@ ngx_http_chatmaid_redis_connect(ngx_http_chatmaid_redis_t *redis)
     ngx_add_timer(&redis->retry,
                   redis->conf->timeout * NGX_HTTP_CHATMAID_REDIS_PATIENCE);
 
-    /* What nginx itself logs of an attempt is worth reading once. */
+    /* what nginx itself logs of an attempt is worth reading once */
 
     redis->quiet = *redis->log;
     redis->quiet.log_level = ngx_min(redis->log->log_level, NGX_LOG_ALERT);
@@ -149,7 +116,7 @@ ngx_http_chatmaid_redis_connect(ngx_http_chatmaid_redis_t *redis)
 }
 
 
-static void
+void
 ngx_http_chatmaid_redis_connected(ngx_http_chatmaid_redis_t *redis)
 {
     ngx_connection_t  *c;
@@ -212,8 +179,8 @@ ngx_http_chatmaid_redis_secure(ngx_http_chatmaid_redis_t *redis,
     host = (char *) redis->conf->host.data;
     param = SSL_get0_param(ssl);
 
-    /* A name goes into the ClientHello, an address must not.  Either is compared
-     * with the certificate during the handshake. */
+    /* A name goes into the ClientHello, an address must not.  Either is
+     * compared with the certificate during the handshake. */
 
     if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1) {
         return NGX_OK;
@@ -358,11 +325,11 @@ ngx_http_chatmaid_redis_add_step(ngx_http_chatmaid_redis_t *redis,
 }
 
 
-static void
+void
 ngx_http_chatmaid_redis_greeted(ngx_http_chatmaid_redis_t *redis,
     redisReply *reply)
 {
-    u_char       reason[64];
+    u_char      *p, reason[64];
     ngx_str_t    text;
     const char  *step;
 
@@ -373,12 +340,12 @@ ngx_http_chatmaid_redis_greeted(ngx_http_chatmaid_redis_t *redis,
         text.len = reply->len;
 
         if (step[0] == 'A') {
-            /* what doesn't know AUTH may repeat the password: one word will do */
+            /* what doesn't know AUTH may repeat the password: one word does */
 
-            for (text.len = 0; text.len < (size_t) reply->len; text.len++) {
-                if (text.data[text.len] == ' ') {
-                    break;
-                }
+            p = ngx_strlchr(text.data, text.data + text.len, ' ');
+
+            if (p) {
+                text.len = p - text.data;
             }
         }
 
@@ -539,7 +506,7 @@ ngx_http_chatmaid_redis_disconnect(ngx_http_chatmaid_redis_t *redis)
         redis->reader = NULL;
     }
 
-    ngx_http_chatmaid_redis_free_out(&redis->hello, 1);
+    ngx_http_chatmaid_redis_free_out(&redis->hello);
 
     c = redis->peer.connection;
 
@@ -586,422 +553,4 @@ ngx_http_chatmaid_redis_retry_handler(ngx_event_t *ev)
     }
 
     ngx_http_chatmaid_redis_settle(redis);
-}
-
-
-static void
-ngx_http_chatmaid_redis_write_handler(ngx_event_t *wev)
-{
-    int                         err;
-    socklen_t                   len;
-    ngx_connection_t           *c;
-    ngx_http_chatmaid_redis_t  *redis;
-
-    c = wev->data;
-    redis = c->data;
-
-    if (redis->state == NGX_HTTP_CHATMAID_REDIS_CONNECTING) {
-
-        err = 0;
-        len = sizeof(int);
-
-        if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, (void *) &err, &len)
-            == -1)
-        {
-            err = ngx_socket_errno;
-        }
-
-        if (err) {
-            ngx_http_chatmaid_redis_lose(redis,
-                                         NGX_HTTP_CHATMAID_REDIS_UNREACHABLE,
-                                         err, "can't connect");
-        } else {
-            ngx_http_chatmaid_redis_connected(redis);
-        }
-
-    } else {
-        ngx_http_chatmaid_redis_write(redis);
-    }
-
-    ngx_http_chatmaid_redis_settle(redis);
-}
-
-
-static void
-ngx_http_chatmaid_redis_read_handler(ngx_event_t *rev)
-{
-    ngx_connection_t           *c;
-    ngx_http_chatmaid_redis_t  *redis;
-
-    c = rev->data;
-    redis = c->data;
-
-    if (c->close) {
-        /*
-         * The worker is shutting down and closes what is idle.  Later, after
-         * worker_shutdown_timeout, it does the same to everything, but who still
-         * waits gets his reply: settle() closes after the last.
-         */
-
-        c->close = 0;
-        c->error = 0;
-    }
-
-    if (redis->state != NGX_HTTP_CHATMAID_REDIS_CONNECTING) {
-        ngx_http_chatmaid_redis_read(redis);
-    }
-
-    ngx_http_chatmaid_redis_settle(redis);
-}
-
-
-static void
-ngx_http_chatmaid_redis_read(ngx_http_chatmaid_redis_t *redis)
-{
-    ssize_t            n;
-    ngx_uint_t         i;
-    ngx_connection_t  *c;
-
-    static u_char  buffer[NGX_HTTP_CHATMAID_REDIS_BUFFER];
-
-    c = redis->peer.connection;
-
-    for (i = 0; i < NGX_HTTP_CHATMAID_REDIS_READS; i++) {
-
-        n = c->recv(c, buffer, sizeof(buffer));
-
-        if (n == NGX_AGAIN) {
-            break;
-        }
-
-        if (n == NGX_ERROR || n == 0) {
-            ngx_http_chatmaid_redis_lose(redis, NGX_HTTP_CHATMAID_REDIS_LOST,
-                                         0, "it closed the connection");
-            return;
-        }
-
-        redis->received += n;
-
-        if (redis->received > NGX_HTTP_CHATMAID_REDIS_MAX_REPLY) {
-            ngx_http_chatmaid_redis_lose(redis,
-                                         NGX_HTTP_CHATMAID_REDIS_PROTOCOL,
-                                         0, "its reply is too large");
-            return;
-        }
-
-        if (redisReaderFeed(redis->reader, (char *) buffer, n) != REDIS_OK
-            || ngx_http_chatmaid_redis_parse(redis) != NGX_OK)
-        {
-            ngx_http_chatmaid_redis_lose(redis,
-                                         NGX_HTTP_CHATMAID_REDIS_PROTOCOL,
-                                         0, "what it sends is no reply");
-            return;
-        }
-
-        if (redis->leaving && ngx_queue_empty(&redis->sent)) {
-            ngx_http_chatmaid_redis_lose(redis, NGX_HTTP_CHATMAID_REDIS_LOST,
-                                         0, "it refuses commands");
-            return;
-        }
-    }
-
-    if (i == NGX_HTTP_CHATMAID_REDIS_READS) {
-        /* others have a turn too */
-        ngx_post_event(c->read, &ngx_posted_next_events);
-        return;
-    }
-
-    if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        ngx_http_chatmaid_redis_lose(redis, NGX_HTTP_CHATMAID_REDIS_LOST,
-                                     ngx_socket_errno, "can't read");
-    }
-}
-
-
-/* Handlers are called in here: they may queue and cancel, but nothing that they
- * do closes the connection before we have returned. */
-
-static ngx_int_t
-ngx_http_chatmaid_redis_parse(ngx_http_chatmaid_redis_t *redis)
-{
-    void  *reply;
-
-    for ( ;; ) {
-        reply = NULL;
-
-        if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
-            return NGX_ERROR;
-        }
-
-        if (reply == NULL) {
-            return NGX_OK;
-        }
-
-        redis->received = 0;
-        redis->elements = 0;
-
-        if (redis->state == NGX_HTTP_CHATMAID_REDIS_GREETING) {
-
-            if (!redis->leaving) {
-                ngx_http_chatmaid_redis_greeted(redis, reply);
-            }
-
-        } else {
-
-            if (ngx_queue_empty(&redis->sent)) {
-                /* nobody has asked */
-                freeReplyObject(reply);
-                return NGX_ERROR;
-            }
-
-            ngx_http_chatmaid_redis_replied(redis, reply);
-        }
-
-        freeReplyObject(reply);
-    }
-}
-
-
-/* hiredis allocates an array when it is announced.  So it must not be one of two
- * thousand million elements. */
-
-static redisReader *
-ngx_http_chatmaid_redis_reader(ngx_http_chatmaid_redis_t *redis)
-{
-    redisReader  *reader;
-
-    reader = redisReaderCreate();
-    if (reader == NULL) {
-        return NULL;
-    }
-
-    ngx_http_chatmaid_redis_next_create_array = reader->fn->createArray;
-
-    ngx_http_chatmaid_redis_functions = *reader->fn;
-    ngx_http_chatmaid_redis_functions.createArray =
-                                        ngx_http_chatmaid_redis_create_array;
-
-    reader->fn = &ngx_http_chatmaid_redis_functions;
-    reader->privdata = redis;
-
-    return reader;
-}
-
-
-static void *
-ngx_http_chatmaid_redis_create_array(const redisReadTask *task,
-    ngx_http_chatmaid_redis_elements_t elements)
-{
-    ngx_http_chatmaid_redis_t  *redis;
-
-    redis = task->privdata;
-
-    if ((size_t) elements > NGX_HTTP_CHATMAID_REDIS_MAX_ELEMENTS
-                            - redis->elements)
-    {
-        return NULL;
-    }
-
-    redis->elements += elements;
-
-    return ngx_http_chatmaid_redis_next_create_array(task, elements);
-}
-
-
-void
-ngx_http_chatmaid_redis_write(ngx_http_chatmaid_redis_t *redis)
-{
-    ngx_int_t  rc;
-
-    if (redis->state < NGX_HTTP_CHATMAID_REDIS_GREETING || redis->leaving) {
-        return;
-    }
-
-    rc = ngx_http_chatmaid_redis_send(redis, &redis->hello);
-
-    if (rc == NGX_OK && redis->state == NGX_HTTP_CHATMAID_REDIS_READY) {
-        rc = ngx_http_chatmaid_redis_send(redis, &redis->out);
-    }
-
-    if (rc == NGX_ERROR
-        || ngx_handle_write_event(redis->peer.connection->write, 0) != NGX_OK)
-    {
-        ngx_http_chatmaid_redis_lose(redis, NGX_HTTP_CHATMAID_REDIS_LOST,
-                                     ngx_socket_errno, "can't write");
-    }
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_redis_send(ngx_http_chatmaid_redis_t *redis,
-    ngx_http_chatmaid_redis_out_t *out)
-{
-    ssize_t            n;
-    ngx_connection_t  *c;
-
-    c = redis->peer.connection;
-
-    while (out->pos < out->last) {
-
-        if (!c->write->ready) {
-            return NGX_AGAIN;
-        }
-
-        n = c->send(c, out->pos, out->last - out->pos);
-
-        if (n == NGX_AGAIN) {
-            return NGX_AGAIN;
-        }
-
-        if (n == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-
-        if (out == &redis->out) {
-            ngx_http_chatmaid_redis_written(redis, n);
-
-        } else {
-            out->pos += n;
-        }
-    }
-
-    if (out == &redis->hello) {
-        ngx_http_chatmaid_redis_free_out(out, 1);
-
-    } else if (out->end - out->start > NGX_HTTP_CHATMAID_REDIS_OUT_KEPT) {
-        ngx_http_chatmaid_redis_free_out(out, 0);
-
-    } else {
-        out->pos = out->start;
-        out->last = out->start;
-    }
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_redis_append(ngx_http_chatmaid_redis_t *redis,
-    ngx_http_chatmaid_redis_out_t *out, const void *data, size_t len)
-{
-    size_t   size, used;
-    u_char  *p;
-
-    used = out->last - out->pos;
-
-    if ((size_t) (out->end - out->last) < len) {
-
-        size = ngx_max(out->end - out->start, NGX_HTTP_CHATMAID_REDIS_OUT);
-
-        while (size < used + len) {
-            size *= 2;
-        }
-
-        p = ngx_alloc(size, redis->log);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (used) {
-            ngx_memcpy(p, out->pos, used);
-        }
-
-        ngx_http_chatmaid_redis_free_out(out, out == &redis->hello);
-
-        out->start = p;
-        out->pos = p;
-        out->last = p + used;
-        out->end = p + size;
-    }
-
-    out->last = ngx_cpymem(out->last, data, len);
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_chatmaid_redis_free_out(ngx_http_chatmaid_redis_out_t *out,
-    ngx_uint_t wipe)
-{
-    if (out->start == NULL) {
-        return;
-    }
-
-    if (wipe) {
-        OPENSSL_cleanse(out->start, out->end - out->start);
-    }
-
-    ngx_free(out->start);
-    ngx_memzero(out, sizeof(ngx_http_chatmaid_redis_out_t));
-}
-
-
-void
-ngx_http_chatmaid_redis_note_away(ngx_http_chatmaid_redis_t *redis,
-    ngx_err_t err, const char *reason, ngx_str_t *text)
-{
-    u_char  *p, escaped[NGX_HTTP_CHATMAID_REDIS_TEXT * 4 + 4];
-    size_t   i;
-
-    redis->up = 0;
-    ngx_http_chatmaid_redis_tell(redis);
-
-    if (redis->noted) {
-        return;
-    }
-
-    redis->noted = 1;
-
-    p = escaped;
-
-    if (text) {
-        *p++ = ' ';
-        *p++ = '"';
-
-        for (i = 0; i < text->len && i < NGX_HTTP_CHATMAID_REDIS_TEXT; i++) {
-
-            if (text->data[i] < ' ' || text->data[i] > '~'
-                || text->data[i] == '"' || text->data[i] == '\\')
-            {
-                p = ngx_sprintf(p, "\\x%02Xd", (u_int) text->data[i]);
-
-            } else {
-                *p++ = text->data[i];
-            }
-        }
-
-        *p++ = '"';
-    }
-
-    ngx_log_error(NGX_LOG_NOTICE, redis->log, err,
-                  "chatmaid redis \"%V\" is away: %s%*s",
-                  &redis->conf->addrs[redis->address].name, reason,
-                  (size_t) (p - escaped), escaped);
-}
-
-
-void
-ngx_http_chatmaid_redis_note_up(ngx_http_chatmaid_redis_t *redis)
-{
-    redis->up = 1;
-    redis->troubled = 0;
-    ngx_http_chatmaid_redis_tell(redis);
-
-    if (redis->noted) {
-        redis->noted = 0;
-
-        ngx_log_error(NGX_LOG_NOTICE, redis->log, 0,
-                      "chatmaid redis \"%V\" is back",
-                      &redis->conf->addrs[redis->address].name);
-    }
-}
-
-
-static void
-ngx_http_chatmaid_redis_tell(ngx_http_chatmaid_redis_t *redis)
-{
-    if (redis->watch) {
-        redis->watch(redis->watch_data, redis->up);
-    }
 }
