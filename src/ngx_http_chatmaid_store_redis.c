@@ -476,6 +476,12 @@ ngx_http_chatmaid_shared_away(ngx_http_chatmaid_main_conf_t *mcf,
         return;
     }
 
+    if (ngx_current_msec - claim->asked >= NGX_HTTP_CHATMAID_LEASE) {
+        claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        claim->reason = "a lease that it may have had is over";
+        return;
+    }
+
     claim->maybe = 1;
     claim->local = 1;
 
