@@ -1,0 +1,49 @@
+# What README tells an operator to type, typed: each recipe is taken from there.
+
+use Chatmaid::Test;
+use Chatmaid::Test::Redis;
+use Mojo::File qw(path);
+
+my $api    = sandbox;
+my $redis  = redis_server;
+my $readme = path(__FILE__)->dirname->child('../README.md')->slurp;
+my $port   = $redis->port;
+
+# The indented lines from the one that has this text to the end of their block.
+sub recipe ($text) {
+    my ($recipe) = $readme =~ /^((?:    [^\n]*\n)*?    [^\n]*\Q$text\E[^\n]*\n(?:    [^\n]*\n)*)/m
+        or die "README has no recipe with $text";
+    return $recipe =~ s/^    //mgr;
+}
+
+# In bash, with a redis-cli that knows the port.
+sub typed ($script) {
+    spurt(dir . '/recipe', qq{redis-cli() { command redis-cli -p $port "\$@"; }\n$script});
+    open my $out, '-|', 'bash', dir . '/recipe' or die "bash: $!";
+    local $/;
+    return <$out> // '';
+}
+
+like(typed(recipe('ACL SETUSER') =~ s/PASSWORD/open-sesame-for-the-gateway/r), qr/\AOK\n\z/, 'the ACL');
+
+my $password = secret('open-sesame-for-the-gateway');
+nginx(files => {password => $password, key => live_key}, key => live_key, gateway => 'chatmaid_sender +15550100001;',
+    http => "chatmaid_redis redis://gateway\@127.0.0.1:$port password_file=%DIR%/password timeout=1s fallback=reject;");
+
+my $m = {to => '+15550100099', text => 'Hello'};
+is(post('/send', $m, 'Idempotency-Key' => 'order-1')->{status}, 201, 'a send under it');
+$api->fault({close => 'before'});
+is(post('/send', $m, 'Idempotency-Key' => 'order-2')->{status}, 502, 'an ambiguous one');
+
+my $records = recipe('HGETALL');
+my $said = typed($records);
+like($said, qr/^state\ndone\n/m, 'the record of an operation key');
+like($said, qr/^answer\n\{"data":/m, 'with the answer');
+like($said, qr/^chatmaid:op:[0-9a-f]{64}\n\z/m, 'the ambiguous ones');
+unlike(typed($records), qr/^state\ndone/m, 'it was deleted');
+is(post('/send', $m, 'Idempotency-Key' => 'order-1')->{headers}{'idempotent-replayed'}, undef, 'so a retry is sent again');
+
+like(typed(recipe('ns chatmaid-1 test:')), qr/\Af660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da\b/, 'the test vector');
+like($readme, qr/f660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da/, 'is the one in README');
+
+done;
