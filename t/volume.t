@@ -9,6 +9,7 @@ use Time::HiRes qw(time);
 
 plain_chatmaid(error_log => 'warn');
 my $nginx = nginx(
+    http      => 'chatmaid_zone chatmaid:64k;',    # full before the count begins
     error_log => 'info',
     gateway   => 'chatmaid_sender +15550100001;',
     server    => 'keepalive_requests 1000000;',
