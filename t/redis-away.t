@@ -1,0 +1,362 @@
+# Redis goes away in every way it knows, and comes back: what goes on, what is
+# refused, and what is never said or done.
+
+use Chatmaid::Test;
+use Chatmaid::Test::Redis;
+use Digest::SHA qw(sha256_hex);
+use IO::Select;
+use IO::Socket::IP;
+
+my $api   = sandbox;
+my $count = 0;
+my @no    = (status => 404, json => {success => \0, message => ['who?']});
+
+sub gateway ($redis, $options = '', %more) {
+    state $serial = 0;
+    return nginx(name => 'gateway' . ++$serial, error_log => 'notice', internal => 'proxy_read_timeout 60s;',
+        http    => 'chatmaid_redis ' . $redis->url . " $options" . ($options =~ m{timeout} ? ";" : " timeout=250ms;"),
+        gateway => 'chatmaid_sender +15550100001; chatmaid_idempotency_window 1000h; chatmaid_timeout 60s;', %more);
+}
+
+sub key ()      { 'key-' . ++$count }
+sub message ()  { {to => '+15550100099', text => 'Message ' . ++$count} }
+sub code ($one) { join ' ', grep { defined } $one->{status}, @{$one->{json}}{qw(code outcome)} }
+sub made ($m)   { grep { $_->{content} eq $m->{text} } $api->messages }
+sub sends_of ($m)   { grep { index($_->{body}, qq("$m->{text}")) >= 0 } $api->requests(path => '/v1/messages/send') }
+sub keys_of ($m)  { map { Mojo::JSON::decode_json($_->{body})->{idempotencyKey} } sends_of($m) }
+sub replayed ($one) { $one->{headers}{'idempotent-replayed'} ? 'replayed' : 'new' }
+
+sub send_at ($gateway, $m, $k)     { $gateway->post('/send', $m, 'Idempotency-Key' => $k) }
+sub sends_later ($gateway, $m, $k) { $gateway->later(POST => '/send', $m, 'Idempotency-Key' => $k) }
+
+sub record_of ($k) {
+    return 'chatmaid:op:' . sha256_hex(join '', map { length($_) . ":$_," } 'chatmaid-record-1', 'test:', '', $k);
+}
+
+sub killed ($redis) {
+    $redis->kill('KILL');
+    wait_for(sub { !$redis->alive }, 15, 'Redis to die');
+}
+
+sub connected ($gateway) { send_at($gateway, message, key) }
+
+
+# --- A worker is stopped past its lease --------------------------------------
+
+# Eight seconds are passed here with the other tests.
+
+my $slow = redis_server;
+my ($late, $paused, $other) = map { gateway($slow) } 1 .. 3;
+my %stopped = map { $_ => {key => key, message => message} } qw(late paused);
+
+# Bytes that wait for Redis to read them.
+sub unread ($redis) {
+    my $port = sprintf ':%04X', $redis->port;
+    return grep { my @field = split; ($field[1] // '') =~ /$port$/ && $field[3] eq '01' && $field[4] !~ /:00000000$/ }
+        slurp('/proc/net/tcp') =~ /^.*$/mg;
+}
+
+connected($_) for $late, $paused, $other;
+
+$api->fault({hold => 'after'});
+$stopped{late}{caller} = sends_later($late, @{$stopped{late}}{qw(message key)});
+$api->wait_held;
+kill STOP => $late->workers;
+
+$slow->kill('STOP');
+$stopped{paused}{caller} = sends_later($paused, @{$stopped{paused}}{qw(message key)});
+wait_for(sub { unread($slow) }, 10, 'the claim to be on its way');
+kill STOP => $paused->workers;
+$slow->kill('CONT');
+wait_for(sub { $slow->cli('EXISTS', record_of($stopped{paused}{key})) eq '1' }, 10, 'the claim');
+
+$stopped{$_}{waiter} = sends_later($other, @{$stopped{$_}}{qw(message key)}) for qw(late paused);
+
+
+# --- Each way to be away -----------------------------------------------------
+
+my %ways = (
+    'killed, empty afterwards' => {
+        break => \&killed,
+        mend  => sub ($redis) { $redis->start },
+        lost  => 1,
+    },
+    'killed, with AOF' => {
+        args  => [qw(--appendonly yes --appendfsync always)],
+        break => \&killed,
+        mend  => sub ($redis) { $redis->start; wait_for(sub { $redis->cli('PING') eq 'PONG' }, 15, 'the AOF to be read') },
+    },
+    'stopped' => {
+        break => sub ($redis) { $redis->kill('STOP') },
+        mend  => sub ($redis) { $redis->kill('CONT') },
+    },
+    'asleep' => {
+        break => sub ($redis) {
+            $redis->{sleep} = process('sleep', command => ['redis-cli', '-s', $redis->socket, qw(DEBUG SLEEP 6)]);
+            wait_for(sub { !IO::Select->new(ping($redis))->can_read(0.2) }, 10, 'it to sleep');
+        },
+        mend => sub ($redis) { },                   # by itself
+    },
+    'full' => {
+        break => sub ($redis) { $redis->cli('CONFIG', 'SET', 'maxmemory', '1') },
+        mend  => sub ($redis) { $redis->cli('CONFIG', 'SET', 'maxmemory', '0') },
+    },
+    'a replica' => {
+        break => sub ($redis) { $redis->cli('REPLICAOF', '127.0.0.1', port('nobody')) },
+        mend  => sub ($redis) { $redis->cli('REPLICAOF', 'NO', 'ONE') },
+    },
+    'wanting a password' => {
+        break => sub ($redis) { $redis->cli('CONFIG', 'SET', 'requirepass', 'another'); $redis->cli(qw(--no-auth-warning -a another CLIENT KILL TYPE normal)) },
+        mend  => sub ($redis) { $redis->cli(qw(--no-auth-warning -a another CONFIG SET requirepass), '') },
+    },
+);
+
+sub ping ($redis) {
+    my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $redis->port) or die "connect: $@";
+    syswrite $socket, "PING\r\n";
+    return $socket;
+}
+
+for my $name (sort keys %ways) {
+    subtest "$name: away" => sub {
+        my $way = $ways{$name};
+        my $redis = $way->{redis} = redis_server(args => $way->{args});
+        my ($zone, $reject) = @$way{qw(zone reject)} = map { gateway($redis, $_) } 'fallback=zone', 'fallback=reject';
+        my %m = map { $_ => message } qw(before kept refused ambiguous rejected);
+        my %k = map { $_ => key } keys %m;
+        @$way{qw(m k)} = (\%m, \%k);
+
+        is(code($way->{before} = send_at($zone, $m{before}, $k{before})), 201, 'before it');
+        is(replayed(send_at($reject, $m{before}, $k{before})), 'replayed', 'at both');
+        $way->{break}->($redis);
+
+        is(code($way->{kept} = send_at($zone, $m{kept}, $k{kept})), 201, 'zone: goes on');
+        is(replayed(send_at($zone, $m{kept}, $k{kept})), 'replayed', 'zone: it remembers');
+        is(code(send_at($zone, message, $k{kept})), '422 idempotency_key_reused unknown', 'zone: another message');
+        $api->fault({@no});
+        is(code(send_at($zone, $m{refused}, $k{refused})), '404 not_found unknown', 'zone: a refusal is never certain');
+        $api->fault({close => 'after'});
+        is(code(send_at($zone, $m{ambiguous}, $k{ambiguous})), '502 upstream_error unknown', 'zone: no answer');
+
+        my $refused = send_at($reject, $m{rejected}, $k{rejected});
+        is(code($refused), '503 store_unavailable unknown', 'reject: refused');
+        ok($refused->{headers}{'retry-after'}, 'reject: with Retry-After');
+        is(scalar(sends_of($m{rejected})), 0, 'reject: nothing is sent');
+
+        $way->{mend}->($redis);
+    };
+}
+
+# --- In the middle -----------------------------------------------------------
+
+my %retry;
+
+subtest 'lost while sends are under way' => sub {
+    my $redis = redis_server(args => [qw(--appendonly yes --appendfsync always)]);
+    my ($one, $two, $strict) = (gateway($redis), gateway($redis), gateway($redis, 'fallback=reject'));
+    my %m = map { $_ => message } qw(accepted refused strict);
+    my %k = map { $_ => key } keys %m;
+    connected($_) for $one, $two, $strict;
+
+    $api->fault({hold => 'before'}, {hold => 'before', @no}, {hold => 'before', @no});
+    my %held;
+    for my $case (['accepted', $one], ['refused', $one], ['strict', $strict]) {
+        $held{$case->[0]} = sends_later($case->[1], $m{$case->[0]}, $k{$case->[0]});
+        $api->wait_held(scalar keys %held);
+    }
+    my $here  = sends_later($one, $m{accepted}, $k{accepted});
+    my @there = map { sends_later($_, $m{accepted}, $k{accepted}) } $two, $strict;
+    wait_for(sub { $redis->cli('INFO', 'commandstats') =~ /cmdstat_hmget:calls=(\d+)/ && $1 > 10 }, 10, 'the waiters to look');
+
+    killed($redis);
+    is(code($_->result), '409 idempotency_in_flight unknown', 'a waiter at another gateway gives up') for @there;
+    ok(!$here->done, 'one at the same gateway waits');
+    $api->release;
+    is(code($held{accepted}->result), 201, 'accepted');
+    is(replayed($here->result), 'replayed', 'the waiter at the same gateway');
+    is(code($held{refused}->result), '404 not_found unknown', 'refused: not certain');
+    is(code($held{strict}->result), '404 not_found unknown', 'refused: not certain with fallback=reject either');
+    is(scalar(sends_of($_)), 1, 'one try') for values %m;
+    is(replayed(send_at($one, $m{accepted}, $k{accepted})), 'replayed', 'the zone remembers');
+
+    $redis->start;
+    wait_for(sub { code(send_at($strict, message, key)) eq '201' }, 20, 'Redis to be back');
+    wait_for(sub { $one->logged(qr/is back/) }, 20, 'it to be back at the first');
+    is(code(send_at($one, message, $k{refused})), '422 idempotency_key_reused unknown', 'refused: another message');
+    is(code(send_at($strict, message, $k{strict})), '422 idempotency_key_reused unknown', 'with fallback=reject too');
+    is(scalar(made($m{accepted})), 1, 'one message');
+
+    # Redis could not be told, so a retry waits for the end of the lease there
+    $retry{answer}  = sends_later($one, $m{refused}, $k{refused});
+    $retry{message} = $m{refused};
+};
+
+subtest 'claimed in the zone, finished in Redis' => sub {
+    my $redis = redis_server;
+    my ($one, $two) = (gateway($redis), gateway($redis));
+    my ($k, $m) = (key, message);
+    connected($_) for $one, $two;
+    killed($redis);
+    wait_for(sub { $_->logged(qr/is away/) }, 20, 'it to be missed') for $one, $two;
+    $api->fault({hold => 'before'});
+    my $held = sends_later($one, $m, $k);
+    $api->wait_held;
+    $redis->start;
+    wait_for(sub { connected($_); $_->logged(qr/is back/) }, 20, 'it to be back') for $one, $two;
+    is(code(send_at($one, message, $k)), '422 idempotency_key_reused unknown', "the zone's word comes first");
+    my $waiter = sends_later($one, $m, $k);
+    $api->release;
+    my $answer = $held->result;
+    is(code($answer), 201, 'the send under way');
+    is($waiter->result->{body}, $answer->{body}, 'the one that waits for it');
+    is(send_at($two, $m, $k)->{body}, $answer->{body}, 'replayed at the other gateway');
+    is(scalar(sends_of($m)), 1, 'one try');
+};
+
+subtest 'the deadline passes while Redis is asked' => sub {
+    my $redis = redis_server;
+    my $owner = gateway($redis);
+    my $hasty = gateway($redis, 'timeout=20s', server => <<'END');
+        location ^~ /hasty/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; chatmaid_timeout 300ms; }
+END
+    my %m = map { $_ => message } qw(fresh in_flight done other);
+    my %k = map { $_ => key } keys %m;
+    connected($_) for $owner, $hasty;
+    is(code(send_at($owner, $m{done}, $k{done})), 201, 'one that is done');
+    $api->fault({hold => 'before'});
+    my $held = sends_later($owner, $m{in_flight}, $k{in_flight});
+    $api->wait_held;
+    is(code(send_at($owner, message, $k{other})), 201, 'one of another message');
+
+    $redis->kill('STOP');
+    my %asked = map { $_ => $hasty->later(POST => $hasty->url('/hasty/send'), $m{$_}, 'Idempotency-Key' => $k{$_}) } sort keys %m;
+    is(code($asked{$_}->result), '504 upstream_timeout unknown', "$_: answered") for sort keys %asked;
+    $redis->kill('CONT');
+    wait_for(sub { $redis->cli('EXISTS', record_of($k{fresh})) eq '0' }, 15, 'the claim to be removed');
+    is(scalar(sends_of($m{fresh})), 0, 'no try began');
+    $api->release;
+    is(code($held->result), 201, 'the one in flight');
+    is(code(send_at($hasty, $m{$_}, $k{$_})), 201, "$_: a retry") for qw(done in_flight fresh);
+    is(scalar(made($m{$_})), 1, "$_: one message") for qw(done in_flight fresh);
+};
+
+subtest 'its connections are killed again and again' => sub {
+    my $redis   = redis_server;
+    my $gateway = gateway($redis, '', workers => 2);
+    my %m       = map { $_ => message } 1 .. 60;
+    my (%answer, @pending);
+    for my $n (sort keys %m) {
+        push @pending, [$n, sends_later($gateway, $m{$n}, "loop-$n")];
+        $redis->cli(qw(CLIENT KILL TYPE normal)) if $n % 2;
+    }
+    $answer{$_->[0]} = $_->[1]->result for @pending;
+    is(scalar(grep { $_->{status} == 201 } values %answer), 60, 'all are sent');
+    is(scalar(grep { made($_) == 1 } values %m), 60, 'each is one message');
+    is(scalar(grep { send_at($gateway, $m{$_}, "loop-$_")->{json}{id} eq $answer{$_}{json}{id} } keys %m), 60, 'and stays one');
+};
+
+subtest 'its idle connection is killed again and again' => sub {
+    my $redis   = redis_server;
+    my $gateway = gateway($redis, 'fallback=reject');
+    for (1 .. 8) {
+        wait_for(sub { (() = $redis->cli(qw(CLIENT LIST TYPE normal)) =~ /^id=/mg) > 1 }, 15, 'a connection');
+        $redis->cli(qw(CLIENT KILL TYPE normal));
+    }
+    is(code(send_at($gateway, message, key)), '503 store_unavailable unknown', 'it counts as away');
+    ok(scalar($gateway->logged(qr/\[notice\].* chatmaid redis ".*" is away: its connections do not last/)), 'and the log says so');
+};
+
+subtest 'keyless sends' => sub {
+    my $redis = redis_server;
+    my ($one, $two) = (gateway($redis), gateway($redis));
+    my $m   = message;
+    my @all = map { $_->post('/send', $m) } $one, $two;
+    is(replayed($all[1]), 'replayed', 'a record for both');
+    $redis->cli('FLUSHALL');
+    push @all, $two->post('/send', $m);
+    is(replayed($all[-1]), 'new', 'flushed');
+    killed($redis);
+    wait_for(sub { $_->logged(qr/is away/) }, 20, 'it to be missed') for $one, $two;
+    push @all, map { $_->post('/send', $m) } $one, $two;
+    is(scalar(grep { replayed($_) eq 'new' } @all[-2, -1]), 2, 'lost');
+    $redis->start;
+    wait_for(sub { connected($_); $_->logged(qr/is back/) }, 20, 'it to be back') for $one, $two;
+    push @all, map { $_->post('/send', $m) } $one, $two;
+
+    is(join(' ', map { $_->{status} } @all), join(' ', (201) x @all), 'all are answered');
+    is(scalar(keys %{{map { $_->{json}{id} => 1 } @all}}), 1, 'with one id');
+    is(scalar(keys %{{map { $_->{headers}{'idempotency-key'} => 1 } @all}}), 1, 'and one operation key');
+    is(scalar(keys %{{map { $_ => 1 } keys_of($m)}}), 1, 'Chatmaid got one key');
+    cmp_ok(scalar(keys_of($m)), '>=', 4, 'several times');
+    is(scalar(made($m)), 1, 'one message');
+};
+
+
+# --- Each way back ------------------------------------------------------------
+
+for my $name (sort keys %ways) {
+    subtest "$name: back" => sub {
+        my $way = $ways{$name};
+        my ($redis, $zone, $reject) = @$way{qw(redis zone reject)};
+        my ($m, $k) = @$way{qw(m k)};
+
+        for my $gateway ($zone, $reject) {
+            wait_for(sub { connected($gateway); $gateway->logged(qr/redis ".*" is back/) }, 30, $gateway->name . ' to have it back');
+            is(scalar(my @away = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is away/)), 1, $gateway->name . ': one line for lost');
+            is(scalar(my @back = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is back/)), 1, $gateway->name . ': one for back');
+        }
+        is(code(send_at($reject, $m->{rejected}, $k->{rejected})), 201, 'reject: goes on');
+
+        is(send_at($zone, $m->{kept}, $k->{kept})->{body}, $way->{kept}{body}, "the zone's records have the first word");
+        for my $case (qw(refused ambiguous)) {
+            is(code(send_at($zone, message, $k->{$case})), '422 idempotency_key_reused unknown', "$case: another message");
+            $api->fault({@no});
+            is(code(send_at($zone, $m->{$case}, $k->{$case})), '404 not_found unknown', "$case: a refused takeover");
+            is(code(send_at($reject, message, $k->{$case})), '422 idempotency_key_reused unknown', "$case: Redis has it now");
+            is(code(send_at($reject, $m->{$case}, $k->{$case})), 201, "$case: a later try");
+        }
+        my $again = send_at($reject, $m->{before}, $k->{before});
+        is($again->{json}{id}, $way->{before}{json}{id}, 'what was sent before');
+        is(replayed($again), $way->{lost} ? 'new' : 'replayed', 'is remembered where Redis does');
+        is(scalar(made($m->{$_})), 1, "$_: one message") for sort keys %$m;
+    };
+}
+
+
+# --- The stopped workers again -----------------------------------------------
+
+subtest 'a worker stopped past its lease' => sub {
+    my ($m, $k) = map { my $what = $_; +{map { $_ => $stopped{$_}{$what} } qw(late paused)} } qw(message key);
+    is(code($stopped{$_}{waiter}->result), 201, "$_: the waiter at the other gateway took over") for qw(late paused);
+    is(scalar(sends_of($m->{late})), 2, 'late: the second try');
+    is(scalar(sends_of($m->{paused})), 1, 'paused: the first');
+
+    kill CONT => $paused->workers;
+    my $answer = $stopped{paused}{caller}->result;
+    like(code($answer), qr/^(?:503 store_unavailable unknown|201)$/, 'paused: its caller is told to retry, or gets the answer');
+    is(scalar(sends_of($m->{paused})), 1, 'paused: it starts no new try');
+    is(scalar(made($m->{paused})), 1, 'paused: one message');
+
+    # what the waiter recorded is gone: only the late answer is left
+    $slow->cli('DEL', record_of($k->{late}));
+    $api->fault({close => 'before'});
+    is(code(send_at($other, $m->{late}, $k->{late})), '502 upstream_error unknown', 'late: ambiguous at the other gateway');
+    $api->release;
+    kill CONT => $late->workers;
+    $answer = $stopped{late}{caller}->result;
+    is(code($answer), 201, 'late: its answer');
+    ok($late->logged(qr/\[warn\].*lost the lease/), 'late: it knows that its lease is over');
+    my $sends = sends_of($m->{late});
+    my $again = send_at($other, $m->{late}, $k->{late});
+    is(replayed($again), 'replayed', 'late: it is recorded');
+    is($again->{body}, $answer->{body}, 'late: as it was');
+    is(scalar(sends_of($m->{late})), $sends, 'late: no further try');
+    is(scalar(made($m->{late})), 1, 'late: one message');
+};
+
+subtest 'the retry of a send whose Redis was lost under way' => sub {
+    is(code($retry{answer}->result), 201, 'sent');
+    is(scalar(made($retry{message})), 1, 'one message');
+};
+
+done;
