@@ -40,8 +40,8 @@ enum {
 };
 
 
-/* The context of a request to a gateway location, with its request ID: found, or
- * made anew.  NULL without memory. */
+/* The context of a request to a gateway location, with its request ID: found,
+ * or made anew.  NULL without memory. */
 ngx_http_chatmaid_ctx_t *ngx_http_chatmaid_create_ctx(ngx_http_request_t *r);
 
 /* Fills in ctx->problem: a code and a sentence for the caller.  Always returns

@@ -277,7 +277,8 @@ ngx_http_chatmaid_call_trace(ngx_http_request_t *r, ngx_http_request_t *sr)
 
 /*
  * Version, trace-id, parent-id and flags in lower-case hex: of version 00 just
- * these, a later one may add fields; version ff and IDs of all zeros are invalid.
+ * these, a later one may add fields; version ff and IDs of all zeros are
+ * invalid.
  */
 
 static ngx_uint_t
@@ -427,13 +428,14 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
     r->uri.len = call->gateway->uri.len + call->path.len;
     r->internal = 0;
 
-    /* a proxy_pass with a URI skips the location's name, by its length: where it
-     * is seen in the request, there is none */
+    /* a proxy_pass with a URI skips the location's name, by its length: where
+     * it is seen in the request, there is none */
 
     ngx_memset(p, NGX_HTTP_CHATMAID_MARK, call->gateway->uri.len);
     ngx_memcpy(p + call->gateway->uri.len, call->path.data, call->path.len);
 
-    /* nginx zeroes it on a redirect: what comes then is not Chatmaid's answer */
+    /* nginx zeroes it on a redirect: what comes then is not Chatmaid's
+     * answer */
     ngx_http_set_ctx(r, call, ngx_http_chatmaid_module);
 
     call->aimed = 1;
@@ -598,8 +600,8 @@ ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
 
 
 /*
- * ngx_http_post_subrequest_pt.  Only notes what came and posts the flow: running
- * it here could free the subrequest that nginx is just finalizing.
+ * ngx_http_post_subrequest_pt.  Only notes what came and posts the flow:
+ * running it here could free the subrequest that nginx is just finalizing.
  */
 
 static ngx_int_t

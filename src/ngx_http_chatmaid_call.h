@@ -24,7 +24,7 @@ struct ngx_http_chatmaid_call_s {
     ngx_http_chatmaid_ctx_t       *ctx;      /* the flow it belongs to */
     ngx_http_chatmaid_loc_conf_t  *conf;     /* of the flow's location */
     ngx_http_chatmaid_gateway_t   *gateway;
-    ngx_http_request_t            *request;  /* the subrequest; NULL when done */
+    ngx_http_request_t            *request;  /* NULL when it is done */
     ngx_http_upstream_t           *upstream; /* that got the key; NULL: none */
     ngx_uint_t                     state;    /* its first upstream state */
 
@@ -39,7 +39,7 @@ struct ngx_http_chatmaid_call_s {
     unsigned                       aimed:1;  /* the subrequest has its target */
     unsigned                       whole:1;
     unsigned                       overflow:1;  /* larger than we take */
-    unsigned                       aborted:1;  /* by us, for that or no memory */
+    unsigned                       aborted:1;  /* by us: that or no memory */
     unsigned                       foreign:1;  /* answered by something else */
 };
 

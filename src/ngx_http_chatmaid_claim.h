@@ -14,8 +14,8 @@
 #include "ngx_http_chatmaid_module.h"
 
 
-/* Asks for ctx->claim, which has been named.  NGX_OK, or NGX_AGAIN with the flow
- * to be parked; the next step finds claim->result.  NGX_ERROR. */
+/* Asks for ctx->claim, which has been named.  NGX_OK, or NGX_AGAIN with the
+ * flow to be parked; the next step finds claim->result.  NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_claim_ask(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 
@@ -31,9 +31,9 @@ ngx_int_t ngx_http_chatmaid_claim_wait(ngx_http_request_t *r,
 /* Whether a try may begin: the lease still runs, by our own clock. */
 ngx_uint_t ngx_http_chatmaid_claim_is_ours(ngx_http_chatmaid_ctx_t *ctx);
 
-/* Settles it: with Chatmaid's answer, as ambiguous, or as if it had never been.
- * NGX_OK, or NGX_AGAIN with the flow to be parked; the next step finds claim->rc,
- * and calls claim_end(). */
+/* Settles it: with Chatmaid's answer, as ambiguous, or as if it had never
+ * been. NGX_OK, or NGX_AGAIN with the flow to be parked; the next step finds
+ * claim->rc, and calls claim_end(). */
 ngx_int_t ngx_http_chatmaid_claim_finish(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *answer);
 ngx_int_t ngx_http_chatmaid_claim_ambiguous(ngx_http_request_t *r,

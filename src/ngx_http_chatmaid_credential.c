@@ -121,8 +121,8 @@ ngx_http_chatmaid_credential_upstream(ngx_http_upstream_srv_conf_t *us)
 
 /*
  * A kept-alive connection may have been opened by another location, one that
- * does not verify its peer: nginx tells them apart by address only.  A call takes
- * none that was not opened with its own location's TLS settings.
+ * does not verify its peer: nginx tells them apart by address only.  A call
+ * takes none that was not opened with its own location's TLS settings.
  */
 
 static ngx_int_t

@@ -161,8 +161,8 @@ ngx_http_chatmaid_flow_timer(ngx_http_request_t *r, ngx_event_t *ev,
 
 
 /*
- * A caller that waits for another send is done with; one whose own call is under
- * way gets its answer, and the call goes on to be recorded.
+ * A caller that waits for another send is done with; one whose own call is
+ * under way gets its answer, and the call goes on to be recorded.
  */
 
 static void

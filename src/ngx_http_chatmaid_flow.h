@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What runs the steps of a request's flow: parks and resumes it, whatever becomes
- * of its caller, and answers at its deadline.
+ * What runs the steps of a request's flow: parks and resumes it, whatever
+ * becomes of its caller, and answers at its deadline.
  */
 
 
@@ -14,8 +14,8 @@
 #include "ngx_http_chatmaid_module.h"
 
 
-/* Begins the steps of ctx->route, once the whole request is here.  The caller has
- * counted a reference for it (r->main->count), which its end gives back. */
+/* Begins the steps of ctx->route, once the whole request is here.  The caller
+ * has counted a reference for it (r->main->count), which its end gives back. */
 void ngx_http_chatmaid_flow_start(ngx_http_request_t *r);
 
 /* Goes on with a parked flow, from an event of our own (not from a subrequest,
@@ -27,12 +27,12 @@ void ngx_http_chatmaid_flow_resume(ngx_http_request_t *r);
 void ngx_http_chatmaid_flow_end(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_int_t rc);
 
-/* Finds the context of a flow again, where a filter that replaces the answer has
- * made nginx forget all contexts. */
+/* Finds the context of a flow again, where a filter that replaces the answer
+ * has made nginx forget all contexts. */
 void ngx_http_chatmaid_flow_restore(ngx_http_request_t *r);
 
-/* Arms a timer (an event in ctx) whose handler gets r as its data.  What is still
- * armed when the request ends is taken off. */
+/* Arms a timer (an event in ctx) whose handler gets r as its data.  What is
+ * still armed when the request ends is taken off. */
 void ngx_http_chatmaid_flow_timer(ngx_http_request_t *r, ngx_event_t *ev,
     ngx_event_handler_pt handler, ngx_msec_t time);
 

@@ -31,7 +31,8 @@ json_t *ngx_http_chatmaid_json_parse(ngx_pool_t *pool, ngx_str_t *text);
  * and releases the reference itself where it fails.  Returns json or NULL. */
 json_t *ngx_http_chatmaid_json_keep(ngx_pool_t *pool, json_t *json);
 
-/* Writes compact JSON to the pool, "flags" are jansson's.  NGX_OK, NGX_ERROR. */
+/* Writes compact JSON to the pool, "flags" are jansson's.  NGX_OK,
+ * NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_json_dump(ngx_pool_t *pool, const json_t *json,
     size_t flags, ngx_str_t *text);
 

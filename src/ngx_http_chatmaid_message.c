@@ -459,7 +459,8 @@ ngx_http_chatmaid_message_string(json_t *json, ngx_str_t *value)
 }
 
 
-/* "name" is a member's, or the JSON Pointer (RFC 6901) without its first "/". */
+/* "name" is a member's, or the JSON Pointer (RFC 6901) without its first
+ * "/". */
 
 static void
 ngx_http_chatmaid_message_fault(ngx_http_chatmaid_form_t *form,

@@ -61,7 +61,8 @@ typedef struct {
 
 /*
  * A chatmaid_gateway directive.  The internal location is looked up once all of
- * them are known; "upstream" is the proxy's configuration there as calls use it.
+ * them are known; "upstream" is the proxy's configuration there as calls use
+ * it.
  */
 
 typedef struct {
@@ -170,7 +171,7 @@ struct ngx_http_chatmaid_ctx_s {
 
     /* of a send */
     json_t                       *message;   /* owned by the request's pool */
-    ngx_str_t                     key;       /* operation key; empty: none yet */
+    ngx_str_t                     key;       /* operation key; or empty */
     ngx_str_t                     previous_key;  /* of the window before */
     ngx_str_t                     space;     /* of operation keys */
     ngx_str_t                     body;

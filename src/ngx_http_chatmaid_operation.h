@@ -23,8 +23,9 @@ ngx_int_t ngx_http_chatmaid_operation_header(ngx_http_request_t *r,
 /* What is wrong with an operation key, or NULL. */
 const char *ngx_http_chatmaid_operation_check(ngx_str_t *key);
 
-/* Names the operation of ctx->message: its fingerprint, its record (ctx->claim),
- * and where ctx->key is empty a key of a keyless send.  NGX_OK, NGX_ERROR. */
+/* Names the operation of ctx->message: its fingerprint, its record
+ * (ctx->claim), and where ctx->key is empty a key of a keyless send.  NGX_OK,
+ * NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_operation_name(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 

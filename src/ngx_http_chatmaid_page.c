@@ -21,8 +21,8 @@ static const char *ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
 
 /*
  * Where an error_page has led to a gateway location, r->err_status is that of
- * the error.  It is kept apart, so that an error of nginx's own in here is known
- * by it again.
+ * the error.  It is kept apart, so that an error of nginx's own in here is
+ * known by it again.
  */
 
 ngx_int_t
@@ -75,7 +75,8 @@ ngx_http_chatmaid_page_header_filter(ngx_http_request_t *r)
     }
 
     if (r->err_status == NGX_HTTP_TOO_MANY_REQUESTS
-        && ngx_http_chatmaid_add_header(r, "Retry-After", &one_second) != NGX_OK)
+        && ngx_http_chatmaid_add_header(r, "Retry-After", &one_second)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -162,9 +163,9 @@ ngx_http_chatmaid_page_text(ngx_http_request_t *r, ngx_str_t *text)
 
 
 /*
- * Of a send.  One whose answer a filter has replaced may have been made; one that
- * nginx turns away for now may be the retry of one that
- * was let through before; what is refused for good never was.
+ * Of a send.  One whose answer a filter has replaced may have been made; one
+ * that nginx turns away for now may be the retry of one that was let through
+ * before; what is refused for good never was.
  */
 
 static const char *

@@ -26,7 +26,7 @@ struct ngx_http_chatmaid_redis_conf_s {
     ngx_str_t                   db;          /* digits; empty: no SELECT */
 
     ngx_msec_t                  timeout;
-    ngx_str_t                   prefix;      /* of all keys; not for the client */
+    ngx_str_t                   prefix;      /* of all keys; for the store */
     ngx_uint_t                  reject;      /* fallback=reject */
 
 #if (NGX_SSL)
@@ -39,8 +39,8 @@ struct ngx_http_chatmaid_redis_conf_s {
 
 
 /* ngx_command_t.set: fills cmcf->redis.  NGX_CONF_OK, NGX_CONF_ERROR after a
- * message of its own, or a text that nginx puts behind the directive.  No message
- * holds the URL, for it might have a password in it. */
+ * message of its own, or a text that nginx puts behind the directive.  No
+ * message holds the URL, for it might have a password in it. */
 char *ngx_http_chatmaid_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 

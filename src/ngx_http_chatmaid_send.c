@@ -38,7 +38,7 @@ static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
 
 
 ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
-    ngx_http_chatmaid_send_parse,       /* body to message, all faults at once */
+    ngx_http_chatmaid_send_parse,       /* body to message, all faults */
     ngx_http_chatmaid_operation_name,   /* operation key, fingerprint, record */
     ngx_http_chatmaid_send_claim,       /* ask the store */
     ngx_http_chatmaid_send_claimed,     /* ours, done, reused, in flight */
@@ -254,7 +254,8 @@ ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
 {
     ngx_str_t  key;
 
-    if (ctx->claimed && (ctx->answered || !ngx_http_chatmaid_claim_is_ours(ctx)))
+    if (ctx->claimed
+        && (ctx->answered || !ngx_http_chatmaid_claim_is_ours(ctx)))
     {
         return ngx_http_chatmaid_send_too_late(r, ctx);
     }

@@ -72,8 +72,8 @@ struct ngx_http_chatmaid_claim_s {
     void                        *renewal;    /* the same, of renew() */
 
     unsigned                     maybe:1;    /* a try may have been accepted */
-    unsigned                     use_previous:1;  /* the claim is of "previous" */
-    unsigned                     waited:1;   /* asks again for another's record */
+    unsigned                     use_previous:1;  /* it is of "previous" */
+    unsigned                     waited:1;   /* for another's, and asks again */
     unsigned                     local:1;    /* stands in the zone alone */
     unsigned                     retained:1; /* Redis' connection is, for it */
 };
@@ -84,15 +84,15 @@ struct ngx_http_chatmaid_claim_s {
 
 
 /*
- * Operations return NGX_OK when they are done; NGX_AGAIN: claim->handler will be
- * called, not before the operation has returned.  Each is safe to repeat by the
- * same owner.
+ * Operations return NGX_OK when they are done; NGX_AGAIN: claim->handler will
+ * be called, not before the operation has returned.  Each is safe to repeat by
+ * the same owner.
  *
  * claim()      asks for the record; claim->result says what is with it.
  * renew()      begins the lease anew, where the record is still ours, and calls
  *              no handler.
- * finish()     the operation has claim->answer.  Counts also for a former owner,
- *              unless the record is done or of another message by now.
+ * finish()     the operation has claim->answer.  Counts also for a former
+ *              owner, unless the record is done or of another message by now.
  * ambiguous()  a try may have been accepted: the next send takes over.
  * remove()     no try can have been accepted.  claim->rc is NGX_DECLINED where
  *              that is not sure of the whole record: it is ambiguous then.

@@ -102,8 +102,8 @@ static int64_t  ngx_http_chatmaid_shared_ahead;
 /*
  * All scripts have KEYS[1], the record, and ARGV: owner, fingerprint, ttl and
  * lease in milliseconds.  Replication by effects (needed after TIME before
- * Redis 7) is asked for first.  A record lives for its ttl, but one in flight at
- * least as long as its lease.
+ * Redis 7) is asked for first.  A record lives for its ttl, but one in flight
+ * at least as long as its lease.
  */
 
 #define NGX_HTTP_CHATMAID_SCRIPT_NOW                                          \
@@ -121,8 +121,8 @@ static int64_t  ngx_http_chatmaid_shared_ahead;
 
 
 /*
- * ARGV further: maybe, and of a keyless send the window and its number; KEYS[2]:
- * the record of the window before.
+ * ARGV further: maybe, and of a keyless send the window and its number;
+ * KEYS[2]: the record of the window before.
  */
 
 static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_claim_script = {
@@ -393,8 +393,8 @@ ngx_http_chatmaid_shared_judge(ngx_http_chatmaid_main_conf_t *mcf,
 
 
 /*
- * The zone is to say the same as Redis.  Where it can't, or somebody of this nginx
- * was faster while Redis was away, Redis' record is given back.
+ * The zone is to say the same as Redis.  Where it can't, or somebody of this
+ * nginx was faster while Redis was away, Redis' record is given back.
  */
 
 static void
@@ -490,9 +490,9 @@ ngx_http_chatmaid_shared_away(ngx_http_chatmaid_main_conf_t *mcf,
 
 
 /*
- * An error that a script gets tells of a mistake (an ACL, a key of another type),
- * not of a Redis that is away, whose loss the client logs.  At most one line a
- * minute and worker.
+ * An error that a script gets tells of a mistake (an ACL, a key of another
+ * type), not of a Redis that is away, whose loss the client logs.  At most one
+ * line a minute and worker.
  */
 
 static void
@@ -528,8 +528,8 @@ ngx_http_chatmaid_shared_complain(ngx_uint_t error, redisReply *reply)
 }
 
 
-/* The zone's record is kept alive as long as the send is; whether more tries may
- * begin goes by what Redis has said. */
+/* The zone's record is kept alive as long as the send is; whether more tries
+ * may begin goes by what Redis has said. */
 
 static void
 ngx_http_chatmaid_shared_renew(void *store, ngx_http_chatmaid_claim_t *claim)
@@ -788,8 +788,8 @@ ngx_http_chatmaid_shared_run(ngx_http_chatmaid_main_conf_t *mcf,
         return NGX_DECLINED;
     }
 
-    /* until it is abandoned: a worker that is shutting down keeps the connection
-     * for the end of its claims */
+    /* until it is abandoned: a worker that is shutting down keeps the
+     * connection for the end of its claims */
 
     if (!claim->retained) {
         claim->retained = 1;

@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The shared store: records in Redis, so that any number of gateways agree.  What
- * is unfinished stands in this nginx's zone as well; README, under "Redis
- * away", says what that is for.
+ * The shared store: records in Redis, so that any number of gateways
+ * agree.  What is unfinished stands in this nginx's zone as well; README, under
+ * "Redis away", says what that is for.
  */
 
 

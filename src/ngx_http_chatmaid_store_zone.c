@@ -169,8 +169,9 @@ ngx_http_chatmaid_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         }
 
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                      "\"chatmaid_zone\" \"%V\" was laid out by another version "
-                      "of the module: restart nginx", &shm_zone->shm.name);
+                      "\"chatmaid_zone\" \"%V\" was laid out by another "
+                      "version of the module: restart nginx",
+                      &shm_zone->shm.name);
         return NGX_ERROR;
     }
 
@@ -481,8 +482,8 @@ done:
 
     if (claim->rc != NGX_OK) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "chatmaid zone has no room for an answer: a retry of that "
-                      "send will ask Chatmaid for it");
+                      "chatmaid zone has no room for an answer: a retry of "
+                      "that send will ask Chatmaid for it");
     }
 
     return NGX_OK;

@@ -20,13 +20,13 @@ ngx_shm_zone_t *ngx_http_chatmaid_store_zone_add(ngx_conf_t *cf,
     ngx_str_t *name, size_t size);
 
 
-/* The same as claim(), but the record is not taken: a result of CLAIMED says that
- * it might be, and claim->maybe whether a try went before. */
+/* The same as claim(), but the record is not taken: a result of CLAIMED says
+ * that it might be, and claim->maybe whether a try went before. */
 void ngx_http_chatmaid_store_zone_look(ngx_shm_zone_t *shm_zone,
     ngx_http_chatmaid_claim_t *claim);
 
-/* Forgets what is unfinished of the claim's message, whoever has it: another store
- * knows the answer. */
+/* Forgets what is unfinished of the claim's message, whoever has it: another
+ * store knows the answer. */
 void ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
     ngx_http_chatmaid_claim_t *claim);
 

@@ -70,7 +70,8 @@ ngx_http_chatmaid_verdict(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     }
 
     if (call->overflow) {
-        return ngx_http_chatmaid_verdict_invalid(r, ctx, "is larger than 4 MiB");
+        return ngx_http_chatmaid_verdict_invalid(r, ctx,
+                                                 "is larger than 4 MiB");
     }
 
     if (call->aborted) {
@@ -102,7 +103,7 @@ ngx_http_chatmaid_verdict(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
 
     if (!ngx_http_chatmaid_verdict_is_success(ctx, *answer)) {
         return ngx_http_chatmaid_verdict_invalid(r, ctx,
-                                     "is JSON, but does not say what it should");
+                                     "is JSON, but not what was asked for");
     }
 
     return NGX_OK;
