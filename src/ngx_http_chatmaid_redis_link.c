@@ -473,8 +473,6 @@ ngx_http_chatmaid_redis_plan(ngx_http_chatmaid_redis_t *redis,
     if (wait >= redis->conf->timeout && !redis->away) {
         /* nobody could wait so long */
         redis->away = 1;
-        ngx_http_chatmaid_redis_note_away(redis, 0,
-                                          "its connections do not last", NULL);
         ngx_http_chatmaid_redis_drop_queued(redis);
     }
 

@@ -70,6 +70,10 @@ ngx_http_chatmaid_redis_queue(ngx_http_chatmaid_redis_t *redis,
         || (size_t) (redis->out.last - redis->out.pos) + len
            > NGX_HTTP_CHATMAID_REDIS_MAX_UNSENT)
     {
+        /* no attempt has failed yet, where connections were made and lost */
+        ngx_http_chatmaid_redis_note_away(redis, 0,
+                                          "its connections do not last", NULL);
+
         ngx_http_chatmaid_redis_end(redis, command,
                                     NGX_HTTP_CHATMAID_REDIS_UNREACHABLE);
         return command;
