@@ -193,13 +193,14 @@ is($got[0]{error}, 'ok', 'a reply, then the close');
 $answer = \&echo;
 wait_for(sub { (ask(['X']))[0]{error} eq 'ok' }, 5, 'back');
 
-# A close while nothing is asked is not worth a line, and no command is lost.
+# A close while nothing is asked is not worth a line, but that a command is
+# refused before there is another connection is worth two.
 select undef, undef, undef, 0.3;
 settled;
 $lines = lines;
 $_->close for values %{$fake->{streams}};
 wait_for(sub { (ask(['X']))[0]{error} eq 'ok' }, 5, 'another connection');
-is(lines(), $lines, 'an idle close: nothing in the log');
+ok(lines() - $lines <= 2, 'an idle close: at most that it is away and back');
 
 
 # --- Greetings ---
@@ -217,7 +218,7 @@ sub reconnect ($with) {
 reconnect(sub ($fake, $stream, @words) { $stream->write("-LOADING Redis is loading\r\n") });
 like(($nginx->logged(qr/LOADING Redis/))[-1], qr/it answers to PING: "LOADING Redis is loading"/, 'LOADING');
 reconnect(sub ($fake, $stream, @words) { 1 });
-like(($nginx->logged(qr/is away/))[-1], qr/can't connect .*timed out|its connections do not last/, 'silence');
+like(($nginx->logged(qr/is away/))[-1], qr/can't connect .*timed out/, 'silence');
 reconnect(sub ($fake, $stream, @words) { hang_up($stream); 1 });
 like(($nginx->logged(qr/is away/))[-1], qr/it closed the connection/, 'a close');
 reconnect(sub ($fake, $stream, @words) { $stream->write("nonsense\r\n"); 1 });
