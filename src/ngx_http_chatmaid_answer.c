@@ -293,8 +293,7 @@ ngx_http_chatmaid_output(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *text)
 {
     ngx_int_t     rc;
-    ngx_buf_t    *b;
-    ngx_chain_t   out;
+    ngx_chain_t  *out;
 
     static ngx_str_t  replayed = ngx_string("true");
 
@@ -344,9 +343,23 @@ ngx_http_chatmaid_output(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
         return rc;
     }
 
+    out = ngx_http_chatmaid_body(r, text);
+
+    return out ? ngx_http_output_filter(r, out) : NGX_ERROR;
+}
+
+
+ngx_chain_t *
+ngx_http_chatmaid_body(ngx_http_request_t *r, ngx_str_t *text)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
     b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
-        return NGX_ERROR;
+    cl = ngx_alloc_chain_link(r->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NULL;
     }
 
     b->pos = text->data;
@@ -355,10 +368,10 @@ ngx_http_chatmaid_output(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     b->last_buf = 1;
     b->last_in_chain = 1;
 
-    out.buf = b;
-    out.next = NULL;
+    cl->buf = b;
+    cl->next = NULL;
 
-    return ngx_http_output_filter(r, &out);
+    return cl;
 }
 
 

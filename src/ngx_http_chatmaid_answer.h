@@ -64,6 +64,10 @@ ngx_int_t ngx_http_chatmaid_problem_text(ngx_http_request_t *r,
     ngx_http_chatmaid_problem_t *problem, const char *outcome,
     ngx_str_t *request_id, ngx_str_t *text);
 
+/* A text as the whole body of a response: one buffer, the last; it must live as
+ * long as the request.  NULL without memory. */
+ngx_chain_t *ngx_http_chatmaid_body(ngx_http_request_t *r, ngx_str_t *text);
+
 /* The code that nginx's own error of this status has. */
 ngx_uint_t ngx_http_chatmaid_code(ngx_uint_t status);
 

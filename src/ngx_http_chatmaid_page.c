@@ -13,8 +13,6 @@ static void ngx_http_chatmaid_page_restore_status(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_chatmaid_page_is_nginx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_chatmaid_page_text(ngx_http_request_t *r,
     ngx_str_t *text);
-static ngx_chain_t *ngx_http_chatmaid_page_chain(ngx_http_request_t *r,
-    ngx_str_t *text);
 static const char *ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_loc_conf_t *conf);
 
@@ -81,7 +79,7 @@ ngx_http_chatmaid_page_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    ctx->page = ngx_http_chatmaid_page_chain(r, &text);
+    ctx->page = ngx_http_chatmaid_body(r, &text);
     if (ctx->page == NULL) {
         return NGX_ERROR;
     }
@@ -185,32 +183,6 @@ ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
             || r->err_status == NGX_HTTP_TOO_MANY_REQUESTS
             || r->err_status >= NGX_HTTP_INTERNAL_SERVER_ERROR)
            ? "unknown" : "not_sent";
-}
-
-
-static ngx_chain_t *
-ngx_http_chatmaid_page_chain(ngx_http_request_t *r, ngx_str_t *text)
-{
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
-
-    b = ngx_calloc_buf(r->pool);
-    cl = ngx_alloc_chain_link(r->pool);
-
-    if (b == NULL || cl == NULL) {
-        return NULL;
-    }
-
-    b->pos = text->data;
-    b->last = text->data + text->len;
-    b->memory = 1;
-    b->last_buf = 1;
-    b->last_in_chain = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    return cl;
 }
 
 

@@ -73,8 +73,7 @@ static ngx_int_t ngx_http_chatmaid_shared_run(
     ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_redis_pt handler);
 static void ngx_http_chatmaid_shared_words(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_words_t *words,
-    u_char *id);
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_words_t *words);
 static void ngx_http_chatmaid_shared_key(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_words_t *words, u_char *id);
 static void ngx_http_chatmaid_shared_word(ngx_http_chatmaid_words_t *words,
@@ -271,8 +270,7 @@ ngx_http_chatmaid_shared_claim(void *store, ngx_http_chatmaid_claim_t *claim)
         return NGX_OK;
     }
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words,
-                                   ngx_http_chatmaid_claim_id(claim));
+    ngx_http_chatmaid_shared_words(mcf, claim, &words);
 
     /* whether a keyless send is one of the window before */
     decided = (claim->waited || claim->use_previous);
@@ -415,8 +413,7 @@ ngx_http_chatmaid_shared_own(ngx_http_chatmaid_main_conf_t *mcf,
         return;
     }
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words,
-                                   ngx_http_chatmaid_claim_id(claim));
+    ngx_http_chatmaid_shared_words(mcf, claim, &words);
 
     (void) ngx_http_chatmaid_redis_script(redis,
                                           &ngx_http_chatmaid_remove_script,
@@ -562,8 +559,7 @@ ngx_http_chatmaid_shared_renew(void *store, ngx_http_chatmaid_claim_t *claim)
         return;
     }
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words,
-                                   ngx_http_chatmaid_claim_id(claim));
+    ngx_http_chatmaid_shared_words(mcf, claim, &words);
 
     claim->renewal = ngx_http_chatmaid_redis_script(redis,
                                             &ngx_http_chatmaid_renew_script,
@@ -603,8 +599,7 @@ ngx_http_chatmaid_shared_finish(void *store, ngx_http_chatmaid_claim_t *claim)
     ngx_int_t                   rc;
     ngx_http_chatmaid_words_t   words;
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words,
-                                  ngx_http_chatmaid_claim_id(claim));
+    ngx_http_chatmaid_shared_words(mcf, claim, &words);
     ngx_http_chatmaid_shared_word(&words, claim->answer.data,
                                  claim->answer.len);
 
@@ -656,8 +651,7 @@ ngx_http_chatmaid_shared_ambiguous(void *store,
 
     (void) ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, claim);
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words,
-                                  ngx_http_chatmaid_claim_id(claim));
+    ngx_http_chatmaid_shared_words(mcf, claim, &words);
 
     rc = ngx_http_chatmaid_shared_run(mcf, claim,
                                       &ngx_http_chatmaid_ambiguous_script,
@@ -694,8 +688,7 @@ ngx_http_chatmaid_shared_remove(void *store, ngx_http_chatmaid_claim_t *claim)
         return ngx_http_chatmaid_shared_ambiguous(store, claim);
     }
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words,
-                                  ngx_http_chatmaid_claim_id(claim));
+    ngx_http_chatmaid_shared_words(mcf, claim, &words);
 
     rc = ngx_http_chatmaid_shared_run(mcf, claim,
                                      &ngx_http_chatmaid_remove_script, &words,
@@ -809,13 +802,13 @@ ngx_http_chatmaid_shared_run(ngx_http_chatmaid_main_conf_t *mcf,
 
 static void
 ngx_http_chatmaid_shared_words(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_words_t *words,
-    u_char *id)
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_words_t *words)
 {
     words->n = 0;
     words->nkeys = 0;
 
-    ngx_http_chatmaid_shared_key(mcf, words, id);
+    ngx_http_chatmaid_shared_key(mcf, words,
+                                 ngx_http_chatmaid_claim_id(claim));
 
     ngx_hex_dump(words->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
     ngx_http_chatmaid_shared_word(words, words->owner, sizeof(words->owner));
