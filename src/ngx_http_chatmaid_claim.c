@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_claim.h"
+#include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_crypto.h"
 #include "ngx_http_chatmaid_flow.h"
 
@@ -46,6 +47,7 @@ ngx_http_chatmaid_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
         }
 
         claim->pool = r->pool;
+        claim->term = NGX_HTTP_CHATMAID_LEASE;
         claim->handler = ngx_http_chatmaid_claim_handler;
         claim->data = r;
     }
@@ -172,6 +174,7 @@ ngx_http_chatmaid_claim_finish(ngx_http_request_t *r,
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
     ctx->claim.answer = *answer;
+    ctx->claim.status = ctx->call->status;
 
     return mcf->store->finish(mcf->store_data, &ctx->claim);
 }

@@ -6,7 +6,8 @@
 
 #include "ngx_http_chatmaid_conf.h"
 #include "ngx_http_chatmaid_gateway.h"
-#include "ngx_http_chatmaid_store_zone.h"
+#include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid_zone.h"
 #include <openssl/crypto.h>
 
 
@@ -416,7 +417,7 @@ ngx_http_chatmaid_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    mcf->zone = ngx_http_chatmaid_store_zone_add(cf, &name, size);
+    mcf->zone = ngx_http_chatmaid_zone_add(cf, &name, size);
 
     return mcf->zone ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
@@ -508,6 +509,12 @@ ngx_http_chatmaid_conf_check_account(ngx_conf_t *cf,
     }
 
     ngx_sprintf(conf->account.data, "%s:%V", environment, &conf->account_name);
+
+    if (ngx_http_chatmaid_sha256(cf->log, &conf->account, conf->account_id)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
     account = mcf->accounts.elts;

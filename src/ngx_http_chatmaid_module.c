@@ -14,7 +14,9 @@
 #include "ngx_http_chatmaid_filter.h"
 #include "ngx_http_chatmaid_page.h"
 #include "ngx_http_chatmaid_store_redis.h"
+#include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_zone.h"
+#include "ngx_http_chatmaid_zone.h"
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conf.h"
 
@@ -222,7 +224,7 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
     }
 
     if (mcf->zone == NULL) {
-        mcf->zone = ngx_http_chatmaid_store_zone_add(cf, &zone,
+        mcf->zone = ngx_http_chatmaid_zone_add(cf, &zone,
                                                      4 * 1024 * 1024);
         if (mcf->zone == NULL) {
             return NGX_ERROR;
@@ -238,7 +240,7 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
         mcf->store = &ngx_http_chatmaid_store_redis;
         mcf->store_data = mcf;
 
-        if (ngx_http_chatmaid_store_redis_init(cf->log) != NGX_OK) {
+        if (ngx_http_chatmaid_script_init(cf->log) != NGX_OK) {
             return NGX_ERROR;
         }
     }

@@ -105,6 +105,7 @@ typedef struct {
     ngx_uint_t                    environment;
     ngx_str_t                     account_name;
     ngx_str_t                     account;   /* "live:NAME", "test:NAME" */
+    u_char                        account_id[NGX_HTTP_CHATMAID_ID_LEN];
 
     ngx_http_complex_value_t     *sender;
     ngx_flag_t                    sender_fixed;

@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The records by which one operation is one message.  A claim is what one send
- * knows of its operation's record; the store decides who owns it.
+ * The records by which one operation is one message, and one event is handed on
+ * once.  A claim is what one send (or webhook) knows of its record; the store
+ * decides who owns it.
  */
 
 
@@ -20,6 +21,7 @@
 
 #define NGX_HTTP_CHATMAID_LEASE      8000   /* milliseconds */
 #define NGX_HTTP_CHATMAID_RENEWAL    2000
+#define NGX_HTTP_CHATMAID_NOTE_TTL   60000
 
 
 /* ngx_http_chatmaid_claim_t.result: what the store said to claim() */
@@ -53,6 +55,7 @@ struct ngx_http_chatmaid_claim_s {
     u_char                       previous[NGX_HTTP_CHATMAID_ID_LEN];
 
     ngx_msec_t                   ttl;        /* milliseconds */
+    ngx_msec_t                   term;       /* of a lease, milliseconds */
     ngx_pool_t                  *pool;
 
     void                        *store;      /* whose claim it is */
@@ -64,6 +67,7 @@ struct ngx_http_chatmaid_claim_s {
     ngx_uint_t                   result;     /* of claim() */
     ngx_int_t                    rc;         /* of the others */
     ngx_str_t                    answer;     /* Chatmaid's, in pool */
+    ngx_uint_t                   status;     /* of that answer */
     const char                  *reason;     /* of NO_STORE, for the log */
 
     ngx_msec_t                   lease;      /* when ours ends, by our clock */
@@ -76,11 +80,34 @@ struct ngx_http_chatmaid_claim_s {
     unsigned                     waited:1;   /* for another's, and asks again */
     unsigned                     local:1;    /* stands in the zone alone */
     unsigned                     retained:1; /* Redis' connection is, for it */
+    unsigned                     event:1;    /* a webhook's: has no answer, and
+                                              * is not refused without Redis */
 };
 
 
 #define ngx_http_chatmaid_claim_id(claim)                                     \
     ((claim)->use_previous ? (claim)->previous : (claim)->id)
+
+
+/*
+ * A note says that something has changed that others may be waiting for: its
+ * stamp is another one each time.
+ */
+
+typedef struct ngx_http_chatmaid_look_s  ngx_http_chatmaid_look_t;
+
+typedef void (*ngx_http_chatmaid_look_pt)(ngx_http_chatmaid_look_t *look);
+
+
+struct ngx_http_chatmaid_look_s {
+    ngx_uint_t                   n;
+    u_char                     (*ids)[NGX_HTTP_CHATMAID_ID_LEN];
+    uint64_t                    *stamps;     /* 0: there is no note */
+    ngx_pool_t                  *pool;
+
+    ngx_http_chatmaid_look_pt    handler;    /* as that of a claim */
+    void                        *data;
+};
 
 
 /*
@@ -98,6 +125,9 @@ struct ngx_http_chatmaid_claim_s {
  *              that is not sure of the whole record: it is ambiguous then.
  * abandon()    the claim's memory is about to go: calls no handler any more.
  * clock()      Unix time in milliseconds, as the store has it.
+ * note()       leaves a note, if it can.
+ * look()       fills in the stamps of n notes.  What it points to must last
+ *              until the handler is called.
  */
 
 typedef struct {
@@ -108,6 +138,8 @@ typedef struct {
     ngx_int_t    (*remove)(void *store, ngx_http_chatmaid_claim_t *claim);
     void         (*abandon)(void *store, ngx_http_chatmaid_claim_t *claim);
     int64_t      (*clock)(void *store);
+    void         (*note)(void *store, u_char *id, uint64_t stamp);
+    ngx_int_t    (*look)(void *store, ngx_http_chatmaid_look_t *look);
 } ngx_http_chatmaid_store_t;
 
 

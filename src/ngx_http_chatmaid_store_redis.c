@@ -4,31 +4,10 @@
  */
 
 
-#include "ngx_http_chatmaid_module.h"
 #include "ngx_http_chatmaid_store_redis.h"
+#include "ngx_http_chatmaid_store_note.h"
+#include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_zone.h"
-#include "ngx_http_chatmaid_redis.h"
-#include "ngx_http_chatmaid_redis_conf.h"
-
-
-/* The version of the record; one that a script does not know is left alone. */
-#define NGX_HTTP_CHATMAID_RECORD_VERSION  "1"
-
-#define NGX_HTTP_CHATMAID_MAX_WORDS       10
-
-
-typedef struct {
-    ngx_uint_t       n;
-    ngx_uint_t       nkeys;
-    const char      *argv[NGX_HTTP_CHATMAID_MAX_WORDS];
-    size_t           len[NGX_HTTP_CHATMAID_MAX_WORDS];
-    u_char           numbers[NGX_HTTP_CHATMAID_MAX_WORDS][NGX_INT64_LEN];
-    u_char           fingerprint[2 * NGX_HTTP_CHATMAID_ID_LEN];
-    u_char           owner[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
-    u_char           keys[2][NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX
-                             + sizeof("op:") - 1
-                             + 2 * NGX_HTTP_CHATMAID_ID_LEN];
-} ngx_http_chatmaid_words_t;
 
 
 static ngx_int_t ngx_http_chatmaid_shared_claim(void *store,
@@ -72,14 +51,6 @@ static ngx_int_t ngx_http_chatmaid_shared_run(
     ngx_http_chatmaid_main_conf_t *mcf, ngx_http_chatmaid_claim_t *claim,
     ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_redis_pt handler);
-static void ngx_http_chatmaid_shared_words(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_words_t *words);
-static void ngx_http_chatmaid_shared_key(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_words_t *words, u_char *id);
-static void ngx_http_chatmaid_shared_word(ngx_http_chatmaid_words_t *words,
-    void *data, size_t len);
-static void ngx_http_chatmaid_shared_number(ngx_http_chatmaid_words_t *words,
-    int64_t number);
 
 
 ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis = {
@@ -89,166 +60,15 @@ ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis = {
     ngx_http_chatmaid_shared_ambiguous,
     ngx_http_chatmaid_shared_remove,
     ngx_http_chatmaid_shared_abandon,
-    ngx_http_chatmaid_shared_clock
+    ngx_http_chatmaid_shared_clock,
+    ngx_http_chatmaid_store_note,
+    ngx_http_chatmaid_store_look
 };
 
 
 /* How much Redis' clock is ahead of ours, in milliseconds, when last asked. */
 
 static int64_t  ngx_http_chatmaid_shared_ahead;
-
-
-/*
- * All scripts have KEYS[1], the record, and ARGV: owner, fingerprint, ttl and
- * lease in milliseconds.  Replication by effects (needed after TIME before
- * Redis 7) is asked for first.  A record lives for its ttl, but one in flight
- * at least as long as its lease.
- */
-
-#define NGX_HTTP_CHATMAID_SCRIPT_NOW                                          \
-    "redis.replicate_commands() "                                             \
-    "local time = redis.call('TIME') "                                        \
-    "local now = time[1] * 1000 + math.floor(time[2] / 1000) "
-
-/* Whether the record is there, in flight, and ours. */
-
-#define NGX_HTTP_CHATMAID_SCRIPT_OURS                                         \
-    "local r = redis.call('HMGET', KEYS[1], 'version', 'state', 'owner', "    \
-    "                     'maybe', 'lease') "                                 \
-    "if r[1] ~= '" NGX_HTTP_CHATMAID_RECORD_VERSION "' "                      \
-    "or r[2] ~= 'in_flight' or r[3] ~= ARGV[1] then return 0 end "
-
-
-/*
- * ARGV further: maybe, and of a keyless send the window and its number;
- * KEYS[2]: the record of the window before.
- */
-
-static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_claim_script = {
-    ngx_string(
-    NGX_HTTP_CHATMAID_SCRIPT_NOW
-    "local key, previous, window = KEYS[1], 0, tonumber(ARGV[6]) "
-    "if window > 0 and math.floor(now / window) ~= tonumber(ARGV[7]) then "
-    "    return {'clock', now, 0} "
-    "end "
-    "if KEYS[2] then "
-    "    local begun = tonumber(redis.call('HGET', KEYS[2], 'begun')) "
-    "    if begun and now - begun < window then "
-    "        key, previous = KEYS[2], 1 "
-    "    end "
-    "end "
-    "local r = redis.call('HMGET', key, 'version', 'state', 'fingerprint', "
-    "                     'owner', 'maybe', 'lease', 'answer') "
-    "local maybe = ARGV[5] "
-    "if r[1] then "
-    "    if r[1] ~= '" NGX_HTTP_CHATMAID_RECORD_VERSION "' then "
-    "        return {'version', now, previous} "
-    "    end "
-    "    if r[3] ~= ARGV[2] then return {'reused', now, previous} end "
-    "    if r[2] == 'done' then return {'done', now, previous, r[7]} end "
-    "    if r[2] ~= 'in_flight' or r[4] ~= ARGV[1] then "
-    "        if r[2] == 'in_flight' and tonumber(r[6]) > now then "
-    "            return {'in_flight', now, previous} "
-    "        end "
-    "        maybe = '1' "
-    "    elseif r[5] == '1' then "
-    "        maybe = '1' "
-    "    end "
-    "else "
-    "    redis.call('HSET', key, 'begun', string.format('%.0f', now)) "
-    "end "
-    "redis.call('HSET', key, 'version', "
-    "           '" NGX_HTTP_CHATMAID_RECORD_VERSION "', "
-    "           'state', 'in_flight', 'fingerprint', ARGV[2], "
-    "           'owner', ARGV[1], 'maybe', maybe, "
-    "           'lease', string.format('%.0f', now + ARGV[4])) "
-    "redis.call('PEXPIRE', key, math.max(ARGV[3], ARGV[4])) "
-    "return {'claimed', now, previous, maybe}"),
-    { 0 }
-};
-
-
-static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_renew_script = {
-    ngx_string(
-    NGX_HTTP_CHATMAID_SCRIPT_NOW
-    NGX_HTTP_CHATMAID_SCRIPT_OURS
-    "redis.call('HSET', KEYS[1], 'lease', "
-    "           string.format('%.0f', now + ARGV[4])) "
-    "redis.call('PEXPIRE', KEYS[1], math.max(ARGV[3], ARGV[4])) "
-    "return 1"),
-    { 0 }
-};
-
-
-/* ARGV[5]: Chatmaid's answer */
-
-static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_finish_script = {
-    ngx_string(
-    NGX_HTTP_CHATMAID_SCRIPT_NOW
-    "local r = redis.call('HMGET', KEYS[1], 'version', 'state', "
-    "                     'fingerprint') "
-    "if r[1] and (r[1] ~= '" NGX_HTTP_CHATMAID_RECORD_VERSION "' "
-    "             or r[2] == 'done' or r[3] ~= ARGV[2]) then "
-    "    return 0 "
-    "end "
-    "if not r[1] then "
-    "    redis.call('HSET', KEYS[1], 'begun', string.format('%.0f', now)) "
-    "end "
-    "redis.call('HDEL', KEYS[1], 'owner', 'lease', 'maybe') "
-    "redis.call('HSET', KEYS[1], 'version', "
-    "           '" NGX_HTTP_CHATMAID_RECORD_VERSION "', 'state', 'done', "
-    "           'fingerprint', ARGV[2], 'answer', ARGV[5]) "
-    "redis.call('PEXPIRE', KEYS[1], ARGV[3]) "
-    "return 1"),
-    { 0 }
-};
-
-
-static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_ambiguous_script = {
-    ngx_string(
-    NGX_HTTP_CHATMAID_SCRIPT_OURS
-    "redis.call('HSET', KEYS[1], 'state', 'ambiguous', 'maybe', '1') "
-    "return 1"),
-    { 0 }
-};
-
-
-static ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_remove_script = {
-    ngx_string(
-    NGX_HTTP_CHATMAID_SCRIPT_NOW
-    NGX_HTTP_CHATMAID_SCRIPT_OURS
-    "if r[4] ~= '0' or tonumber(r[5]) <= now then "
-    "    redis.call('HSET', KEYS[1], 'state', 'ambiguous', 'maybe', '1') "
-    "    return 0 "
-    "end "
-    "redis.call('DEL', KEYS[1]) "
-    "return 1"),
-    { 0 }
-};
-
-
-ngx_int_t
-ngx_http_chatmaid_store_redis_init(ngx_log_t *log)
-{
-    ngx_uint_t  i;
-
-    static ngx_http_chatmaid_redis_script_t  *scripts[] = {
-        &ngx_http_chatmaid_claim_script,
-        &ngx_http_chatmaid_renew_script,
-        &ngx_http_chatmaid_finish_script,
-        &ngx_http_chatmaid_ambiguous_script,
-        &ngx_http_chatmaid_remove_script,
-        NULL
-    };
-
-    for (i = 0; scripts[i]; i++) {
-        if (ngx_http_chatmaid_redis_script_init(scripts[i], log) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
 
 
 /* What this nginx has unfinished comes first; else Redis decides. */
@@ -270,18 +90,19 @@ ngx_http_chatmaid_shared_claim(void *store, ngx_http_chatmaid_claim_t *claim)
         return NGX_OK;
     }
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words);
+    ngx_http_chatmaid_script_begin(&words, mcf->redis, claim);
 
     /* whether a keyless send is one of the window before */
     decided = (claim->waited || claim->use_previous);
 
     if (claim->window && !decided) {
-        ngx_http_chatmaid_shared_key(mcf, &words, claim->previous);
+        ngx_http_chatmaid_script_record(&words, mcf->redis, claim,
+                                        claim->previous);
     }
 
-    ngx_http_chatmaid_shared_word(&words, claim->maybe ? "1" : "0", 1);
-    ngx_http_chatmaid_shared_number(&words, decided ? 0 : claim->window);
-    ngx_http_chatmaid_shared_number(&words, claim->number);
+    ngx_http_chatmaid_script_word(&words, claim->maybe ? "1" : "0", 1);
+    ngx_http_chatmaid_script_number(&words, decided ? 0 : claim->window);
+    ngx_http_chatmaid_script_number(&words, claim->number);
 
     claim->asked = ngx_current_msec;
 
@@ -319,7 +140,7 @@ ngx_http_chatmaid_shared_claimed(void *data, ngx_uint_t error,
 }
 
 
-/* {word, now, previous[, maybe or answer]} */
+/* {word, now, previous[, maybe or answer, status]} */
 
 static ngx_uint_t
 ngx_http_chatmaid_shared_is_verdict(ngx_uint_t error, redisReply *reply)
@@ -341,13 +162,16 @@ ngx_http_chatmaid_shared_is_verdict(ngx_uint_t error, redisReply *reply)
         return 0;
     }
 
-    if (ngx_strcmp(element[0]->str, "claimed") != 0
-        && ngx_strcmp(element[0]->str, "done") != 0)
-    {
-        return 1;
+    if (ngx_strcmp(element[0]->str, "claimed") == 0) {
+        return reply->elements == 4 && element[3]->type == REDIS_REPLY_STRING;
     }
 
-    return reply->elements == 4 && element[3]->type == REDIS_REPLY_STRING;
+    if (ngx_strcmp(element[0]->str, "done") == 0) {
+        return reply->elements == 5 && element[3]->type == REDIS_REPLY_STRING
+               && element[4]->type == REDIS_REPLY_STRING;
+    }
+
+    return 1;
 }
 
 
@@ -373,6 +197,8 @@ ngx_http_chatmaid_shared_judge(ngx_http_chatmaid_main_conf_t *mcf,
 
     } else if (ngx_strcmp(word, "done") == 0) {
         ngx_http_chatmaid_shared_done(mcf, claim, reply->element[3]);
+        claim->status = ngx_atoi((u_char *) reply->element[4]->str,
+                                 reply->element[4]->len);
 
     } else if (ngx_strcmp(word, "in_flight") == 0) {
         claim->result = NGX_HTTP_CHATMAID_IN_FLIGHT;
@@ -405,7 +231,7 @@ ngx_http_chatmaid_shared_own(ngx_http_chatmaid_main_conf_t *mcf,
     (void) ngx_http_chatmaid_store_zone.claim(mcf->zone, claim);
 
     claim->local = 0;
-    claim->lease = claim->asked + NGX_HTTP_CHATMAID_LEASE;
+    claim->lease = claim->asked + claim->term;
 
     redis = ngx_http_chatmaid_redis_get(mcf->redis);
 
@@ -413,7 +239,7 @@ ngx_http_chatmaid_shared_own(ngx_http_chatmaid_main_conf_t *mcf,
         return;
     }
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words);
+    ngx_http_chatmaid_script_begin(&words, mcf->redis, claim);
 
     (void) ngx_http_chatmaid_redis_script(redis,
                                           &ngx_http_chatmaid_remove_script,
@@ -467,13 +293,13 @@ ngx_http_chatmaid_shared_away(ngx_http_chatmaid_main_conf_t *mcf,
         return;
     }
 
-    if (mcf->redis->reject) {
+    if (mcf->redis->reject && !claim->event) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
         claim->reason = "Redis does not answer";
         return;
     }
 
-    if (ngx_current_msec - claim->asked >= NGX_HTTP_CHATMAID_LEASE) {
+    if (ngx_current_msec - claim->asked >= claim->term) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
         claim->reason = "a lease that it may have had is over";
         return;
@@ -559,7 +385,7 @@ ngx_http_chatmaid_shared_renew(void *store, ngx_http_chatmaid_claim_t *claim)
         return;
     }
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words);
+    ngx_http_chatmaid_script_begin(&words, mcf->redis, claim);
 
     claim->renewal = ngx_http_chatmaid_redis_script(redis,
                                             &ngx_http_chatmaid_renew_script,
@@ -583,7 +409,7 @@ ngx_http_chatmaid_shared_renewed(void *data, ngx_uint_t error,
     }
 
     if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
-        claim->lease = claim->asked + NGX_HTTP_CHATMAID_LEASE;
+        claim->lease = claim->asked + claim->term;
 
     } else {
         claim->lease = ngx_current_msec;        /* it is another's by now */
@@ -599,9 +425,10 @@ ngx_http_chatmaid_shared_finish(void *store, ngx_http_chatmaid_claim_t *claim)
     ngx_int_t                   rc;
     ngx_http_chatmaid_words_t   words;
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words);
-    ngx_http_chatmaid_shared_word(&words, claim->answer.data,
-                                 claim->answer.len);
+    ngx_http_chatmaid_script_begin(&words, mcf->redis, claim);
+    ngx_http_chatmaid_script_word(&words, claim->answer.data,
+                                  claim->answer.len);
+    ngx_http_chatmaid_script_number(&words, claim->status);
 
     rc = ngx_http_chatmaid_shared_run(mcf, claim,
                                      &ngx_http_chatmaid_finish_script, &words,
@@ -651,7 +478,7 @@ ngx_http_chatmaid_shared_ambiguous(void *store,
 
     (void) ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, claim);
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words);
+    ngx_http_chatmaid_script_begin(&words, mcf->redis, claim);
 
     rc = ngx_http_chatmaid_shared_run(mcf, claim,
                                       &ngx_http_chatmaid_ambiguous_script,
@@ -688,7 +515,7 @@ ngx_http_chatmaid_shared_remove(void *store, ngx_http_chatmaid_claim_t *claim)
         return ngx_http_chatmaid_shared_ambiguous(store, claim);
     }
 
-    ngx_http_chatmaid_shared_words(mcf, claim, &words);
+    ngx_http_chatmaid_script_begin(&words, mcf->redis, claim);
 
     rc = ngx_http_chatmaid_shared_run(mcf, claim,
                                      &ngx_http_chatmaid_remove_script, &words,
@@ -795,79 +622,4 @@ ngx_http_chatmaid_shared_run(ngx_http_chatmaid_main_conf_t *mcf,
                                                     handler, claim);
 
     return claim->command ? NGX_AGAIN : NGX_DECLINED;
-}
-
-
-/* What all scripts take. */
-
-static void
-ngx_http_chatmaid_shared_words(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_words_t *words)
-{
-    words->n = 0;
-    words->nkeys = 0;
-
-    ngx_http_chatmaid_shared_key(mcf, words,
-                                 ngx_http_chatmaid_claim_id(claim));
-
-    ngx_hex_dump(words->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_shared_word(words, words->owner, sizeof(words->owner));
-
-    ngx_hex_dump(words->fingerprint, claim->fingerprint,
-                 NGX_HTTP_CHATMAID_ID_LEN);
-    ngx_http_chatmaid_shared_word(words, words->fingerprint,
-                                 sizeof(words->fingerprint));
-
-    ngx_http_chatmaid_shared_number(words, claim->ttl);
-    ngx_http_chatmaid_shared_number(words, NGX_HTTP_CHATMAID_LEASE);
-}
-
-
-/* Keys stand before all other words. */
-
-static void
-ngx_http_chatmaid_shared_key(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_words_t *words, u_char *id)
-{
-    u_char      *p, *key;
-    ngx_uint_t   i;
-
-    key = words->keys[words->nkeys];
-
-    p = ngx_cpymem(key, mcf->redis->prefix.data, mcf->redis->prefix.len);
-    p = ngx_cpymem(p, "op:", sizeof("op:") - 1);
-    p = ngx_hex_dump(p, id, NGX_HTTP_CHATMAID_ID_LEN);
-
-    for (i = words->n; i > words->nkeys; i--) {
-        words->argv[i] = words->argv[i - 1];
-        words->len[i] = words->len[i - 1];
-    }
-
-    words->argv[i] = (const char *) key;
-    words->len[i] = p - key;
-
-    words->nkeys++;
-    words->n++;
-}
-
-
-static void
-ngx_http_chatmaid_shared_word(ngx_http_chatmaid_words_t *words, void *data,
-    size_t len)
-{
-    words->argv[words->n] = data;
-    words->len[words->n] = len;
-    words->n++;
-}
-
-
-static void
-ngx_http_chatmaid_shared_number(ngx_http_chatmaid_words_t *words,
-    int64_t number)
-{
-    u_char  *p;
-
-    p = words->numbers[words->n];
-
-    ngx_http_chatmaid_shared_word(words, p, ngx_sprintf(p, "%L", number) - p);
 }

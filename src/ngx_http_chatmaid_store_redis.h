@@ -15,10 +15,6 @@
 #include "ngx_http_chatmaid_store.h"
 
 
-/* At configuration, where there is a chatmaid_redis: NGX_OK, NGX_ERROR. */
-ngx_int_t ngx_http_chatmaid_store_redis_init(ngx_log_t *log);
-
-
 /* Its "void *store" is the ngx_http_chatmaid_main_conf_t. */
 extern ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis;
 

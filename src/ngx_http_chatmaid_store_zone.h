@@ -14,12 +14,6 @@
 #include "ngx_http_chatmaid_store.h"
 
 
-/* Adds the zone to the configuration, once per name: NULL where the name is
- * taken by another size or module (said at start). */
-ngx_shm_zone_t *ngx_http_chatmaid_store_zone_add(ngx_conf_t *cf,
-    ngx_str_t *name, size_t size);
-
-
 /* The same as claim(), but the record is not taken: a result of CLAIMED says
  * that it might be, and claim->maybe whether a try went before. */
 void ngx_http_chatmaid_store_zone_look(ngx_shm_zone_t *shm_zone,

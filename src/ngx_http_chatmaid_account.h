@@ -1,0 +1,30 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * What all workers of one nginx share of an account: until when Chatmaid wants
+ * no calls, and how many polls there were in the last minute.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_ACCOUNT_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_ACCOUNT_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_module.h"
+
+
+/* An account goes by its id, conf->account_id. */
+
+/* For how many milliseconds from now no call of the account may begin; 0: one
+ * may. */
+ngx_msec_t ngx_http_chatmaid_account_held(ngx_shm_zone_t *shm_zone,
+    u_char *id);
+
+/* Holds the account's calls back for this many milliseconds, at most a minute,
+ * unless they are held back for longer already. */
+void ngx_http_chatmaid_account_hold(ngx_shm_zone_t *shm_zone, u_char *id,
+    ngx_msec_t time);
+
+
+#endif /* _NGX_HTTP_CHATMAID_ACCOUNT_H_INCLUDED_ */

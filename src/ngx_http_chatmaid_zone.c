@@ -1,0 +1,368 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_zone.h"
+
+
+/* Of the shared layout: a module that lays it out otherwise changes it. */
+#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  1
+
+/* How many finished records at most go for one that is to come. */
+#define NGX_HTTP_CHATMAID_ZONE_EVICT   64
+
+/* How many records past their ttl an insertion removes at most. */
+#define NGX_HTTP_CHATMAID_ZONE_EXPIRE  4
+
+
+static ngx_int_t ngx_http_chatmaid_zone_init(ngx_shm_zone_t *shm_zone,
+    void *data);
+static void ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone);
+static void ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
+    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
+static void ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone);
+
+
+ngx_shm_zone_t *
+ngx_http_chatmaid_zone_add(ngx_conf_t *cf, ngx_str_t *name, size_t size)
+{
+    ngx_shm_zone_t            *shm_zone;
+    ngx_http_chatmaid_zone_t  *zone;
+
+    shm_zone = ngx_shared_memory_add(cf, name, size, &ngx_http_chatmaid_module);
+    if (shm_zone == NULL) {
+        return NULL;
+    }
+
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_zone_t));
+    if (zone == NULL) {
+        return NULL;
+    }
+
+    zone->size = size;
+
+    shm_zone->init = ngx_http_chatmaid_zone_init;
+    shm_zone->data = zone;
+
+    return shm_zone;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_chatmaid_zone_t  *zone = shm_zone->data;
+    ngx_http_chatmaid_zone_t  *before = data;
+
+    zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (before || shm_zone->shm.exists) {
+        zone->sh = before ? before->sh : zone->shpool->data;
+
+        if (zone->sh->layout == NGX_HTTP_CHATMAID_ZONE_LAYOUT) {
+            return NGX_OK;
+        }
+
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "\"chatmaid_zone\" \"%V\" was laid out by another "
+                      "version of the module: restart nginx",
+                      &shm_zone->shm.name);
+        return NGX_ERROR;
+    }
+
+    zone->sh = ngx_slab_calloc(zone->shpool,
+                               sizeof(ngx_http_chatmaid_zone_sh_t));
+    if (zone->sh == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->shpool->data = zone->sh;
+
+    ngx_http_chatmaid_zone_format(zone);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
+{
+    ngx_http_chatmaid_zone_sh_t  *sh = zone->sh;
+
+    zone->shpool->log_nomem = 0;        /* a full zone is a normal case */
+
+    sh->layout = NGX_HTTP_CHATMAID_ZONE_LAYOUT;
+
+    ngx_rbtree_init(&sh->records, &sh->records_sentinel,
+                    ngx_http_chatmaid_zone_insert);
+    ngx_rbtree_init(&sh->expiry, &sh->expiry_sentinel,
+                    ngx_rbtree_insert_timer_value);
+    ngx_queue_init(&sh->finished);
+    ngx_queue_init(&sh->accounts);
+}
+
+
+static void
+ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
+    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel)
+{
+    ngx_rbtree_node_t           **p;
+    ngx_http_chatmaid_record_t   *rec, *other;
+
+    rec = (ngx_http_chatmaid_record_t *) node;
+
+    for ( ;; ) {
+
+        other = (ngx_http_chatmaid_record_t *) temp;
+
+        if (node->key != temp->key) {
+            p = (node->key < temp->key) ? &temp->left : &temp->right;
+
+        } else {
+            p = (ngx_memcmp(rec->id, other->id, NGX_HTTP_CHATMAID_ID_LEN) < 0)
+                ? &temp->left : &temp->right;
+        }
+
+        if (*p == sentinel) {
+            break;
+        }
+
+        temp = *p;
+    }
+
+    *p = node;
+    node->parent = temp;
+    node->left = sentinel;
+    node->right = sentinel;
+    ngx_rbt_red(node);
+}
+
+
+/*
+ * The master unlocks the zone of a worker that died in here: what it was
+ * changing can't be trusted, so the records begin anew.
+ */
+
+void
+ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
+{
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    if (zone->sh->changing) {
+        ngx_slab_init(zone->shpool);
+
+        /* the first allocation of a fresh pool is where it was before; it stays
+         * marked as changing, should this worker die here too */
+        zone->sh = ngx_slab_alloc_locked(zone->shpool,
+                                         sizeof(ngx_http_chatmaid_zone_sh_t));
+        zone->sh->changing = 1;
+        zone->sh->evicted = 0;
+        zone->sh->warned = 0;
+        zone->sh->begun_anew = 1;
+
+        ngx_http_chatmaid_zone_format(zone);
+    }
+
+    zone->sh->changing = 1;
+}
+
+
+void
+ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone)
+{
+    ngx_uint_t  warn, anew;
+
+    warn = (zone->sh->evicted && !zone->sh->warned);
+    anew = zone->sh->begun_anew;
+
+    zone->sh->warned |= warn;
+    zone->sh->begun_anew = 0;
+    zone->sh->changing = 0;
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (anew) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "chatmaid zone has lost its records: a worker died while "
+                      "it changed them");
+    }
+
+    if (warn) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "chatmaid zone is full: finished records are dropped "
+                      "before their ttl, a retry of such a send asks Chatmaid "
+                      "again");
+    }
+}
+
+
+ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_zone_find(ngx_http_chatmaid_zone_t *zone, u_char *id)
+{
+    ngx_int_t                    rc;
+    ngx_rbtree_key_t             key;
+    ngx_rbtree_node_t           *node, *sentinel;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_memcpy(&key, id, sizeof(ngx_rbtree_key_t));
+
+    node = zone->sh->records.root;
+    sentinel = zone->sh->records.sentinel;
+
+    while (node != sentinel) {
+
+        rec = (ngx_http_chatmaid_record_t *) node;
+
+        if (key != node->key) {
+            node = (key < node->key) ? node->left : node->right;
+            continue;
+        }
+
+        rc = ngx_memcmp(id, rec->id, NGX_HTTP_CHATMAID_ID_LEN);
+
+        if (rc != 0) {
+            node = (rc < 0) ? node->left : node->right;
+            continue;
+        }
+
+        if ((ngx_msec_int_t) (rec->expiry.key - ngx_current_msec) <= 0) {
+            ngx_http_chatmaid_zone_delete(zone, rec);
+            return NULL;
+        }
+
+        return rec;
+    }
+
+    return NULL;
+}
+
+
+ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
+    size_t size, ngx_msec_t ttl)
+{
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_expire(zone);
+
+    rec = ngx_http_chatmaid_zone_alloc(zone, size);
+
+    if (rec == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(rec, sizeof(ngx_http_chatmaid_record_t));
+
+    ngx_memcpy(rec->id, id, NGX_HTTP_CHATMAID_ID_LEN);
+    ngx_memcpy(&rec->node.key, id, sizeof(ngx_rbtree_key_t));
+
+    rec->begun = ngx_current_msec;
+    rec->expiry.key = ngx_current_msec + ttl;
+
+    ngx_rbtree_insert(&zone->sh->records, &rec->node);
+    ngx_rbtree_insert(&zone->sh->expiry, &rec->expiry);
+
+    return rec;
+}
+
+
+void
+ngx_http_chatmaid_zone_retire(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_record_state_e state)
+{
+    rec->state = state;
+
+    ngx_queue_insert_tail(&zone->sh->finished, &rec->finished);
+}
+
+
+void
+ngx_http_chatmaid_zone_keep(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec, ngx_msec_t ttl)
+{
+    ngx_rbtree_delete(&zone->sh->expiry, &rec->expiry);
+
+    rec->expiry.key = ngx_current_msec + ttl;
+
+    ngx_rbtree_insert(&zone->sh->expiry, &rec->expiry);
+}
+
+
+void
+ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec)
+{
+    ngx_rbtree_delete(&zone->sh->records, &rec->node);
+    ngx_rbtree_delete(&zone->sh->expiry, &rec->expiry);
+
+    if (rec->state >= NGX_HTTP_CHATMAID_RECORD_DONE) {
+        ngx_queue_remove(&rec->finished);
+    }
+
+    if (rec->answer && rec->answer != (u_char *) (rec + 1)) {
+        ngx_slab_free_locked(zone->shpool, rec->answer);
+    }
+
+    ngx_slab_free_locked(zone->shpool, rec);
+}
+
+
+static void
+ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone)
+{
+    ngx_uint_t                   i;
+    ngx_rbtree_node_t           *node;
+    ngx_http_chatmaid_record_t  *rec;
+
+    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_EXPIRE; i++) {
+
+        if (zone->sh->expiry.root == zone->sh->expiry.sentinel) {
+            return;
+        }
+
+        node = ngx_rbtree_min(zone->sh->expiry.root,
+                              zone->sh->expiry.sentinel);
+
+        if ((ngx_msec_int_t) (node->key - ngx_current_msec) > 0) {
+            return;
+        }
+
+        rec = (ngx_http_chatmaid_record_t *)
+                  ((u_char *) node
+                   - offsetof(ngx_http_chatmaid_record_t, expiry));
+
+        ngx_http_chatmaid_zone_delete(zone, rec);
+    }
+}
+
+
+/* Makes room by dropping what was finished longest ago, nothing else. */
+
+void *
+ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone, size_t size)
+{
+    void                        *p;
+    ngx_uint_t                   i;
+    ngx_queue_t                 *q;
+    ngx_http_chatmaid_record_t  *rec;
+
+    for (i = 0; /* void */; i++) {
+
+        p = ngx_slab_alloc_locked(zone->shpool, size);
+
+        if (p || i == NGX_HTTP_CHATMAID_ZONE_EVICT
+            || ngx_queue_empty(&zone->sh->finished))
+        {
+            return p;
+        }
+
+        q = ngx_queue_head(&zone->sh->finished);
+        rec = ngx_queue_data(q, ngx_http_chatmaid_record_t, finished);
+
+        zone->sh->evicted += (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE);
+
+        ngx_http_chatmaid_zone_delete(zone, rec);
+    }
+}
