@@ -6,6 +6,11 @@
 
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_native.h"
+
+
+/* Said to a caller whom nobody gave a time to wait. */
+#define NGX_HTTP_CHATMAID_RETRY_AFTER  5        /* seconds */
 
 
 static ngx_int_t ngx_http_chatmaid_request_id(ngx_http_request_t *r,
@@ -50,10 +55,8 @@ static ngx_http_chatmaid_code_t  ngx_http_chatmaid_codes[] = {
 };
 
 
-ngx_str_t         ngx_http_chatmaid_problem_type =
-                      ngx_string("application/problem+json");
 static ngx_str_t  ngx_http_chatmaid_json_type =
-                      ngx_string("application/json");
+    ngx_string("application/json");
 
 
 ngx_http_chatmaid_ctx_t *
@@ -74,6 +77,8 @@ ngx_http_chatmaid_create_ctx(ngx_http_request_t *r)
     {
         return NULL;
     }
+
+    ctx->native = ngx_http_chatmaid_is_native(r);
 
     ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
 
@@ -204,9 +209,16 @@ ngx_http_chatmaid_problem_answer(ngx_http_request_t *r,
         problem->status = ngx_http_chatmaid_codes[problem->code].status;
     }
 
-    if (ngx_http_chatmaid_problem_text(r, problem,
+    if (problem->retry_after == 0
+        && (problem->code == NGX_HTTP_CHATMAID_RATE_LIMITED
+            || problem->code == NGX_HTTP_CHATMAID_UNAVAILABLE))
+    {
+        problem->retry_after = NGX_HTTP_CHATMAID_RETRY_AFTER;
+    }
+
+    if (ngx_http_chatmaid_problem_text(r, ctx, problem,
                                        ngx_http_chatmaid_outcome(r, ctx),
-                                       &ctx->request_id, &text)
+                                       &text)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -236,7 +248,8 @@ ngx_http_chatmaid_problem_answer(ngx_http_request_t *r,
     }
 
     return ngx_http_chatmaid_output(r, ctx, problem->status,
-                                    &ngx_http_chatmaid_problem_type, &text);
+                                    ngx_http_chatmaid_problem_type(ctx),
+                                    &text);
 }
 
 
@@ -255,10 +268,14 @@ ngx_http_chatmaid_outcome(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
 
 ngx_int_t
 ngx_http_chatmaid_problem_text(ngx_http_request_t *r,
-    ngx_http_chatmaid_problem_t *problem, const char *outcome,
-    ngx_str_t *request_id, ngx_str_t *text)
+    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_problem_t *problem,
+    const char *outcome, ngx_str_t *text)
 {
     json_t  *json;
+
+    if (ctx->native) {
+        return ngx_http_chatmaid_native_text(r, problem, text);
+    }
 
     json = json_pack("{s:s, s:s, s:I, s:o, s:s, s:o, s:s*, s:O*}",
                      "type", "about:blank",
@@ -266,7 +283,8 @@ ngx_http_chatmaid_problem_text(ngx_http_request_t *r,
                      "status", (json_int_t) problem->status,
                      "detail", ngx_http_chatmaid_json_string(&problem->detail),
                      "code", ngx_http_chatmaid_codes[problem->code].name,
-                     "requestId", ngx_http_chatmaid_json_string(request_id),
+                     "requestId",
+                         ngx_http_chatmaid_json_string(&ctx->request_id),
                      "outcome", outcome,
                      "errors", problem->errors);
 
@@ -276,6 +294,15 @@ ngx_http_chatmaid_problem_text(ngx_http_request_t *r,
     }
 
     return ngx_http_chatmaid_json_dump(r->pool, json, 0, text);
+}
+
+
+ngx_str_t *
+ngx_http_chatmaid_problem_type(ngx_http_chatmaid_ctx_t *ctx)
+{
+    static ngx_str_t  problem = ngx_string("application/problem+json");
+
+    return ctx->native ? &ngx_http_chatmaid_json_type : &problem;
 }
 
 

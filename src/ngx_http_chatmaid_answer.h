@@ -59,10 +59,12 @@ ngx_int_t ngx_http_chatmaid_refuse(ngx_http_request_t *r,
 ngx_int_t ngx_http_chatmaid_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_uint_t status, ngx_str_t *text);
 
-/* The problem as JSON text in r->pool.  NGX_OK, NGX_ERROR. */
+/* A problem as JSON text in r->pool, as the request's face has it, and its media
+ * type.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_problem_text(ngx_http_request_t *r,
-    ngx_http_chatmaid_problem_t *problem, const char *outcome,
-    ngx_str_t *request_id, ngx_str_t *text);
+    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_problem_t *problem,
+    const char *outcome, ngx_str_t *text);
+ngx_str_t *ngx_http_chatmaid_problem_type(ngx_http_chatmaid_ctx_t *ctx);
 
 /* A text as the whole body of a response: one buffer, the last; it must live as
  * long as the request.  NULL without memory. */
@@ -88,9 +90,6 @@ ngx_table_elt_t *ngx_http_chatmaid_header(ngx_list_part_t *part,
 
 /* Whether a Content-Type (NULL: absent) is application/json. */
 ngx_uint_t ngx_http_chatmaid_is_json(ngx_table_elt_t *content_type);
-
-
-extern ngx_str_t  ngx_http_chatmaid_problem_type;
 
 
 #endif /* _NGX_HTTP_CHATMAID_ANSWER_H_INCLUDED_ */

@@ -80,6 +80,7 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
     }
 
     call->request = sr;
+    ctx->attempts++;
 
     if (ngx_http_chatmaid_call_request(r, ctx, sr, body) != NGX_OK) {
 

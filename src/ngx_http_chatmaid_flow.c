@@ -247,5 +247,9 @@ ngx_http_chatmaid_flow_cleanup(void *data)
         ngx_del_timer(&ctx->deadline);
     }
 
+    if (ctx->pause.timer_set) {
+        ngx_del_timer(&ctx->pause);
+    }
+
     ngx_http_chatmaid_claim_abandon(ctx);
 }

@@ -133,7 +133,11 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
     ngx_str_null(&id);
 
     for (route = ngx_http_chatmaid_routes; route->path; route++) {
-        if (ngx_http_chatmaid_target_match(&target, route->path, &id)) {
+        if (ngx_http_chatmaid_target_match(&target,
+                                           ctx->native ? route->target
+                                                       : route->path,
+                                           &id))
+        {
             ctx->route = route;
             ctx->next = route->steps;
             return ngx_http_chatmaid_gateway_path(r, ctx, &id);
@@ -177,7 +181,7 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
         }
     }
 
-    if (ctx->route->names_sender
+    if (ctx->route->names_sender && !ctx->native
         && ngx_http_chatmaid_target_rename(r->pool, &args, &from, &sender)
            != NGX_OK)
     {

@@ -117,13 +117,14 @@ ngx_http_chatmaid_message_verdict(ngx_http_chatmaid_form_t *form)
 }
 
 
-/* The spelling that the caller chose, NULL where the member is absent. */
+/* The spelling that the caller chose, NULL where the member is absent.  The
+ * native face knows Chatmaid's own alone. */
 
 static const char *
 ngx_http_chatmaid_message_alias(ngx_http_chatmaid_form_t *form,
     const char *name, const char *own)
 {
-    if (json_object_get(form->message, name) == NULL) {
+    if (form->ctx->native || json_object_get(form->message, name) == NULL) {
         return json_object_get(form->message, own) ? own : NULL;
     }
 
@@ -175,7 +176,8 @@ ngx_http_chatmaid_message_content(ngx_http_chatmaid_form_t *form)
         && (media == NULL
             || (json_is_array(media) && json_array_size(media) == 0)))
     {
-        ngx_http_chatmaid_message_fault(form, "text",
+        ngx_http_chatmaid_message_fault(form,
+                                        form->ctx->native ? "content" : "text",
                                         "is required where there is no media");
     }
 
@@ -301,7 +303,10 @@ ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form)
 
         if (from == NULL || fallback.len == 0) {
             json_decref(from);
-            ngx_http_chatmaid_message_fault(form, "from", "is required");
+            ngx_http_chatmaid_message_fault(form,
+                                            form->ctx->native ? "fromPhoneId"
+                                                              : "from",
+                                            "is required");
             return NGX_OK;
         }
 

@@ -151,6 +151,13 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
       offsetof(ngx_http_chatmaid_loc_conf_t, wait),
       NULL },
 
+    { ngx_string("chatmaid_retries"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, retries),
+      NULL },
+
     { ngx_string("chatmaid_timeout"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot,
@@ -345,6 +352,7 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
     conf->ttl = NGX_CONF_UNSET_MSEC;
     conf->window = NGX_CONF_UNSET_MSEC;
     conf->wait = NGX_CONF_UNSET_MSEC;
+    conf->retries = NGX_CONF_UNSET;
     conf->timeout = NGX_CONF_UNSET_MSEC;
 
     return conf;
@@ -390,6 +398,7 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->ttl, prev->ttl, 24 * 3600 * 1000);
     ngx_conf_merge_msec_value(conf->window, prev->window, 120 * 1000);
     ngx_conf_merge_msec_value(conf->wait, prev->wait, 10 * 1000);
+    ngx_conf_merge_value(conf->retries, prev->retries, 2);
     ngx_conf_merge_msec_value(conf->timeout, prev->timeout, 25 * 1000);
 
     if (conf->gateway == NULL) {

@@ -117,6 +117,7 @@ typedef struct {
     ngx_msec_t                    ttl;
     ngx_msec_t                    window;
     ngx_msec_t                    wait;
+    ngx_int_t                     retries;
     ngx_msec_t                    timeout;
 } ngx_http_chatmaid_loc_conf_t;
 
@@ -149,7 +150,11 @@ typedef struct {
     ngx_str_t                     detail;
     json_t                       *errors;    /* an array, or NULL */
     time_t                        retry_after;  /* seconds; 0: not said */
+    const char                   *error;     /* Chatmaid's own name, or NULL */
+    json_t                       *messages;  /* Chatmaid's own, or NULL */
     unsigned                      unknown:1; /* outcome of a send, if failed */
+    unsigned                      passing:1; /* a further try may do better */
+    unsigned                      limited:1; /* by Chatmaid's rate limit */
 } ngx_http_chatmaid_problem_t;
 
 
@@ -169,6 +174,8 @@ struct ngx_http_chatmaid_ctx_s {
 
     ngx_str_t                     path;      /* of the call, with its query */
     ngx_http_chatmaid_call_t     *call;      /* the latest one */
+    ngx_uint_t                    attempts;  /* calls begun */
+    ngx_event_t                   pause;     /* before the next */
 
     /* of a send */
     json_t                       *message;   /* owned by the request's pool */
@@ -196,6 +203,8 @@ struct ngx_http_chatmaid_ctx_s {
     unsigned                      stale:1;   /* its lease has run out */
     unsigned                      replayed:1;
     unsigned                      failed:1;  /* problem is to be answered */
+    unsigned                      doubtful:1;  /* a try may have been accepted */
+    unsigned                      native:1;  /* Chatmaid's own face */
 };
 
 

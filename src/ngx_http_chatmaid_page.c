@@ -50,7 +50,7 @@ ngx_http_chatmaid_page_rewrite_handler(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_chatmaid_page_header_filter(ngx_http_request_t *r)
 {
-    ngx_str_t                 text;
+    ngx_str_t                 text, *type;
     ngx_http_chatmaid_ctx_t  *ctx;
 
     static ngx_str_t  one_second = ngx_string("1");
@@ -84,8 +84,10 @@ ngx_http_chatmaid_page_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    r->headers_out.content_type = ngx_http_chatmaid_problem_type;
-    r->headers_out.content_type_len = ngx_http_chatmaid_problem_type.len;
+    type = ngx_http_chatmaid_problem_type(ctx);
+
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
     r->headers_out.content_type_lowcase = NULL;
     r->headers_out.charset.len = 0;
 
@@ -153,10 +155,14 @@ ngx_http_chatmaid_page_text(ngx_http_request_t *r, ngx_str_t *text)
         ngx_str_set(&problem.detail, "nginx refused the request");
     }
 
-    return ngx_http_chatmaid_problem_text(r, &problem,
+    if (problem.status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        problem.retry_after = 1;
+    }
+
+    return ngx_http_chatmaid_problem_text(r, ctx, &problem,
                                      ngx_http_chatmaid_page_outcome(r, ctx,
                                                                     conf),
-                                     &ctx->request_id, text);
+                                     text);
 }
 
 

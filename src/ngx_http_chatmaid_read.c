@@ -9,10 +9,13 @@
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_retry.h"
 #include "ngx_http_chatmaid_verdict.h"
 
 
 static ngx_int_t ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
@@ -21,7 +24,8 @@ static json_t *ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
 
 
 ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[] = {
-    ngx_http_chatmaid_read_forward,
+    ngx_http_chatmaid_read_forward,     /* one try */
+    ngx_http_chatmaid_read_forwarded,   /* another one, or no more */
     ngx_http_chatmaid_read_answer,
     NULL
 };
@@ -31,7 +35,42 @@ static ngx_int_t
 ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    return ngx_http_chatmaid_call_start(r, ctx, NULL);
+    ngx_int_t  rc;
+
+    /* nobody wants the answer any more */
+
+    if (ctx->gone || ctx->answered) {
+        ngx_http_chatmaid_flow_end(r, ctx, ctx->answer_rc);
+        return NGX_DONE;
+    }
+
+    rc = ngx_http_chatmaid_retry_hold(r, ctx);
+
+    if (rc == NGX_AGAIN) {
+        ctx->next = ngx_http_chatmaid_read_steps;
+    }
+
+    return (rc == NGX_OK) ? ngx_http_chatmaid_call_start(r, ctx, NULL) : rc;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_chatmaid_verdict(r, ctx, &ctx->answer);
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_chatmaid_retry_pause(r, ctx);
+
+        if (rc == NGX_AGAIN) {
+            ctx->next = ngx_http_chatmaid_read_steps;
+        }
+    }
+
+    return rc;
 }
 
 
@@ -39,25 +78,27 @@ static ngx_int_t
 ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    json_t     *answer, *data;
-    ngx_int_t   rc;
-    ngx_str_t   text;
+    json_t      *data;
+    ngx_int_t    rc;
+    ngx_str_t    text;
+    ngx_uint_t   status;
 
-    rc = ngx_http_chatmaid_verdict(r, ctx, &answer);
+    if (ctx->native) {
+        text = ctx->call->answer;
+        status = ctx->call->status;
 
-    if (rc != NGX_OK) {
-        return rc;
+    } else {
+        data = ngx_http_chatmaid_read_unwrap(r, ctx->answer);
+        status = NGX_HTTP_OK;
+
+        if (data == NULL
+            || ngx_http_chatmaid_json_dump(r->pool, data, 0, &text) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
-    data = ngx_http_chatmaid_read_unwrap(r, answer);
-
-    if (data == NULL
-        || ngx_http_chatmaid_json_dump(r->pool, data, 0, &text) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    rc = ngx_http_chatmaid_answer(r, ctx, NGX_HTTP_OK, &text);
+    rc = ngx_http_chatmaid_answer(r, ctx, status, &text);
     ngx_http_chatmaid_flow_end(r, ctx, rc);
 
     return NGX_DONE;

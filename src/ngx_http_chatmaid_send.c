@@ -12,6 +12,7 @@
 #include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_message.h"
 #include "ngx_http_chatmaid_operation.h"
+#include "ngx_http_chatmaid_retry.h"
 #include "ngx_http_chatmaid_verdict.h"
 
 
@@ -25,9 +26,13 @@ static ngx_int_t ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_send_too_late(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_send_permit(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_send_body(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_send_forwarded(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
@@ -43,6 +48,7 @@ ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
     ngx_http_chatmaid_send_claim,       /* ask the store */
     ngx_http_chatmaid_send_claimed,     /* ours, done, reused, in flight */
     ngx_http_chatmaid_send_forward,     /* one try */
+    ngx_http_chatmaid_send_forwarded,   /* another one, or no more */
     ngx_http_chatmaid_send_settle,      /* record what became of it */
     ngx_http_chatmaid_send_settled,
     ngx_http_chatmaid_send_answer,
@@ -54,8 +60,8 @@ ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
 #define NGX_HTTP_CHATMAID_NAME_STEP     1
 #define NGX_HTTP_CHATMAID_CLAIM_STEP    2
 #define NGX_HTTP_CHATMAID_FORWARD_STEP  4
-#define NGX_HTTP_CHATMAID_SETTLED_STEP  6
-#define NGX_HTTP_CHATMAID_ANSWER_STEP   7
+#define NGX_HTTP_CHATMAID_SETTLE_STEP   6
+#define NGX_HTTP_CHATMAID_ANSWER_STEP   8
 
 
 static ngx_int_t
@@ -218,10 +224,12 @@ static ngx_int_t
 ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    ctx->answer = ngx_http_chatmaid_json_parse(r->pool, &ctx->claim.answer);
-
-    if (ctx->answer == NULL) {
-        return NGX_ERROR;
+    if (!ctx->native) {
+        ctx->answer = ngx_http_chatmaid_json_parse(r->pool,
+                                                   &ctx->claim.answer);
+        if (ctx->answer == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     ctx->replayed = 1;
@@ -231,43 +239,28 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
 }
 
 
-/* The store took longer than the deadline or the lease: no try begins now. */
-
-static ngx_int_t
-ngx_http_chatmaid_send_too_late(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
-    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
-                              "the record of this send came too late");
-    ctx->problem.retry_after = 1;
-
-    ctx->failed = 1;
-    ctx->next = &ngx_http_chatmaid_send_steps[NGX_HTTP_CHATMAID_SETTLED_STEP];
-
-    return ngx_http_chatmaid_claim_remove(r, ctx);
-}
-
-
 static ngx_int_t
 ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    ngx_str_t  key;
+    ngx_int_t  rc;
 
-    if (ctx->claimed
-        && (ctx->answered || !ngx_http_chatmaid_claim_is_ours(ctx)))
-    {
-        return ngx_http_chatmaid_send_too_late(r, ctx);
+    rc = ngx_http_chatmaid_send_permit(r, ctx);
+
+    if (rc == NGX_AGAIN) {
+        ctx->next = &ngx_http_chatmaid_send_steps
+                                           [NGX_HTTP_CHATMAID_FORWARD_STEP];
+        return NGX_AGAIN;
     }
 
-    if (ngx_http_chatmaid_operation_derive(r, ctx, &key) != NGX_OK
-        || json_object_set_new(ctx->message, "idempotencyKey",
-                               json_stringn((char *) key.data, key.len))
-           != 0
-        || ngx_http_chatmaid_json_dump(r->pool, ctx->message, JSON_SORT_KEYS,
-                                       &ctx->body)
-           != NGX_OK)
-    {
+    if (rc != NGX_OK) {
+        ctx->failed = 1;
+        ctx->next = &ngx_http_chatmaid_send_steps
+                                            [NGX_HTTP_CHATMAID_SETTLE_STEP];
+        return NGX_OK;
+    }
+
+    if (ctx->body.len == 0 && ngx_http_chatmaid_send_body(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -275,29 +268,104 @@ ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
 }
 
 
+/*
+ * NGX_OK: a try may begin.  NGX_DECLINED: none, nor later, for the store or a
+ * pause took longer than the deadline or the lease; what is to be said of it
+ * stands in ctx->problem, which is that of the try before, where there was one.
+ */
+
 static ngx_int_t
-ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
+ngx_http_chatmaid_send_permit(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (ctx->answered
+        || (ctx->claimed && !ngx_http_chatmaid_claim_is_ours(ctx)))
+    {
+        if (ctx->attempts == 0) {
+            ngx_http_chatmaid_problem(r, ctx,
+                                      NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
+                                      "the record of this send came too late");
+            ctx->problem.retry_after = 1;
+        }
+
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_chatmaid_retry_hold(r, ctx);
+
+    if (rc == NGX_DECLINED) {
+        ctx->problem.unknown = ctx->doubtful;
+    }
+
+    return rc;
+}
+
+
+/* The same bytes in every try. */
+
+static ngx_int_t
+ngx_http_chatmaid_send_body(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_str_t  key;
+
+    if (ngx_http_chatmaid_operation_derive(r, ctx, &key) != NGX_OK
+        || json_object_set_new(ctx->message, "idempotencyKey",
+                               json_stringn((char *) key.data, key.len))
+           != 0)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_chatmaid_json_dump(r->pool, ctx->message, JSON_SORT_KEYS,
+                                       &ctx->body);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_send_forwarded(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
     rc = ngx_http_chatmaid_verdict(r, ctx, &ctx->answer);
 
-    if (rc == NGX_ERROR) {
+    ctx->failed = (rc != NGX_OK);
+
+    if (rc != NGX_DECLINED) {
         return rc;              /* the end of its lease makes it ambiguous */
     }
 
-    ctx->failed = (rc != NGX_OK);
+    /* a later refusal says nothing of the tries before it */
 
+    ctx->doubtful |= ctx->problem.unknown;
+    ctx->problem.unknown = ctx->doubtful;
+
+    if (ngx_http_chatmaid_retry_pause(r, ctx) == NGX_AGAIN) {
+        ctx->next = &ngx_http_chatmaid_send_steps
+                                           [NGX_HTTP_CHATMAID_FORWARD_STEP];
+        return NGX_AGAIN;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
     if (!ctx->claimed) {
         return NGX_OK;
     }
 
-    if (rc == NGX_OK) {
+    if (!ctx->failed) {
         return ngx_http_chatmaid_claim_finish(r, ctx, &ctx->call->answer);
     }
 
-    if (ctx->problem.unknown) {
+    if (ctx->doubtful) {
         return ngx_http_chatmaid_claim_ambiguous(r, ctx);
     }
 
@@ -328,8 +396,20 @@ static ngx_int_t
 ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    ngx_int_t  rc;
-    ngx_str_t  text;
+    ngx_int_t   rc;
+    ngx_str_t   text;
+    ngx_uint_t  status;
+
+    if (ctx->native) {
+        status = ctx->replayed ? ctx->claim.status : ctx->call->status;
+
+        rc = ngx_http_chatmaid_answer(r, ctx, status,
+                                      ctx->replayed ? &ctx->claim.answer
+                                                    : &ctx->call->answer);
+        ngx_http_chatmaid_flow_end(r, ctx, rc);
+
+        return NGX_DONE;
+    }
 
     if (ngx_http_chatmaid_json_dump(r->pool,
                                     json_object_get(ctx->answer, "data"), 0,

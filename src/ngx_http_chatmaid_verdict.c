@@ -10,14 +10,16 @@
 #include "ngx_http_chatmaid_json.h"
 
 
-/* Said to a caller whom Chatmaid, or nginx for it, gave no time to wait. */
-#define NGX_HTTP_CHATMAID_RETRY_AFTER      5       /* seconds */
-#define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  3600
+#define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  3600    /* seconds */
 
 
+static ngx_int_t ngx_http_chatmaid_verdict_passed(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_verdict_unreached(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_verdict_unanswered(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_verdict_broken(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_verdict_auth(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
@@ -62,11 +64,7 @@ ngx_http_chatmaid_verdict(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     }
 
     if (call->status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
-        ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
-                                  "Chatmaid failed with status %ui",
-                                  call->status);
-        ctx->problem.unknown = 1;
-        return NGX_DECLINED;
+        return ngx_http_chatmaid_verdict_broken(r, ctx);
     }
 
     if (call->overflow) {
@@ -91,6 +89,10 @@ ngx_http_chatmaid_verdict(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
                                                  "has an unexpected status");
     }
 
+    if (ctx->native && ctx->message == NULL && call->status < 300) {
+        return ngx_http_chatmaid_verdict_passed(r, ctx);
+    }
+
     *answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
 
     if (*answer == NULL) {
@@ -104,6 +106,39 @@ ngx_http_chatmaid_verdict(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     if (!ngx_http_chatmaid_verdict_is_success(ctx, *answer)) {
         return ngx_http_chatmaid_verdict_invalid(r, ctx,
                                      "is JSON, but not what was asked for");
+    }
+
+    return NGX_OK;
+}
+
+
+/* A read of the native face goes on byte for byte: it is not taken apart. */
+
+static ngx_int_t
+ngx_http_chatmaid_verdict_passed(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    u_char                    *p, *last;
+    ngx_http_chatmaid_call_t  *call;
+
+    call = ctx->call;
+
+    if (!ngx_http_chatmaid_is_json(call->upstream->headers_in.content_type)) {
+        return ngx_http_chatmaid_verdict_invalid(r, ctx, "is not JSON");
+    }
+
+    last = call->answer.data + call->answer.len;
+
+    for (p = call->answer.data;
+         p < last
+         && (*p == ' ' || *p == '\t' || *p == CR || *p == LF);
+         p++)
+    {
+        /* void */
+    }
+
+    if (p == last || (*p != '{' && *p != '[')) {
+        return ngx_http_chatmaid_verdict_invalid(r, ctx, "is not JSON");
     }
 
     return NGX_OK;
@@ -126,7 +161,7 @@ ngx_http_chatmaid_verdict_unreached(ngx_http_request_t *r,
     {
         ngx_http_chatmaid_problem(r, ctx, ngx_http_chatmaid_code(call->rc),
                                   "the gateway's own limit is reached");
-        ctx->problem.retry_after = NGX_HTTP_CHATMAID_RETRY_AFTER;
+        ctx->problem.passing = 1;
         return NGX_DECLINED;
     }
 
@@ -164,6 +199,39 @@ ngx_http_chatmaid_verdict_unanswered(ngx_http_request_t *r,
     }
 
     ctx->problem.unknown = unknown;
+    ctx->problem.passing = 1;
+
+    return NGX_DECLINED;
+}
+
+
+/* A 5xx: of those that a gateway before Chatmaid may give, another try may
+ * know better. */
+
+static ngx_int_t
+ngx_http_chatmaid_verdict_broken(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    json_t                    *answer;
+    ngx_http_chatmaid_call_t  *call;
+
+    call = ctx->call;
+
+    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
+                              "Chatmaid failed with status %ui", call->status);
+    ctx->problem.unknown = 1;
+
+    switch (call->status) {
+
+    case NGX_HTTP_BAD_GATEWAY:
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
+
+        ctx->problem.passing = 1;
+        ctx->problem.retry_after = ngx_http_chatmaid_verdict_retry_after(call,
+                                                                      answer);
+    }
 
     return NGX_DECLINED;
 }
@@ -235,8 +303,12 @@ ngx_http_chatmaid_verdict_refused(ngx_http_request_t *r,
     ctx->problem.retry_after = ngx_http_chatmaid_verdict_retry_after(ctx->call,
                                                                      answer);
 
-    if (ctx->problem.retry_after == 0 && status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        ctx->problem.retry_after = NGX_HTTP_CHATMAID_RETRY_AFTER;
+    ctx->problem.error = json_string_value(json_object_get(answer, "error"));
+    ctx->problem.messages = json_object_get(answer, "message");
+
+    if (status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        ctx->problem.passing = 1;
+        ctx->problem.limited = 1;
     }
 
     return NGX_DECLINED;

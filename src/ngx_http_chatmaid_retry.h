@@ -1,0 +1,29 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * Further tries of a call, and the pauses before them.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_RETRY_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_RETRY_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_module.h"
+
+
+/* Before any call: NGX_OK, one may begin; NGX_AGAIN, the account is held back
+ * for now: the flow is to be parked, and this asked again; NGX_DECLINED, that
+ * does not fit into chatmaid_timeout: ctx->problem says so. */
+ngx_int_t ngx_http_chatmaid_retry_hold(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+
+/* After a call that failed with ctx->problem: holds the account's calls back
+ * where Chatmaid said so.  NGX_AGAIN, the flow is to be parked, and to try again
+ * when it is resumed; NGX_DECLINED, that was the last try. */
+ngx_int_t ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+
+
+#endif /* _NGX_HTTP_CHATMAID_RETRY_H_INCLUDED_ */
