@@ -182,6 +182,18 @@ subtest 'rate limit' => sub {
     is(send_($m, live_key)->{status}, 201, 'other keys have their own');
     $api->config(rate => undef);
     is(send_()->{status}, 201, 'off again');
+
+    $api->reset;
+    $api->config(rate => {requests => 3, seconds => 1, window => 'fixed'});
+    my @refused = grep { $_->{status} == 429 } map { send_() } 1 .. 20;
+    is(scalar(grep { $_->{json}{retryAfter} == 1 } @refused), scalar @refused, 'fixed windows: to the end of one, rounded up');
+    my %window;
+    push @{$window{$_->{window}}{$_->{status}}}, $_ for $api->requests;
+    is(scalar(grep { @{$_->{201}} > 3 } values %window), 0, 'never more than the limit in one');
+    is(scalar(grep { $_->{429} && @{$_->{201}} < 3 } values %window), 0, 'nor less where something was refused');
+    is(scalar(map { @{$_->{429} // []} } values %window), scalar @refused, 'the journal has them all');
+    wait_for(sub { send_()->{status} == 201 }, 10, 'the next window');
+    $api->config(rate => undef);
 };
 
 subtest 'journal' => sub {
@@ -254,6 +266,11 @@ subtest 'faults: which request' => sub {
     $api->clear_faults;
     $api->fault({status => 500}, {status => 502});
     is(send_()->{status}, $_, "in turn: $_") for 500, 502, 201;
+    $api->fault({status => 500, match => {request_id => 'one'}, times => 2});
+    is(send_()->{status}, 201, 'none of that ID');
+    is($http->post('/messages/send', $m, auth, 'X-Request-Id' => $_->[0])->{status}, $_->[1], "by its ID: $_->[0]")
+        for ['two', 201], ['one', 500], ['one', 500], ['one', 201];
+    is($api->count(request_id => 'one'), 3, 'counted by it');
     $api->fault({close => 'before', match => {reused => 1}});
     is(send_()->{error}, 'Premature connection close', 'on a kept connection only');
     is(send_()->{status}, 201, 'not on a new one');

@@ -15,7 +15,7 @@ my $count    = 0;
 
 sub gateway ($name, $url, $fallback = 'reject') {
     return nginx(name => $name, error_log => 'notice', files => {redis_password => "$password\n"},
-        http    => "chatmaid_redis $url password_file=%DIR%/redis_password timeout=2s fallback=$fallback;",
+        http    => "chatmaid_redis $url password_file=%DIR%/redis_password timeout=2s fallback=$fallback; chatmaid_retries 0;",
         gateway => 'chatmaid_sender +15550100001;', server => <<'END');
         location ^~ /impatient/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; chatmaid_idempotency_wait 0; }
 END

@@ -5,7 +5,7 @@ use Chatmaid::Test;
 use Mojo::JSON qw(encode_json);
 
 my $api   = sandbox;
-my $nginx = nginx(gateway => 'chatmaid_sender +15550100001;');
+my $nginx = nginx(http => 'chatmaid_retries 0;', gateway => 'chatmaid_sender +15550100001;');
 my ($worker) = $nginx->workers;
 
 # What the access log says of a caller that was gone before its answer: a reset

@@ -53,7 +53,7 @@ my %all   = (%sent, %unsent);
 my $nginx = nginx(
     files   => {live => live_key},
     gateway => 'chatmaid_sender +15550100001;',
-    http    => 'chatmaid_idempotency off; upstream peers { server 127.0.0.1:%API%; server 127.0.0.1:' . $second->port . '; keepalive 8; }',
+    http    => 'chatmaid_idempotency off; chatmaid_retries 0; upstream peers { server 127.0.0.1:%API%; server 127.0.0.1:' . $second->port . '; keepalive 8; }',
     server  => join "\n", 'chatmaid_sender +15550100001;',
         "location ^~ /page/ { chatmaid_gateway /.page/; }",
         "location ^~ /.page/ { internal; proxy_pass http://127.0.0.1:%PORT:nobody%/; error_page 502 = \@fallback; }",

@@ -1,5 +1,5 @@
 # What can go wrong on the way to Chatmaid and back: the status, code and outcome
-# that the caller is told, for a send and for a read.
+# that the caller is told of a single try, for a send and for a read.
 
 use Chatmaid::Test;
 use IO::Socket::IP;
@@ -35,22 +35,26 @@ my %place = (
 
 my $nginx = nginx(
     gateway => 'chatmaid_sender +15550100001;',
-    http    => 'chatmaid_idempotency off; proxy_cache_path %DIR%/cache keys_zone=answers:1m; upstream down { server 127.0.0.1:1 down; server 127.0.0.1:2 down; }',
+    http    => 'chatmaid_idempotency off; chatmaid_retries 0; proxy_cache_path %DIR%/cache keys_zone=answers:1m; upstream down { server 127.0.0.1:1 down; server 127.0.0.1:2 down; }',
     server  => join "\n", 'chatmaid_sender +15550100001;',
         'location = /page { return 200 \'{"success":true,"data":{"id":"msg_page"}}\'; }',
-        map { "location ^~ /$_/ { chatmaid_gateway /.$_/; } location ^~ /.$_/ { internal; $place{$_} }" } sort keys %place,
+        (map { "location ^~ /$_/ { chatmaid_gateway /.$_/; } location ^~ /.$_/ { internal; $place{$_} }" } sort keys %place),
+        map { "location ^~ /limited$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account limited$_; }" } 1 .. 8,
 );
 
 my $m = {to => '+15550100099', text => 'Your table is ready'};
 
 sub told ($answer) { join ' ', $answer->{status}, $answer->{json}{code} // '-', $answer->{json}{outcome} // '-' }
 
+# Where nothing is held back yet: a 429 cools its whole account down.
+sub fresh () { state $n = 0; 'limited' . ++$n }
+
 # Asserts a send and a read through the gateway "at", after the fault.
 sub both ($name, $fault, $sent, $read = $sent =~ s/ \w+$/ -/r, $at = 'chatmaid') {
-    for my $try ([send => $sent, sub { post(url("/$at/send"), $m) }], [read => $read, sub { get(url("/$at/messages/msg_1")) }]) {
+    for my $try ([send => $sent, sub ($at) { post(url("/$at/send"), $m) }], [read => $read, sub ($at) { get(url("/$at/messages/msg_1")) }]) {
         my ($what, $want, $code) = @$try;
         $api->fault($fault) if $fault;
-        my $answer = $code->();
+        my $answer = $code->($sent =~ /^429/ ? fresh : $at);
         is(told($answer), $want, "$name: $what");
         is($answer->{headers}{'content-type'}, 'application/problem+json', "$name: $what, a problem");
         ok($answer->{headers}{'x-request-id'} && $answer->{headers}{'x-request-id'} eq $answer->{json}{requestId},
@@ -163,7 +167,7 @@ subtest "Chatmaid's own errors" => sub {
     }
     both("$_", $envelope->($_), "$error unknown") for 500, 501, 502, 503, 504, 520;
 
-    my $say = sub ($fault) { $api->fault($fault); post('/send', $m) };
+    my $say = sub ($fault, $at = 'chatmaid') { $api->fault($fault); post(url("/$at/send"), $m) };
     my $not_allowed = $say->({%{$envelope->(405)}, headers => {Allow => 'PUT'}});
     is(told($not_allowed), '405 method_not_allowed not_sent', 'a 405');
     is($not_allowed->{headers}{allow}, undef, 'a 405: no Allow, for the method was right');
@@ -189,10 +193,10 @@ subtest "Chatmaid's own errors" => sub {
         [{retryAfter => 1.2}, {}, 2], [{retryAfter => 0}, {}, 1]);
     for (@wait) {
         my ($json, $headers, $want) = @$_;
-        my $answer = $say->({%{$envelope->(429, %$json)}, headers => $headers});
+        my $answer = $say->({%{$envelope->(429, %$json)}, headers => $headers}, fresh);
         is($answer->{headers}{'retry-after'}, $want, "retryAfter $want");
     }
-    like($say->($envelope->(429))->{headers}{'retry-after'}, qr/^[1-9]\d*$/, '429 without a time has one all the same');
+    like($say->($envelope->(429), fresh)->{headers}{'retry-after'}, qr/^[1-9]\d*$/, '429 without a time has one all the same');
     is($say->({%{$envelope->(404)}, headers => {'Retry-After' => 9}})->{headers}{'retry-after'}, 9, 'with another status');
     my $leak = $say->({%{$envelope->(400)}, headers => {'Set-Cookie' => 'a=b', 'WWW-Authenticate' => 'Bearer', 'X-Powered-By' => 'x'}});
     is(join(' ', grep { $leak->{headers}{$_} } qw(set-cookie www-authenticate x-powered-by)), '', 'no header of its own passes');

@@ -1,6 +1,7 @@
 # Two gateways on one Redis: what one has claimed, the other waits for, replays,
 # refuses or takes over.  The sandbox's own dedup is off, so a second call would
-# be a second message; where a call is to be repeated it is on.
+# be a second message; where a call is to be repeated it is on.  A send makes one try:
+# what comes after a failed one is the next send's to do.
 
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
@@ -14,7 +15,7 @@ my $redis = redis_server;
 
 sub start ($name) {
     return nginx(name => $name, workers => 2, files => {live_key => live_key, shop_key => $shop},
-        http    => 'chatmaid_redis ' . $redis->url . ' timeout=2s prefix=shared:;',
+        http    => 'chatmaid_redis ' . $redis->url . ' timeout=2s prefix=shared:; chatmaid_retries 0;',
         gateway => 'chatmaid_sender +15550100001;', server => <<'END');
         chatmaid_sender +15550100001;
         location ^~ /impatient/ { chatmaid_gateway /.chatmaid/; chatmaid_idempotency_wait 0; }

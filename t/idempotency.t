@@ -1,6 +1,6 @@
 # One operation, one message: the states of a record, in the zone alone and in
 # Redis.  The sandbox's own dedup is off, so a second call would be a second
-# message.
+# message.  A send makes one try: what a failed one leaves is what this is about.
 
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
@@ -13,7 +13,7 @@ my ($nginx, $store);
 sub start ($name) {
     $store = $name;
     $nginx = nginx(name => $name, workers => 2, files => {live_key => live_key},
-        http => $name eq 'redis' ? 'chatmaid_redis ' . $redis->url . ' timeout=1s;' : '', gateway => 'chatmaid_sender +15550100001;', servers => <<'END');
+        http => 'chatmaid_retries 0; ' . ($name eq 'redis' ? 'chatmaid_redis ' . $redis->url . ' timeout=1s;' : ''), gateway => 'chatmaid_sender +15550100001;', servers => <<'END');
     server {
         listen 127.0.0.1:%PORT:more%;
         chatmaid_sender +15550100001;

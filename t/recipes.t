@@ -28,7 +28,7 @@ like(typed(recipe('ACL SETUSER') =~ s/PASSWORD/open-sesame-for-the-gateway/r), q
 
 my $password = secret('open-sesame-for-the-gateway');
 nginx(files => {password => $password, key => live_key}, key => live_key, gateway => 'chatmaid_sender +15550100001;',
-    http => "chatmaid_redis redis://gateway\@127.0.0.1:$port password_file=%DIR%/password timeout=1s fallback=reject;");
+    http => "chatmaid_redis redis://gateway\@127.0.0.1:$port password_file=%DIR%/password timeout=1s fallback=reject; chatmaid_retries 0;");
 
 my $m = {to => '+15550100099', text => 'Hello'};
 is(post('/send', $m, 'Idempotency-Key' => 'order-1')->{status}, 201, 'a send under it');

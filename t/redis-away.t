@@ -14,7 +14,7 @@ my @no    = (status => 404, json => {success => \0, message => ['who?']});
 sub gateway ($redis, $options = '', %more) {
     state $serial = 0;
     return nginx(name => 'gateway' . ++$serial, error_log => 'notice', internal => 'proxy_read_timeout 60s;',
-        http    => 'chatmaid_redis ' . $redis->url . " $options" . ($options =~ m{timeout} ? ";" : " timeout=250ms;"),
+        http    => 'chatmaid_redis ' . $redis->url . " $options" . ($options =~ m{timeout} ? ";" : " timeout=250ms;") . ' chatmaid_retries 0;',
         gateway => 'chatmaid_sender +15550100001; chatmaid_idempotency_window 1000h; chatmaid_timeout 60s;', %more);
 }
 

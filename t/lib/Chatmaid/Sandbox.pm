@@ -101,6 +101,9 @@ sub record ($self, $tx) {
         lc $_->[0] eq 'authorization' } @{$record->{headers}};
     $self->identify($record, $bearer);
 
+    ($record->{request_id}) = map { $_->[1] } grep {
+        lc $_->[0] eq 'x-request-id' } @{$record->{headers}};
+
     return $record;
 }
 
@@ -123,6 +126,8 @@ sub take_fault ($self, $record) {
         my $match = $fault->{match};
 
         next if $match->{method} && $match->{method} ne $record->{method};
+        next if defined $match->{request_id}
+            && $match->{request_id} ne ($record->{request_id} // '');
         next if defined $match->{reused} && $match->{reused} != $record->{reused};
         next if defined $match->{path} && !($match->{path} =~ /^(.*)\*$/
             ? index($path, $1) == 0 : $path eq $match->{path});
@@ -184,7 +189,7 @@ sub admit ($self, $c, $scope) {
     $c->stash(account => $account);
     $account->{requests}{total}++;
 
-    if (my $wait = $self->over_rate($key->{key})) {
+    if (my $wait = $self->over_rate($key->{key}, $record)) {
         $self->refuse($c, 429, 'Rate limit exceeded', retryAfter => $wait);
         return 0;
     }
@@ -195,13 +200,21 @@ sub admit ($self, $c, $scope) {
     return 0;
 }
 
-# A sliding window; rejected calls do not count.  Chatmaid's kind is unknown.
+# Rejected calls do not count.  Chatmaid's kind of window is unknown: a sliding
+# one, or with "window" => "fixed" one that begins by the clock, whose number the
+# journal then has.  The time to wait is rounded up, as it goes in whole seconds.
 
-sub over_rate ($self, $key) {
+sub over_rate ($self, $key, $record) {
     my $rate = $self->settings->{rate} or return 0;
-    my $seen = $self->{rates}{$key} //= [];
     my $now  = time;
 
+    if (($rate->{window} // '') eq 'fixed') {
+        my $window = $record->{window} = int($now / $rate->{seconds});
+        return 0 if $self->{rates}{"$key $window"}++ < $rate->{requests};
+        return ceil(($window + 1) * $rate->{seconds} - $now) || 1;
+    }
+
+    my $seen = $self->{rates}{$key} //= [];
     shift @$seen while @$seen && $seen->[0] <= $now - $rate->{seconds};
     return ceil($seen->[0] + $rate->{seconds} - $now) || 1 if @$seen >= $rate->{requests};
     push @$seen, $now;
@@ -267,7 +280,7 @@ sub deliver ($self, $c, $status, $json) {
         ? ['Content-Type' => $fault->{type} // 'application/json; charset=utf-8'] : ();
     push @headers, header_list($fault->{headers});
 
-    @$record{qw(answered status)} = (1, $status);
+    @$record{qw(answered status ended)} = (1, $status, time);
     return write_answer($tx->connection, $fault, $status, \@headers, $body)
         if is_wire_fault($fault);
 

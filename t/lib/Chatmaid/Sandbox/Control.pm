@@ -41,16 +41,16 @@ sub startup ($self) {
     }
 }
 
-# ?method= ?path= (a trailing * matches any rest) ?account= ?from= (a number in
-# the journal) narrow the list; ?count=1 gives its length alone, cheap enough to
-# be asked again and again.
+# ?method= ?path= (a trailing * matches any rest) ?account= ?environment=
+# ?request_id= ?from= (a number in the journal) narrow the list; ?count=1 gives
+# its length alone, cheap enough to be asked again and again.
 
 sub requests ($api, $c) {
     my %want  = %{$c->req->params->to_hash};
     my @found = @{$api->journal};
 
     @found = splice @found, ($want{from} || 1) - 1 if $want{from};
-    for my $field (grep { defined $want{$_} } qw(method account environment)) {
+    for my $field (grep { defined $want{$_} } qw(method account environment request_id)) {
         @found = grep { ($_->{$field} // '') eq $want{$field} } @found;
     }
     if (defined(my $path = $want{path})) {

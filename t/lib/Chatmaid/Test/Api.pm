@@ -58,7 +58,8 @@ sub query (%want) { Mojo::Parameters->new(%want)->to_string }
 
 # --- What it received --------------------------------------------------------
 
-# requests(method => …, path => '/v1/messages/*', account =>, environment =>, from => N)
+# requests(method => …, path => '/v1/messages/*', account =>, environment =>,
+#          request_id =>, from => N)
 sub requests ($self, %want) { @{$self->ask(GET => '/requests?' . query(%want))} }
 sub count ($self, %want)    { $self->ask(GET => '/requests?' . query(%want, count => 1))->{count} }
 sub last ($self, %want)     { ($self->requests(%want))[-1] }
