@@ -59,8 +59,8 @@ ngx_int_t ngx_http_chatmaid_refuse(ngx_http_request_t *r,
 ngx_int_t ngx_http_chatmaid_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_uint_t status, ngx_str_t *text);
 
-/* A problem as JSON text in r->pool, as the request's face has it, and its media
- * type.  NGX_OK, NGX_ERROR. */
+/* A problem as JSON text in r->pool, as the request's face has it: NGX_OK,
+ * NGX_ERROR; and the media type of it. */
 ngx_int_t ngx_http_chatmaid_problem_text(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_problem_t *problem,
     const char *outcome, ngx_str_t *text);

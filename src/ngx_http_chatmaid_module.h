@@ -203,7 +203,7 @@ struct ngx_http_chatmaid_ctx_s {
     unsigned                      stale:1;   /* its lease has run out */
     unsigned                      replayed:1;
     unsigned                      failed:1;  /* problem is to be answered */
-    unsigned                      doubtful:1;  /* a try may have been accepted */
+    unsigned                      doubtful:1;  /* a try may have arrived */
     unsigned                      native:1;  /* Chatmaid's own face */
 };
 

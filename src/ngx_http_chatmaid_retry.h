@@ -20,8 +20,8 @@ ngx_int_t ngx_http_chatmaid_retry_hold(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 
 /* After a call that failed with ctx->problem: holds the account's calls back
- * where Chatmaid said so.  NGX_AGAIN, the flow is to be parked, and to try again
- * when it is resumed; NGX_DECLINED, that was the last try. */
+ * where Chatmaid said so.  NGX_AGAIN, the flow is to be parked, and to try
+ * again when it is resumed; NGX_DECLINED, that was the last try. */
 ngx_int_t ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 

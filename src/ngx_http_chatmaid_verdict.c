@@ -10,7 +10,7 @@
 #include "ngx_http_chatmaid_json.h"
 
 
-#define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  3600    /* seconds */
+#define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  (30 * 24 * 3600)    /* seconds */
 
 
 static ngx_int_t ngx_http_chatmaid_verdict_passed(ngx_http_request_t *r,
