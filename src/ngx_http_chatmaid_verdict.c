@@ -145,7 +145,8 @@ ngx_http_chatmaid_verdict_passed(ngx_http_request_t *r,
 }
 
 
-/* Nothing was handed to an upstream: this nginx stopped the call. */
+/* Nothing was handed to an upstream: this nginx stopped the call.  Another try
+ * would only get round a limit, which counts a request once. */
 
 static ngx_int_t
 ngx_http_chatmaid_verdict_unreached(ngx_http_request_t *r,
@@ -161,7 +162,6 @@ ngx_http_chatmaid_verdict_unreached(ngx_http_request_t *r,
     {
         ngx_http_chatmaid_problem(r, ctx, ngx_http_chatmaid_code(call->rc),
                                   "the gateway's own limit is reached");
-        ctx->problem.passing = 1;
         return NGX_DECLINED;
     }
 
