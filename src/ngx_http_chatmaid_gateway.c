@@ -13,11 +13,13 @@
 
 
 static ngx_int_t ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id);
 static ngx_int_t ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id);
+static ngx_int_t ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *args);
 static const char *ngx_http_chatmaid_gateway_scope(ngx_uint_t scope);
 
 
@@ -69,6 +71,7 @@ ngx_int_t
 ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
 {
     ngx_int_t                 rc;
+    ngx_str_t                 id;
     ngx_http_chatmaid_ctx_t  *ctx;
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
@@ -85,10 +88,14 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_chatmaid_gateway_route(r, ctx);
+    rc = ngx_http_chatmaid_gateway_route(r, ctx, &id);
 
     if (rc == NGX_OK) {
         rc = ngx_http_chatmaid_gateway_permit(r, ctx);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_chatmaid_gateway_path(r, ctx, &id);
     }
 
     if (rc != NGX_OK) {
@@ -106,10 +113,9 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id)
 {
     ngx_int_t                      rc;
-    ngx_str_t                      id;
     const char                    *reason;
     ngx_http_chatmaid_route_t     *route;
     ngx_http_chatmaid_target_t     target;
@@ -130,17 +136,17 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
         return rc;
     }
 
-    ngx_str_null(&id);
+    ngx_str_null(id);
 
     for (route = ngx_http_chatmaid_routes; route->path; route++) {
         if (ngx_http_chatmaid_target_match(&target,
                                            ctx->native ? route->target
                                                        : route->path,
-                                           &id))
+                                           id))
         {
             ctx->route = route;
             ctx->next = route->steps;
-            return ngx_http_chatmaid_gateway_path(r, ctx, &id);
+            return NGX_OK;
         }
     }
 
@@ -155,13 +161,11 @@ static ngx_int_t
 ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id)
 {
-    size_t            i;
-    u_char           *p;
-    ngx_str_t         args;
-    const char       *s, *target;
-
-    static ngx_str_t  from = ngx_string("from");
-    static ngx_str_t  sender = ngx_string("fromPhoneId");
+    size_t       i;
+    u_char      *p;
+    ngx_int_t    rc;
+    ngx_str_t    args;
+    const char  *s, *target;
 
     target = ctx->route->target;
     args = r->args;
@@ -181,11 +185,12 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
         }
     }
 
-    if (ctx->route->names_sender && !ctx->native
-        && ngx_http_chatmaid_target_rename(r->pool, &args, &from, &sender)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
+    if (ctx->route->names_sender) {
+        rc = ngx_http_chatmaid_gateway_sender(r, ctx, &args);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     p = ngx_pnalloc(r->pool, ngx_strlen(target) + id->len + 1 + args.len);
@@ -212,6 +217,62 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
     ctx->path.len = p - ctx->path.data;
 
     return NGX_OK;
+}
+
+
+/* chatmaid_sender holds for a query that names one as it does for a message. */
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *args)
+{
+    ngx_str_t                      rest, name, value, sender;
+    ngx_uint_t                     named, denied;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    static ngx_str_t  from = ngx_string("from");
+    static ngx_str_t  own = ngx_string("fromPhoneId");
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (!ctx->native
+        && ngx_http_chatmaid_target_rename(r->pool, args, &from, &own)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (conf->sender == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, conf->sender, &sender) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rest = *args;
+    named = 0;
+    denied = (conf->sender_fixed && sender.len == 0);
+
+    while (ngx_http_chatmaid_target_next(&rest, &name, &value)) {
+
+        if (ngx_http_chatmaid_target_is(&name, &own)) {
+            named = 1;
+            denied |= (conf->sender_fixed
+                       && !ngx_http_chatmaid_target_is(&value, &sender));
+        }
+    }
+
+    if (denied) {
+        return ngx_http_chatmaid_problem(r, ctx,
+                                         NGX_HTTP_CHATMAID_SENDER_DENIED,
+                                         "callers of this location may not "
+                                         "name another sender");
+    }
+
+    return (named || sender.len == 0)
+           ? NGX_OK
+           : ngx_http_chatmaid_target_add(r->pool, args, &own, &sender);
 }
 
 

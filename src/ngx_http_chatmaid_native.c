@@ -19,7 +19,14 @@ static json_t *ngx_http_chatmaid_native_time(void);
 ngx_uint_t
 ngx_http_chatmaid_is_native(ngx_http_request_t *r)
 {
-    ngx_str_t  path;
+    ngx_str_t                      path;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (conf->gateway == NULL) {
+        return 0;
+    }
 
     path = ngx_http_chatmaid_native_path(r);
 
@@ -80,7 +87,7 @@ ngx_http_chatmaid_native_text(ngx_http_request_t *r,
     json = ngx_http_chatmaid_json_keep(r->pool, json);
 
     if (json == NULL
-        || (problem->retry_after
+        || (problem->status == NGX_HTTP_TOO_MANY_REQUESTS
             && json_object_set_new(json, "retryAfter",
                                    json_integer(problem->retry_after))
                != 0))

@@ -14,7 +14,7 @@
 #include "ngx_http_chatmaid_module.h"
 
 
-/* Whether the request to a gateway location is for the native face. */
+/* Whether the request is to a gateway location, and for its native face. */
 ngx_uint_t ngx_http_chatmaid_is_native(ngx_http_request_t *r);
 
 /* The problem as Chatmaid's envelope, JSON text in r->pool.  NGX_OK,

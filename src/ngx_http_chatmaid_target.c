@@ -273,6 +273,102 @@ ngx_http_chatmaid_target_match(ngx_http_chatmaid_target_t *target,
 }
 
 
+ngx_uint_t
+ngx_http_chatmaid_target_next(ngx_str_t *args, ngx_str_t *name,
+    ngx_str_t *value)
+{
+    u_char  *p, *last, *end;
+
+    p = args->data;
+    last = args->data + args->len;
+
+    if (p == last) {
+        return 0;
+    }
+
+    end = ngx_strlchr(p, last, '&');
+    if (end == NULL) {
+        end = last;
+    }
+
+    args->data = (end == last) ? last : end + 1;
+    args->len = last - args->data;
+
+    name->data = p;
+    value->data = ngx_strlchr(p, end, '=');
+
+    if (value->data == NULL) {
+        name->len = end - p;
+        value->data = end;
+
+    } else {
+        name->len = value->data - p;
+        value->data++;
+    }
+
+    value->len = end - value->data;
+
+    return 1;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_target_is(ngx_str_t *value, ngx_str_t *text)
+{
+    u_char  ch, *p, *last;
+    size_t  i;
+
+    p = value->data;
+    last = value->data + value->len;
+
+    for (i = 0; i < text->len && p < last; i++) {
+
+        if (*p == '+') {
+            ch = ' ';           /* application/x-www-form-urlencoded */
+            p++;
+
+        } else {
+            p = ngx_http_chatmaid_target_decode(p, last, &ch);
+        }
+
+        if (ch != text->data[i]) {
+            return 0;
+        }
+    }
+
+    return i == text->len && p == last;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_target_add(ngx_pool_t *pool, ngx_str_t *args,
+    ngx_str_t *name, ngx_str_t *text)
+{
+    u_char  *p, *d;
+
+    d = ngx_pnalloc(pool, args->len + 1 + name->len + 1 + 3 * text->len);
+    if (d == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(d, args->data, args->len);
+
+    if (args->len) {
+        *p++ = '&';
+    }
+
+    p = ngx_cpymem(p, name->data, name->len);
+    *p++ = '=';
+    p = (u_char *) ngx_escape_uri(p, text->data, text->len,
+                                  NGX_ESCAPE_URI_COMPONENT);
+
+    args->data = d;
+    args->len = p - d;
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_http_chatmaid_target_rename(ngx_pool_t *pool, ngx_str_t *args,
     ngx_str_t *from, ngx_str_t *to)

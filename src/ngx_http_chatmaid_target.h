@@ -37,6 +37,17 @@ ngx_int_t ngx_http_chatmaid_target_parse(ngx_http_request_t *r,
 ngx_uint_t ngx_http_chatmaid_target_match(ngx_http_chatmaid_target_t *target,
     const char *path, ngx_str_t *id);
 
+/* Cuts the first argument off a query, both still encoded: 0, there is none. */
+ngx_uint_t ngx_http_chatmaid_target_next(ngx_str_t *args, ngx_str_t *name,
+    ngx_str_t *value);
+
+/* Whether an encoded value stands for this text. */
+ngx_uint_t ngx_http_chatmaid_target_is(ngx_str_t *value, ngx_str_t *text);
+
+/* Adds an argument to a query, the text encoded.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_target_add(ngx_pool_t *pool, ngx_str_t *args,
+    ngx_str_t *name, ngx_str_t *text);
+
 /* Renames the query's arguments "from" to "to", its other bytes untouched. */
 ngx_int_t ngx_http_chatmaid_target_rename(ngx_pool_t *pool, ngx_str_t *args,
     ngx_str_t *from, ngx_str_t *to);

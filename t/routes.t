@@ -94,7 +94,7 @@ subtest 'groups?from=' => sub {
         ['from=',                   'fromPhoneId='],
         ['fromage=1&xfrom=2&from=3', 'fromage=1&xfrom=2&fromPhoneId=3'],
         ['fromPhoneId=1',           'fromPhoneId=1'],
-        ['x=from=1',                'x=from=1'],
+        ['x=from=1',                'x=from=1&fromPhoneId=%2B15550100001'],
     );
     for my $query (@queries) {
         raw("GET /chatmaid/groups?$query->[0] HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -201,7 +201,7 @@ subtest "Chatmaid's own errors" => sub {
         ['/phones/nobody',              404, 'not_found',       'Phone number not found'],
         ['/phones/nobody/status',       404, 'not_found',       'Phone number not found'],
         ['/groups?from=nobody',         404, 'not_found',       'Phone number not found'],
-        ['/groups',                     400, 'invalid_request', 'fromPhoneId should not be empty'],
+        ['/groups?from=',               400, 'invalid_request', 'fromPhoneId should not be empty'],
         ['/messages?status=lost',       400, 'invalid_request', 'status must be a known status'],
         ['/messages?limit=0',           400, 'invalid_request', 'limit must be between 1 and 100'],
         ['/account/usage?period=year',  400, 'invalid_request', 'period must be day, week or month'],
@@ -253,6 +253,35 @@ subtest 'the rate limit' => sub {
     }
     is(post('/send', message)->{json}{outcome}, 'not_sent', 'nothing was sent');
     is(get(at('/live/account'))->{status}, 200, 'another key has its own');
+};
+
+subtest 'groups of the default sender' => sub {
+    my $api = sandbox;
+    nginx(http => 'map $http_x_team $team { default ""; front +15550100001; }', gateway => 'chatmaid_sender +15550100001;',
+        server => join ' ', map { "location ^~ /$_->[0]/ { chatmaid_gateway /.chatmaid/; chatmaid_sender $_->[1] fixed; }" }
+            ['fixed', '+15550100001'], ['team', '$team']);
+    my $groups = sub ($path, @headers) {
+        my $before = $api->count;
+        my $answer = get(url($path), @headers);
+        return join ' ', grep { defined } $answer->{status}, $answer->{json} && ref $answer->{json} eq 'HASH' ? $answer->{json}{code} : undef,
+            $api->count > $before ? $api->last->{target} : undef;
+    };
+    my $own = '/v1/groups?fromPhoneId=%2B15550100001';
+
+    is($groups->('/chatmaid/groups'), "200 $own", 'filled in');
+    is($groups->('/chatmaid/groups?x=1'), '200 /v1/groups?x=1&fromPhoneId=%2B15550100001', 'beside others');
+    is($groups->('/chatmaid/groups?from=nobody'), '404 not_found /v1/groups?fromPhoneId=nobody', 'another one');
+    is($groups->('/chatmaid/v1/groups'), "200 $own", 'on the native face too');
+    is($groups->('/fixed/groups'), "200 $own", 'fixed: filled in');
+    is($groups->('/fixed/groups?from=%2b1555010000%31'), '200 /v1/groups?fromPhoneId=%2b1555010000%31', 'fixed: the same, as it was written');
+    is($groups->('/fixed/groups?from=%2B15550100002'), '403 sender_denied', 'fixed: another one');
+    is($groups->('/fixed/groups?from=%2B15550100001&from=x'), '403 sender_denied', 'fixed: and another one');
+    is($groups->('/fixed/groups?fromPhoneId=x'), '403 sender_denied', 'fixed: by its other name');
+    is($groups->('/fixed/groups?%66romPhoneId=x'), '403 sender_denied', 'fixed: by a name in disguise');
+    is($groups->('/fixed/v1/groups?fromPhoneId=x'), 403, 'fixed: on the native face');
+    is($groups->('/fixed/groups?from='), '403 sender_denied', 'fixed: an empty one');
+    is($groups->('/team/groups', 'X-Team' => 'front'), "200 $own", 'of a variable');
+    is($groups->('/team/groups'), '403 sender_denied', 'of a variable that is empty');
 };
 
 done;
