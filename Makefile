@@ -46,12 +46,13 @@ module: $(BUILD)/$(MODULE).so
 $(BUILD)/$(MODULE).so: $(OBJS)/Makefile $(wildcard src/*.c src/*.h)
 	@$(build)
 
-# For t/redis-client.t alone.
-PROBE := ngx_http_chatmaid_redis_probe_module
+# For tests alone: t/NAME-probe says which.
+PROBES := redis filter
 
-probe: $(BUILD)/$(PROBE).so
+probe: $(PROBES:%=$(BUILD)/ngx_http_chatmaid_%_probe_module.so)
 
-$(BUILD)/$(PROBE).so: $(OBJS)/Makefile $(wildcard t/redis-probe/* src/*.h)
+$(BUILD)/ngx_http_chatmaid_%_probe_module.so: $(OBJS)/Makefile \
+                                              $(wildcard t/*-probe/* src/*.h)
 	@$(build)
 
 build = echo "building $@"; \
@@ -60,7 +61,7 @@ build = echo "building $@"; \
         install -m 644 $(OBJS)/$(@F) $@
 
 # configure writes a Makefile to where it runs: a tree of links stays ours.
-$(OBJS)/Makefile: config t/redis-probe/config Makefile $(BUILD)/settings
+$(OBJS)/Makefile: config $(wildcard t/*-probe/config) Makefile $(BUILD)/settings
 	@echo "configuring for $(NGX_DIR)"
 	@rm -rf $(OBJS) $(TREE) && mkdir -p $(OBJS) $(TREE)
 	@ln -s $(NGX_DIR)/* $(TREE)/ && rm -f $(TREE)/Makefile $(TREE)/objs
@@ -71,7 +72,7 @@ $(OBJS)/Makefile: config t/redis-probe/config Makefile $(BUILD)/settings
 	 $$configure "$${NGX_CONF_FLAGS[@]}" --builddir=$(OBJS) --with-cc='$(CC)' \
 	     --with-cc-opt='$(CC_OPT)' --with-ld-opt='$(LD_OPT)' \
 	     --add-dynamic-module=$(CURDIR) \
-	     --add-dynamic-module=$(CURDIR)/t/redis-probe \
+	     $(PROBES:%=--add-dynamic-module=$(CURDIR)/t/%-probe) \
 	     > $(BUILD_DIR)/configure.log 2>&1 \
 	 || { tail -n 20 $(BUILD_DIR)/configure.log; rm -f $(OBJS)/Makefile; \
 	      exit 1; } >&2

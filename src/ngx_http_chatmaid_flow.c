@@ -74,6 +74,7 @@ ngx_http_chatmaid_flow_run(ngx_http_request_t *r)
 
         if (ctx->answered && !ctx->gone) {
             ctx->answer_rc = ngx_http_output_filter(r, NULL);
+            ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
             ngx_http_chatmaid_flow_take_error(r, ctx);
         }
 
@@ -186,7 +187,14 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
 
     r->keepalive = 0;
 
+    /* A filter may replace the answer by an error page.  One of another place
+     * would take the request from its flow, and contexts are forgotten. */
+
+    r->error_page = 1;
+
     rc = ngx_http_chatmaid_refuse(r, ctx, NGX_DECLINED);
+
+    ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
 
     if (ctx->wait.timer_set) {
         ngx_http_chatmaid_flow_end(r, ctx, rc);

@@ -161,6 +161,7 @@ typedef struct {
 /*
  * One request of a caller.  nginx zeroes r->ctx on an internal redirect: that
  * happens only before a flow has begun or when nginx itself ends the request.
+ * It does so too where a filter replaces an answer: flow.c puts ctx back.
  */
 
 struct ngx_http_chatmaid_ctx_s {

@@ -167,9 +167,10 @@ ngx_http_chatmaid_page_text(ngx_http_request_t *r, ngx_str_t *text)
 
 
 /*
- * Of a send.  One whose answer a filter has replaced may have been made; one
- * that nginx turns away for now may be the retry of one that was let through
- * before; what is refused for good never was.
+ * Of a send.  One whose answer a filter has replaced may have been made, by it
+ * or by an earlier one of its operation; one that nginx turns away for now may
+ * be the retry of one that was let through before; what is refused for good
+ * never was.
  */
 
 static const char *
@@ -185,7 +186,7 @@ ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
         return NULL;
     }
 
-    return (ctx->call
+    return (ctx->call || ctx->claim.pool
             || r->err_status == NGX_HTTP_TOO_MANY_REQUESTS
             || r->err_status >= NGX_HTTP_INTERNAL_SERVER_ERROR)
            ? "unknown" : "not_sent";

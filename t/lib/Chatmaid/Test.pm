@@ -22,6 +22,7 @@ package Chatmaid::Test;
 #   key       what api_key holds (default: test_key)
 #   files     {name => text}, written to %DIR% with mode 0600
 #   api       a sandbox (default: the last one started; without any, a dead port)
+#   probe     the module in t/NAME-probe as well
 #   workers error_log access name no_module
 #
 # Placeholders in all of them: %DIR% %PORT% %PORT:name% %API% %CA% %CRT:kind%

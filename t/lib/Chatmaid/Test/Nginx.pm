@@ -116,11 +116,9 @@ sub merged ($default, $given) {
 # same each time.
 
 sub render ($self, $option = $self->option) {
-    my $module = $ENV{CHATMAID_MODULE} // "$top/build/ngx_http_chatmaid_module.so";
-    my $load   = length $module && !$option->{no_module}
-        ? 'load_module ' . path($module)->to_abs . ';' : '';
-    my $dir    = $self->dir;
-    my $tls    = certificates;
+    my $load = join ' ', map { "load_module $_;" } modules($option);
+    my $dir  = $self->dir;
+    my $tls  = certificates;
 
     my $conf = $option->{conf} // $WHOLE;
     $conf =~ s/%HEAD%/$HEAD/;
@@ -145,6 +143,20 @@ sub render ($self, $option = $self->option) {
     1 while $conf =~ s/%([A-Z]+)(?::(\w+))?%/
         ($value{$1} \/\/ croak "unknown placeholder $1")->($2 \/\/ ())/gex;
     return $conf;
+}
+
+# The module, unless it is built in, and a probe that was built with it.
+
+sub modules ($option) {
+    my $module = $ENV{CHATMAID_MODULE} // "$top/build/ngx_http_chatmaid_module.so";
+    return () if $option->{no_module} || !length $module;
+
+    my @loaded = path($module)->to_abs;
+    if (my $name = $option->{probe}) {
+        push @loaded, $loaded[0]->sibling("ngx_http_chatmaid_${name}_probe_module.so");
+        croak "$loaded[1] is missing: `make probe` builds it" unless -e $loaded[1];
+    }
+    return @loaded;
 }
 
 # Writes the configuration and the files it names, without making nginx read them.

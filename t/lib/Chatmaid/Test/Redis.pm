@@ -15,7 +15,6 @@ use Chatmaid::Test::World qw(test_dir test_port wait_for certificates);
 use Exporter ();
 use IO::Socket::IP;
 use IO::Socket::UNIX;
-use Mojo::File qw(path);
 
 our @EXPORT = qw(redis_server redis_fake probe ask up);
 
@@ -82,21 +81,8 @@ sub taken ($self) { $self->cli('INFO', 'stats') =~ /total_connections_received:(
 my $nginx;
 
 sub probe ($directive, %option) {
-    my $module = $ENV{CHATMAID_MODULE}
-        // path(__FILE__)->dirname->child('../../../../build/ngx_http_chatmaid_module.so');
-    my $probe = path($module)->to_abs->dirname->child('ngx_http_chatmaid_redis_probe_module.so');
-    croak "$probe is missing: `make probe` builds it" unless -e $probe;
-
-    $nginx = Chatmaid::Test::nginx(http => "chatmaid_redis $directive;", %option, conf => <<"END");
-%LOAD%
-load_module $probe;
-daemon off;
-%USER%
-pid %DIR%/nginx.pid;
-error_log %DIR%/error.log %LEVEL%;
-worker_processes %WORKERS%;
-%main%
-events { worker_connections 512; }
+    $nginx = Chatmaid::Test::nginx(http => "chatmaid_redis $directive;", probe => 'redis', %option, conf => <<'END');
+%HEAD%
 http {
     %HTTP%
     client_body_buffer_size 16m;
