@@ -108,7 +108,7 @@ subtest 'over a reload' => sub {
 };
 
 subtest 'for a minute at most' => sub {
-    refuse('capped', 7200);
+    refuse('capped', 3600);
     my $before = $api->count;
     my $answer = sends_later('capped-patient')->result;
     is(told($answer), '429 rate_limited not_sent', 'no wait so long');

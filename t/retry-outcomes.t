@@ -6,8 +6,9 @@ use Chatmaid::Test::World qw(patience);
 use Mojo::JSON qw(decode_json encode_json);
 use Time::HiRes qw(time);
 
+my $other = sandbox(name => 'other');           # for what goes on beside the rest
 my $api   = sandbox;
-my $proxy = 'internal; proxy_pass https://chatmaid_api/; proxy_ssl_verify on; proxy_ssl_trusted_certificate %CA%; '
+my $proxy = 'internal; proxy_ssl_verify on; proxy_ssl_trusted_certificate %CA%; '
     . 'proxy_ssl_name developers-api.chatmaid.net; proxy_http_version 1.1; proxy_set_header Connection "";';
 
 # A 429 cools its whole account down: a case of one has an account of its own.
@@ -22,14 +23,15 @@ my %more = (
     one       => 'chatmaid_timeout 1s; chatmaid_retries 9;',
     hasty_one => 'chatmaid_timeout 1s; chatmaid_retries 9; chatmaid_gateway /.hasty/;',
     many      => 'chatmaid_retries 20;',
-    long      => 'chatmaid_account long; chatmaid_idempotency_wait 20s;',
+    long      => 'chatmaid_gateway /.other/; chatmaid_account long; chatmaid_idempotency_wait 20s;',
 );
 my $nginx = nginx(
     http   => 'chatmaid_sender +15550100001;',
     server => join "\n", (map { "location ^~ /$_/ { " . ($more{$_} =~ /gateway/ ? '' : 'chatmaid_gateway /.chatmaid/; ') . "$more{$_} }" } sort keys %more),
         (map { "location ^~ /leaves_$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account leaves_$_; }" } qw(close reset reload)),
-        "location ^~ /.hasty/   { $proxy proxy_read_timeout 300ms; }",
-        "location ^~ /.refused/ { $proxy proxy_pass https://127.0.0.1:%PORT:nobody%/; }" =~ s{proxy_pass https://chatmaid_api/; }{}r,
+        "location ^~ /.hasty/   { $proxy proxy_pass https://chatmaid_api/; proxy_read_timeout 300ms; }",
+        "location ^~ /.refused/ { $proxy proxy_pass https://127.0.0.1:%PORT:nobody%/; }",
+        "location ^~ /.other/   { $proxy proxy_pass https://127.0.0.1:" . $other->port . '/; }',
 );
 
 my $count = 0;
@@ -49,9 +51,9 @@ sub keys_of (@tries) { scalar keys %{{map { decode_json($_->{body})->{idempotenc
 
 # Longer than a lease, which is 8 s: it is passed here with the other tests.
 my %long = (key => key, message => message);
-$api->fault(slow(9));
+$other->fault(slow(9));
 $long{owner}  = sends_later('long', @long{qw(message key)});
-$api->wait_requests(1);
+$other->wait_requests(1);
 $long{waiter} = sends_later('long', @long{qw(message key)});
 
 subtest 'a refusal after a try that may have been accepted' => sub {
@@ -125,7 +127,7 @@ subtest 'the deadline' => sub {
             $api->fault($fault);
             my $answer = $what eq 'send' ? sent($path, $m, $k) : get(at("$path/phones"));
             cmp_ok(time - $start, '<', 1 + patience(1), "$path: in time: $what");
-            like(told($answer), $what eq 'send' ? qr/$want\w+ unknown$/ : $want, "$path: $what");
+            like(told($answer), $what eq 'send' ? qr/$want\w* unknown$/ : $want, "$path: $what");
             cmp_ok($api->count - $before, '>=', 2, "$path: several tries: $what");
             $api->clear_faults;
             $api->release;
@@ -183,7 +185,7 @@ subtest 'in a pause' => sub {
 subtest 'a pause longer than a lease' => sub {
     is(told($long{$_}->result), 201, "the $_") for qw(owner waiter);
     is($long{waiter}->result->{headers}{'idempotent-replayed'}, 'true', 'one replay');
-    is(scalar(tries($long{message})), 2, 'two tries: nobody took over');
+    is($other->count, 2, 'two tries: nobody took over');
 };
 
 # It is there again on its port, and remembers nothing.
