@@ -220,7 +220,10 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
 }
 
 
-/* chatmaid_sender holds for a query that names one as it does for a message. */
+/*
+ * chatmaid_sender holds for a query that names one as it does for a message.  On
+ * the native face a query is denied or goes on as it is.
+ */
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
@@ -270,7 +273,7 @@ ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
                                          "name another sender");
     }
 
-    return (named || sender.len == 0)
+    return (named || sender.len == 0 || ctx->native)
            ? NGX_OK
            : ngx_http_chatmaid_target_add(r->pool, args, &own, &sender);
 }

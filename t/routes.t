@@ -271,7 +271,7 @@ subtest 'groups of the default sender' => sub {
     is($groups->('/chatmaid/groups'), "200 $own", 'filled in');
     is($groups->('/chatmaid/groups?x=1'), '200 /v1/groups?x=1&fromPhoneId=%2B15550100001', 'beside others');
     is($groups->('/chatmaid/groups?from=nobody'), '404 not_found /v1/groups?fromPhoneId=nobody', 'another one');
-    is($groups->('/chatmaid/v1/groups'), "200 $own", 'on the native face too');
+    is($groups->('/chatmaid/v1/groups'), '400 /v1/groups', 'not on the native face');
     is($groups->('/fixed/groups'), "200 $own", 'fixed: filled in');
     is($groups->('/fixed/groups?from=%2b1555010000%31'), '200 /v1/groups?fromPhoneId=%2b1555010000%31', 'fixed: the same, as it was written');
     is($groups->('/fixed/groups?from=%2B15550100002'), '403 sender_denied', 'fixed: another one');
