@@ -221,7 +221,7 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
 
 
 /*
- * chatmaid_sender holds for a query that names one as it does for a message.  On
+ * chatmaid_sender holds for a query that names one as for a message.  On
  * the native face a query is denied or goes on as it is.
  */
 
