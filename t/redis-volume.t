@@ -48,7 +48,10 @@ for my $case ([$redis->url, 'TCP'], ["unix:${\$redis->socket}", 'a unix socket']
 my $nginx = probe($redis->url, error_log => 'notice', workers => 2);
 wait_for(\&up, 10, 'a connection');
 my @workers = $nginx->workers;
-my %fds = map { $_ => $nginx->fds($_) } @workers;
+
+sub descriptors ($worker) { $nginx->descriptors($worker, callers => $nginx->port, redis => $redis->port) }
+
+my %before = map { $_ => descriptors($_) } @workers;
 
 my @later = map { $nginx->later(POST => $nginx->url('/probe'),
     [map { {repeat => $many, window => 16, command => ['INCR', "n%"]} } 1 .. 4]) } 1 .. 4;
@@ -73,7 +76,10 @@ is($all, 16 * $many, 'each command has ended once') or diag explain \%kinds;
 cmp_ok($kinds{ok}, '>', 0, 'some well');
 is($kinds{protocol} + $kinds{error} + $kinds{refused}, 0, 'none by a reply that was not its own');
 note explain {%kinds, cuts => $cuts};
-wait_for(\&up, 10, 'it to be back');
-cmp_ok($nginx->fds($_), '<=', $fds{$_} + 4, 'no descriptor is left') for @workers;
+for my $worker (@workers) {
+    my $now;
+    wait_for(sub { $now = descriptors($worker); $now->{callers} == 0 && $now->{redis} == 1 }, 15, 'calm');
+    is($now->{other}, $before{$worker}{other}, 'no other descriptor is left');
+}
 
 done;

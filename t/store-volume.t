@@ -60,7 +60,8 @@ sub flat ($name, $redis) {
     my @sockets = map { connection($nginx->port) } 1 .. 8;
     my $worker  = ($nginx->workers)[0];
     my $first   = int($sends / 10);
-    my $measure = sub () { ($nginx->rss($worker), $nginx->fds($worker)) };
+    my %port    = (callers => $nginx->port, upstream => $plain->port, $redis ? (redis => $redis->port) : ());
+    my $measure = sub () { ($nginx->rss($worker), $nginx->descriptors($worker, %port)) };
     my $start   = time;
     my %answers;
 
@@ -69,21 +70,22 @@ sub flat ($name, $redis) {
     is(run($name, \@sockets, $sends - $first, \%answers), $sends - $first, 'the rest');
     my ($rss_end, $fds_end) = $measure->();
 
-    note(sprintf '%s: %d sends in %.1f s; RSS %d KiB after the first tenth, %d KiB at the end; %d, %d descriptors',
-        $name, $sends, time - $start, $rss, $rss_end, $fds, $fds_end);
+    note(sprintf '%s: %d sends in %.1f s; RSS %d KiB after the first tenth, %d KiB at the end; descriptors: %s', $name, $sends,
+        time - $start, $rss, $rss_end, join ', ', map { "$_ $fds->{$_} and $fds_end->{$_}" } sort keys %$fds_end);
     is_deeply(\%answers, {201 => $sends}, 'each answered with 201, none a replay');
     SKIP: {
         skip 'freed memory is kept by the sanitizer', 1 if $sanitized;
         cmp_ok($rss_end - $rss, '<=', 1024, 'no growth of memory, in KiB');
     }
-    # by the first count not each caller may have had its kept upstream connection
-    cmp_ok($fds_end, '<=', $fds + 8, 'no more descriptors');
+    is_deeply($fds_end, {%$fds, callers => 8, upstream => $fds_end->{upstream}, $redis ? (redis => 1) : ()}, 'no more descriptors');
+    cmp_ok($fds_end->{upstream}, '<=', 8, 'at most one kept upstream connection for each caller');
     is(($nginx->workers)[0], $worker, 'by the same worker');
     is(called() - $calls, $sends, 'each called once');
     $calls += $sends;
 
     close $_ for splice @sockets;
-    ok(wait_for(sub { $nginx->fds($worker) <= $fds_end - 8 }), "the callers' connections are closed");
+    ok(wait_for(sub { ($measure->())[1]{callers} == 0 }), "the callers' connections are closed");
+    is_deeply(($measure->())[1], {%$fds_end, callers => 0}, 'and nothing else');
     return $nginx;
 }
 

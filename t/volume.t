@@ -7,7 +7,7 @@ use IO::Socket::IP;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
 
-plain_chatmaid(error_log => 'warn');
+my $plain = plain_chatmaid(error_log => 'warn');
 my $nginx = nginx(
     http      => 'chatmaid_zone chatmaid:64k;',    # full before the count begins
     error_log => 'info',
@@ -60,7 +60,9 @@ sub run ($count) {
     return $got;
 }
 
-sub measure () { ($nginx->rss($worker), $nginx->fds($worker)) }
+sub measure () {
+    return ($nginx->rss($worker), $nginx->descriptors($worker, callers => $nginx->port, upstream => $plain->port));
+}
 
 
 my $start = time;
@@ -70,16 +72,16 @@ is(run($sends - $first), $sends - $first, 'the rest');
 my ($rss_end, $fds_end) = measure;
 my $took = time - $start;
 
-note(sprintf '%d sends in %.1f s; RSS %d KiB after the first tenth, %d KiB at the end; %d, %d descriptors',
-    $sends, $took, $rss, $rss_end, $fds, $fds_end);
+note(sprintf '%d sends in %.1f s; RSS %d KiB after the first tenth, %d KiB at the end; descriptors: %s', $sends, $took,
+    $rss, $rss_end, join ', ', map { "$_ $fds->{$_} and $fds_end->{$_}" } sort keys %$fds_end);
 
 is_deeply(\%answers, {201 => $sends}, 'each answered with 201');
 SKIP: {
     skip 'freed memory is kept by the sanitizer', 1 if $sanitized;
     cmp_ok($rss_end - $rss, '<=', 1024, 'no growth of memory, in KiB');
 }
-# by the first count not each caller may have had its kept upstream connection
-cmp_ok($fds_end, '<=', $fds + 8, 'no more descriptors');
+is_deeply($fds_end, {%$fds, callers => 8, upstream => $fds_end->{upstream}}, 'no more descriptors');
+cmp_ok($fds_end->{upstream}, '<=', 8, 'at most one kept upstream connection for each caller');
 is(($nginx->workers)[0], $worker, 'by the same worker');
 
 my $calls = () = slurp(dir . '/plain/access.log') =~ /"POST \/v1\/messages\/send /g;
@@ -87,5 +89,6 @@ is($calls, $sends, 'each called once');
 unlink dir . '/plain/access.log';               # Chatmaid may see the key, and logs it
 
 close $_ for splice @sockets;
-ok(wait_for(sub { $nginx->fds($worker) <= $fds_end - 8 }), "the callers' connections are closed");
+ok(wait_for(sub { (measure)[1]{callers} == 0 }), "the callers' connections are closed");
+is_deeply((measure)[1], {%$fds_end, callers => 0}, 'and nothing else');
 done;

@@ -87,4 +87,21 @@ sub rss ($self, $pid = $self->pid) {
 
 sub fds ($self, $pid = $self->pid) { scalar(() = glob "/proc/$pid/fd/*") }
 
+# The same by kind: how many are connections to or from each of these ports of
+# 127.0.0.1 (name => port), and how many are anything else.
+
+sub descriptors ($self, $pid, %port) {
+    my %name = map { sprintf('%04X', $port{$_}) => $_ } keys %port;
+    my %of;
+    for my $line (slurp('/proc/net/tcp') =~ /^ *\d+: .*$/mg) {
+        my (undef, $local, $remote, $state, $inode) = (split ' ', $line)[0 .. 3, 9];
+        my ($name) = grep { defined } map { $name{s/.*://r} } $local, $remote;
+        $of{"socket:[$inode]"} = $name if $name && $state ne '0A';      # listening
+    }
+
+    my %count = (other => 0, map { $_ => 0 } keys %port);
+    $count{$of{readlink($_) // ''} // 'other'}++ for glob "/proc/$pid/fd/*";
+    return \%count;
+}
+
 1;
