@@ -19,7 +19,10 @@
  *     longer than a command's timeout) fails in the next turn.
  *
  * The proof that the server is back is the answer to a PING, which is sent
- * after AUTH and SELECT and before any command.
+ * after AUTH and SELECT and before any command; after a connection that lived
+ * for less than a second it is one that lives longer.  A connection that is
+ * closed while nothing is asked is no loss, unless a command is refused before
+ * there is another one.
  *
  * Commands that have timed out stay in step: their replies are read and
  * dropped.  A connection on which a reply has been due for four timeouts is

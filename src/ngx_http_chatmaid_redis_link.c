@@ -15,7 +15,7 @@
 #define NGX_HTTP_CHATMAID_REDIS_FIRST_DELAY  50
 #define NGX_HTTP_CHATMAID_REDIS_LAST_DELAY   2000
 
-/* A connection that has lived this long was a good one: the next attempt needs
+/* A connection that has lived this long is a good one: the next attempt needs
  * no pause. */
 #define NGX_HTTP_CHATMAID_REDIS_LIFE         1000
 
@@ -382,9 +382,11 @@ ngx_http_chatmaid_redis_ready(ngx_http_chatmaid_redis_t *redis)
 
     ngx_del_timer(&redis->retry);
 
-    /* PING says nothing of a server that refused commands */
+    if (redis->flapping) {
+        ngx_add_timer(&redis->retry, NGX_HTTP_CHATMAID_REDIS_LIFE);
 
-    if (!redis->troubled) {
+    } else if (!redis->troubled) {
+        /* PING says nothing of a server that refused commands */
         ngx_http_chatmaid_redis_note_up(redis);
     }
 
@@ -419,9 +421,11 @@ ngx_http_chatmaid_redis_lose(ngx_http_chatmaid_redis_t *redis,
             ngx_http_chatmaid_redis_note_away(redis, err, reason, NULL);
         }
 
-        /* the next PING says enough, but not of a server that refuses */
+        /* the next PING says enough, but not of a server that refuses, nor of
+         * one whose connections do not last */
 
         redis->troubled = redis->leaving;
+        redis->flapping = pause;
 
     } else {
         redis->tries++;
@@ -535,7 +539,8 @@ ngx_http_chatmaid_redis_disconnect(ngx_http_chatmaid_redis_t *redis)
 }
 
 
-/* The end of a pause, or of what an attempt may take. */
+/* The end of a pause, or of what an attempt may take, or of the time after which
+ * a connection is a good one. */
 
 static void
 ngx_http_chatmaid_redis_retry_handler(ngx_event_t *ev)
@@ -546,6 +551,13 @@ ngx_http_chatmaid_redis_retry_handler(ngx_event_t *ev)
 
     if (redis->state == NGX_HTTP_CHATMAID_REDIS_DOWN) {
         ngx_http_chatmaid_redis_connect(redis);
+
+    } else if (redis->state == NGX_HTTP_CHATMAID_REDIS_READY) {
+        redis->flapping = 0;
+
+        if (!redis->troubled) {
+            ngx_http_chatmaid_redis_note_up(redis);
+        }
 
     } else {
         ngx_http_chatmaid_redis_lose(redis, NGX_HTTP_CHATMAID_REDIS_UNREACHABLE,

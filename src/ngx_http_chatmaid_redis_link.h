@@ -98,7 +98,8 @@ struct ngx_http_chatmaid_redis_s {
 
     ngx_http_chatmaid_redis_state_e     state;
     ngx_peer_connection_t               peer;
-    ngx_event_t                         retry;    /* pause's, attempt's end */
+    ngx_event_t                         retry;    /* pause's, attempt's end;
+                                                   * or the proof of a life */
     ngx_log_t                           quiet;    /* for tries known to fail */
     ngx_uint_t                          address;
     ngx_uint_t                          tries;    /* addresses tried in vain */
@@ -122,6 +123,8 @@ struct ngx_http_chatmaid_redis_s {
     unsigned                            noted:1;  /* the log says it is away */
     unsigned                            away:1;   /* the last attempt failed */
     unsigned                            troubled:1;  /* "trouble" is set */
+    unsigned                            flapping:1;  /* the last connection did
+                                                      * not live long */
     unsigned                            leaving:1;  /* write no more, and
                                                      * reconnect when "sent" is
                                                      * empty */

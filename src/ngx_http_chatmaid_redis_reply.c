@@ -158,7 +158,7 @@ ngx_http_chatmaid_redis_replied(ngx_http_chatmaid_redis_t *redis,
     }
 
     if (error != NGX_HTTP_CHATMAID_REDIS_REFUSED
-        && !redis->up
+        && !redis->up && !redis->flapping
         && (!redis->troubled
             || (ngx_msec_int_t) (ngx_current_msec - redis->trouble)
                >= NGX_HTTP_CHATMAID_REDIS_CALM))

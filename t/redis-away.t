@@ -255,15 +255,27 @@ subtest 'its connections are killed again and again' => sub {
     is(scalar(grep { send_at($gateway, $m{$_}, "loop-$_")->{json}{id} eq $answer{$_}{json}{id} } keys %m), 60, 'and stays one');
 };
 
+# Its connection is made anew at once, then after pauses that grow.  Nobody sees
+# that until a send comes in a pause: then Redis is away, once, and it is not
+# back by the next connection but by one that lasts.
+
 subtest 'its idle connection is killed again and again' => sub {
     my $redis   = redis_server;
-    my $gateway = gateway($redis, 'fallback=reject');
-    for (1 .. 8) {
-        wait_for(sub { (() = $redis->cli(qw(CLIENT LIST TYPE normal)) =~ /^id=/mg) > 1 }, 15, 'a connection');
-        $redis->cli(qw(CLIENT KILL TYPE normal));
-    }
+    my $gateway = gateway($redis, 'fallback=reject timeout=900ms');
+    my $logged  = sub ($pattern) { scalar(() = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is $pattern/)) };
+    my $killed  = sub { wait_for(sub { $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=ping / }, 15, 'a connection');
+        $redis->cli(qw(CLIENT KILL TYPE normal)) };
+
+    $killed->() for 1 .. 8;
+    is($logged->('(?:away|back)'), 0, 'which is worth no line');
     is(code(send_at($gateway, message, key)), '503 store_unavailable unknown', 'it counts as away');
-    ok(scalar($gateway->logged(qr/\[notice\].* chatmaid redis ".*" is away: its connections do not last/)), 'and the log says so');
+    is($logged->('away: its connections do not last'), 1, 'and the log says so');
+    $killed->();
+    is(code(send_at($gateway, message, key)), '503 store_unavailable unknown', 'it still does');
+    wait_for(sub { $logged->('back') }, 20, 'it to be back');
+    is(code(send_at($gateway, message, key)), 201, 'sends go on');
+    is($logged->('away'), 1, 'one line for lost');
+    is($logged->('back'), 1, 'one for back');
 };
 
 subtest 'keyless sends' => sub {

@@ -6,6 +6,7 @@
 use lib 't/lib';
 use Chatmaid::Test::Redis;
 use Mojo::IOLoop;
+use Time::HiRes qw(time);
 
 my ($answer, $greeting);                # what the server does now
 my $fake = redis_fake(
@@ -193,16 +194,6 @@ is($got[0]{error}, 'ok', 'a reply, then the close');
 $answer = \&echo;
 wait_for(sub { (ask(['X']))[0]{error} eq 'ok' }, 5, 'back');
 
-# A close while nothing is asked is not worth a line, but that a command is
-# refused before there is another connection is worth two.
-select undef, undef, undef, 0.3;
-settled;
-$lines = lines;
-$_->close for values %{$fake->{streams}};
-wait_for(sub { (ask(['X']))[0]{error} eq 'ok' }, 5, 'another connection');
-ok(lines() - $lines <= 2, 'an idle close: at most that it is away and back');
-
-
 # --- Greetings ---
 
 sub reconnect ($with) {
@@ -239,5 +230,51 @@ my $later  = $quitting->later(POST => $quitting->url('/probe'), [['LATE'], ['NEV
 $quitting->kill('QUIT');
 is_deeply([map { $_->{error} } @{$later->result->{json}}], ['ok', 'timeout'], 'quit with commands pending');
 wait_for(sub { !$quitting->alive }, 10, 'nginx to end');
+
+
+# --- Connections that do not last ---
+
+# Time enough for a command to wait for the next connection.
+my $fickle  = redis_fake(sub (@args) { $answer->(@args) }, greeting => sub (@args) { $greeting && $greeting->(@args) });
+my $patient = probe($fickle->url . ' timeout=5s');
+
+# Waits until there is a connection, and then for longer than the second by which
+# it has proved itself.
+sub lasts () { settled; my $end = time + 1.5; wait_for(sub { time > $end }, 5) }
+sub logged ($pattern) { scalar(() = $patient->logged(qr/chatmaid redis .* is $pattern/)) }
+
+$answer = \&echo;
+lasts;
+$_->close for values %{$fickle->{streams}};
+is((ask(['X']))[0]{error}, 'ok', 'an idle close: a command waits for another connection');
+lasts;
+is(logged('(?:away|back)'), 0, 'nothing in the log');
+
+$answer = sub ($fake, $stream, @words) { $stream->write("+OK\r\n"); hang_up($stream) };
+for (1 .. 3) {
+    is((ask(['X']))[0]{error}, 'ok', 'closed after a reply: idle, too');
+    wait_for(sub { !%{$fickle->{streams}} }, 5, 'the close');
+}
+$answer = \&echo;
+lasts;
+is(logged('(?:away|back)'), 0, 'nothing in the log');
+
+$greeting = sub ($fake, $stream, @words) {
+    $stream->write("+PONG\r\n");
+    Mojo::IOLoop->timer(0.3 => sub { $stream->close });
+};
+$answer = sub (@args) { };
+$_->close for values %{$fickle->{streams}};
+is((ask(['X']))[0]{error}, 'lost', 'closed before the reply') for 1 .. 4;
+is(logged('away: it closed the connection'), 1, 'lost once');
+$answer = \&echo;
+wait_for(sub { (ask(['X']))[0]{error} eq 'ok' }, 20, 'a reply');
+is(logged('back'), 0, 'a reply on such a connection is no proof');
+is(up, 0, 'it is not up');
+$greeting = undef;
+lasts;
+is(up, 1, 'but one that lasts is');
+is(logged('back'), 1, 'back, once');
+is(logged('away'), 1, 'no other line');
 
 done;
