@@ -49,13 +49,6 @@ my $slow = redis_server;
 my ($late, $paused, $other) = map { gateway($slow) } 1 .. 3;
 my %stopped = map { $_ => {key => key, message => message} } qw(late paused);
 
-# Bytes that wait for Redis to read them.
-sub unread ($redis) {
-    my $port = sprintf ':%04X', $redis->port;
-    return grep { my @field = split; ($field[1] // '') =~ /$port$/ && $field[3] eq '01' && $field[4] !~ /:00000000$/ }
-        slurp('/proc/net/tcp') =~ /^.*$/mg;
-}
-
 connected($_) for $late, $paused, $other;
 
 $api->fault({hold => 'after'});
@@ -65,7 +58,7 @@ kill STOP => $late->workers;
 
 $slow->kill('STOP');
 $stopped{paused}{caller} = sends_later($paused, @{$stopped{paused}}{qw(message key)});
-wait_for(sub { unread($slow) }, 10, 'the claim to be on its way');
+wait_for(sub { $slow->unread }, 10, 'the claim to be on its way');
 kill STOP => $paused->workers;
 $slow->kill('CONT');
 wait_for(sub { $slow->cli('EXISTS', record_of($stopped{paused}{key})) eq '1' }, 10, 'the claim');

@@ -11,7 +11,7 @@ package Chatmaid::Test::Redis;
 use Mojo::Base 'Chatmaid::Test::Process', -signatures;
 use Carp qw(croak);
 use Chatmaid::Test ();
-use Chatmaid::Test::World qw(test_dir test_port wait_for certificates);
+use Chatmaid::Test::World qw(test_dir test_port wait_for slurp certificates);
 use Exporter ();
 use IO::Socket::IP;
 use IO::Socket::UNIX;
@@ -74,6 +74,13 @@ sub cli ($self, @words) {
 
 # How often the server has taken a connection.
 sub taken ($self) { $self->cli('INFO', 'stats') =~ /total_connections_received:(\d+)/ ? $1 : 0 }
+
+# Connections whose bytes wait for it to read them.
+sub unread ($self) {
+    my $port = sprintf ':%04X', $self->port;
+    return grep { my @field = split; $field[1] =~ /$port\z/ && $field[3] eq '01' && $field[4] !~ /:0+\z/ }
+        slurp('/proc/net/tcp') =~ /^ *\d+: .*$/mg;
+}
 
 
 # --- nginx -------------------------------------------------------------------
