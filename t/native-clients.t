@@ -30,7 +30,7 @@ my $nginx = nginx(
 
 my $count = 0;
 sub message () { {fromPhoneId => '+15550100001', to => '+15550100099', content => 'Your table is ready, ' . ++$count} }
-sub made ($m)  { scalar grep { $_->{content} eq $m->{content} } $api->messages }
+sub made ($m)  { scalar grep { ($_->{content} // '') eq $m->{content} } $api->messages }
 sub sends_of ($m) { grep { index($_->{body}, qq("$m->{content}")) >= 0 } $api->requests(path => '/v1/messages/send') }
 
 sub sdk ($place = 'chatmaid', $end = '/v1', %more) { Chatmaid::Test::Sdk->new(base_url => $nginx->url("/$place$end"), key => 'sk_live_any-dummy', %more) }
