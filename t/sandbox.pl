@@ -4,11 +4,12 @@
 #
 #   t/sandbox.pl --dir DIR [--port N] [--control N] [--cert good|wrong|foreign]
 #                [--settings FILE] [--ready FILE] [--plain] [--orphan]
+#                [--receiver]
 #
 # DIR receives the certificates (its CA is DIR/ca.crt).  With --ready the ports
 # are written there as JSON once both accept.  It ends by SIGTERM, and when its
 # standard input ends unless --orphan is given: a test that was killed leaves no
-# process behind.
+# process behind.  With --receiver it is not Chatmaid but who gets its webhooks.
 
 use Mojo::Base -strict, -signatures;
 use FindBin;
@@ -16,13 +17,14 @@ use lib "$FindBin::RealBin/lib";
 
 use Chatmaid::Certificates;
 use Chatmaid::Sandbox;
+use Chatmaid::Sandbox::Receiver;
 use Getopt::Long;
 use Mojo::File qw(path);
 use Mojo::IOLoop;
 use Mojo::JSON qw(decode_json encode_json);
 
 my %option = (port => 0, control => 0, cert => 'good');
-GetOptions(\%option, qw(dir=s port=i control=i cert=s settings=s ready=s plain orphan))
+GetOptions(\%option, qw(dir=s port=i control=i cert=s settings=s ready=s plain orphan receiver))
     or die "usage: see the head of $0\n";
 die "--dir is missing\n" unless $option{dir};
 
@@ -36,12 +38,15 @@ unless ($option{orphan}) {
     })->watch(\*STDIN, 1, 0);
 }
 
-Chatmaid::Sandbox->serve(
+my $class = $option{receiver} ? 'Chatmaid::Sandbox::Receiver' : 'Chatmaid::Sandbox';
+
+$class->serve(
     port     => $option{port},
     control  => $option{control},
     plain    => $option{plain},
     cert     => $certificates->crt($option{cert}),
     key      => $certificates->key($option{cert}),
+    ca       => $certificates->crt('ca'),
     settings => $settings,
     ready    => sub ($api, $control) {
         my $ports = encode_json({api => $api, control => $control, pid => $$});

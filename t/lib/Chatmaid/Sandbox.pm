@@ -11,6 +11,7 @@ use Mojo::Base 'Mojolicious', -signatures;
 use Chatmaid::Sandbox::Actions;
 use Chatmaid::Sandbox::Control;
 use Chatmaid::Sandbox::Messages;
+use Chatmaid::Sandbox::Webhooks;
 use Chatmaid::Sandbox::Wire qw(write_answer drop is_wire_fault);
 use Mojo::IOLoop;
 use Mojo::JSON qw(encode_json);
@@ -21,6 +22,7 @@ use Time::HiRes qw(time);
 
 has settings => sub { {keys => [], rate => undef} };
 has data     => sub { Chatmaid::Sandbox::Messages->new };
+has webhooks => sub ($self) { Chatmaid::Sandbox::Webhooks->new->watch($self->data) };
 has journal  => sub { [] };
 has faults   => sub { [] };
 has held     => sub { [] };
@@ -36,9 +38,12 @@ sub startup ($self) {
         $tx->req(Chatmaid::Sandbox::Wire::Request->new);
     });
 
-    my $api = $self->routes->under('/' => sub ($c) { $self->arrive($c) });
-    Chatmaid::Sandbox::Actions::add_routes($self, $api);
-    $api->any('/*any' => {any => ''} => sub ($c) {
+    $self->add_routes($self->routes->under('/' => sub ($c) { $self->arrive($c) }));
+}
+
+sub add_routes ($self, $routes) {
+    Chatmaid::Sandbox::Actions::add_routes($self, $routes);
+    $routes->any('/*any' => {any => ''} => sub ($c) {
         my ($method, $path) = ($c->req->method, path_of($c->stash('record')));
         $self->refuse($c, 404, "Cannot $method $path") if $self->admit($c, undef);
     });
@@ -116,7 +121,8 @@ sub identify ($self, $record, $bearer) {
     $record->{environment} = $bearer =~ /^sk_live_/ ? 'live' : 'test';
 }
 
-# The first fault that matches is used up once; times 0 is for ever.
+# The first fault that matches is used up once; times 0 is for ever.  With
+# "every" => N it is for each Nth request that matches.
 
 sub take_fault ($self, $record) {
     my $path = path_of($record);
@@ -131,6 +137,8 @@ sub take_fault ($self, $record) {
         next if defined $match->{reused} && $match->{reused} != $record->{reused};
         next if defined $match->{path} && !($match->{path} =~ /^(.*)\*$/
             ? index($path, $1) == 0 : $path eq $match->{path});
+
+        next if $fault->{every} && ++$fault->{seen} % $fault->{every};
 
         splice @{$self->faults}, $i, 1 if $fault->{times} && --$fault->{times} == 0;
         $record->{fault} = $fault->{id};
@@ -306,6 +314,7 @@ sub configure ($self, $new) {
     $data->dedup($new->{dedup})       if exists $new->{dedup};
     $data->schedule($new->{schedule}) if exists $new->{schedule};
     $data->extra($new->{accounts})    if exists $new->{accounts};
+    $self->webhooks->configure($new->{webhooks}) if exists $new->{webhooks};
 
     my $server = $self->server or return;
     $server->keep_alive_timeout($new->{keepalive}) if exists $new->{keepalive};
@@ -317,6 +326,7 @@ sub reset ($self) {
     @{$self->journal} = @{$self->faults} = ();
     $self->{rates} = {};
     $self->data->clear;
+    $self->webhooks->clear;
 }
 
 # Closes connections that wait for their next request, as a server that is
@@ -344,6 +354,7 @@ sub serve ($class, %option) {
 
     my $tls = $option{plain} ? '' : "?cert=$option{cert}&key=$option{key}";
     $self->server($listen->($self, $option{plain} ? 'http' : 'https', $option{port}, $tls));
+    $self->webhooks->ca($option{ca}) if $option{ca};
     $self->configure($option{settings} // {});
 
     my $control = Chatmaid::Sandbox::Control->new(sandbox => $self);

@@ -24,6 +24,7 @@ package Chatmaid::Test;
 #   api       a sandbox (default: the last one started; without any, a dead port)
 #   probe     the module in t/NAME-probe as well
 #   workers error_log access name no_module
+#   clock     one of its own (Chatmaid::Test::Clock)
 #
 # Placeholders in all of them: %DIR% %PORT% %PORT:name% %API% %CA% %CRT:kind%
 # %KEY:kind%, the kinds being those of Chatmaid::Certificates.
@@ -64,10 +65,10 @@ sub live_key () { state $key = api_key('live') }
 sub name ($kind) { $kind . (++$serial{$kind} > 1 ? $serial{$kind} : '') }
 
 # Options: settings of the sandbox (keys, accounts, dedup, schedule, rate,
-# keepalive, max_requests), and cert (good, wrong, foreign), plain, name.
+# keepalive, max_requests, webhooks), and cert (good, wrong, foreign), plain, name.
 
 sub sandbox (%option) {
-    my %own = map { $_ => delete $option{$_} } grep { exists $option{$_} } qw(cert plain name);
+    my %own = map { $_ => delete $option{$_} } grep { exists $option{$_} } qw(cert plain receiver name);
     $option{keys} //= [map { {key => $_, account => 'main'} } test_key, live_key];
     secret($_->{key}) for @{$option{keys}};
 

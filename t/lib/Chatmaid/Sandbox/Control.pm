@@ -23,6 +23,8 @@ sub startup ($self) {
         'DELETE /faults'       => sub ($api, $c) { @{$api->faults} = (); {} },
         'GET /held'            => \&held,
         'POST /release'        => \&release,
+        'GET /webhooks'        => \&deliveries,
+        'POST /webhooks'       => \&send_event,
         'GET /connections'     => \&connections,
         'POST /connections/close' => sub ($api, $c) { {closed => $api->close_idle} },
         'POST /config'         => sub ($api, $c) { $api->configure($c->req->json); {} },
@@ -96,6 +98,26 @@ sub held ($api, $c) {
 }
 
 sub release ($api, $c) { {released => $api->release(($c->req->json // {})->{count})} }
+
+# ?event= ?state= narrow the list; ?count=1 as above.
+
+sub deliveries ($api, $c) {
+    my @found = @{$api->webhooks->journal};
+    for my $field (qw(event state)) {
+        my $want = $c->param($field) // next;
+        @found = grep { $_->{$field} eq $want } @found;
+    }
+    return $c->param('count') ? {count => scalar @found} : \@found;
+}
+
+# {"event", "data", "timestamp"}, or {"event", "body"} for other bytes.
+
+sub send_event ($api, $c) {
+    my $want = $c->req->json;
+    my $body = $want->{body} // Chatmaid::Sandbox::Webhooks::event(
+        grep { defined } $want->{event}, $want->{data} // {}, $want->{timestamp});
+    return {ids => [$api->webhooks->send($want->{event}, $body)]};
+}
 
 sub connections ($api, $c) {
     return [map { {id => $_->{id}, requests => $_->{requests}, sni => $_->{sni}} }

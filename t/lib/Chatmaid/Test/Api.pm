@@ -10,7 +10,7 @@ use Mojo::File qw(path);
 use Mojo::JSON qw(encode_json);
 use Mojo::Parameters;
 
-has [qw(settings plain)];
+has [qw(settings plain receiver)];
 has cert    => 'good';
 has control => sub ($self) {
     Chatmaid::Test::Client->new(keepalive => 1, public => 0,
@@ -33,7 +33,7 @@ sub start ($self) {
     $self->command([$^X, "$script", '--dir' => $tls->dir, '--cert' => $self->cert,
         '--port' => test_port($name), '--control' => test_port("$name-control"),
         '--settings' => test_dir() . "/$name.json", '--ready' => $ready,
-        $self->plain ? '--plain' : ()]);
+        $self->plain ? '--plain' : (), $self->receiver ? '--receiver' : ()]);
 
     $self->SUPER::start;
     wait_for(sub {
@@ -103,6 +103,20 @@ sub release ($self, $count = undef) {
 # For what the gateway does after it has answered, or of its own accord.
 sub wait_requests ($self, $count, %want) {
     wait_for(sub { $self->count(%want) >= $count }, 15, "$count requests");
+}
+
+
+# --- Its webhooks ------------------------------------------------------------
+
+# event('message.sent', data => {…}, timestamp => …) or (…, body => $bytes); the
+# URLs are those of config(webhooks => {endpoints => [{url, secret}]}).
+sub event ($self, $name, %more) { $self->ask(POST => '/webhooks', {event => $name, %more})->{ids} }
+sub deliveries ($self, %want)   { @{$self->ask(GET => '/webhooks?' . query(%want))} }
+
+# All that it began have ended; how many were successful.
+sub wait_deliveries ($self) {
+    wait_for(sub { !$self->ask(GET => '/webhooks?count=1&state=pending')->{count} }, 30, 'the deliveries to end');
+    return $self->ask(GET => '/webhooks?count=1&state=delivered')->{count};
 }
 
 1;

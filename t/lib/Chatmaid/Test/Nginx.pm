@@ -13,6 +13,7 @@ use Mojo::File qw(path);
 
 has signal => 'QUIT';
 has option => sub { {} };
+has clock  => sub ($self) { $self->option->{clock} };
 has dir    => sub ($self) { test_dir() . '/' . $self->name };
 has client => sub ($self) {
     Chatmaid::Test::Client->new(base => $self->url('/chatmaid'));
@@ -52,6 +53,7 @@ pid %DIR%/nginx.pid;
 error_log %DIR%/error.log %LEVEL%;
 worker_processes %WORKERS%;
 events { worker_connections 4096; }
+%CLOCK%
 %main%
 END
 
@@ -134,6 +136,7 @@ sub render ($self, $option = $self->option) {
         LEVEL   => sub { $option->{error_log} // 'debug' },
         WORKERS => sub { $option->{workers} // 1 },
         ACCESS  => sub { $option->{access} // '' },
+        CLOCK   => sub { $self->clock ? $self->clock->directives : '' },
         PORT    => sub ($name = '') { test_port($self->name . ($name && ":$name")) },
         API     => sub { $option->{api} ? $option->{api}->port : test_port('nobody') },
         CA      => sub { $tls->crt('ca') },

@@ -8,7 +8,7 @@ use Carp qw(croak);
 use Chatmaid::Test::World qw(test_dir started wait_for slurp);
 use POSIX qw(WNOHANG);
 
-has [qw(name pid status)];
+has [qw(name pid status clock)];
 has output  => sub ($self) { test_dir() . '/' . $self->name . '.out' };
 has signal  => 'TERM';           # ends it in good order
 has command => sub { [] };
@@ -21,6 +21,7 @@ sub start ($self) {
     if (!$pid) {
         die_with_parent();
         delete $ENV{NGINX};      # nginx takes it for sockets that it inherits
+        %ENV = (%ENV, %{$self->clock->env}) if $self->clock;
         open STDIN,  '<&', $read;
         open STDOUT, '>>', $self->output;
         open STDERR, '>&', \*STDOUT;
@@ -32,6 +33,7 @@ sub start ($self) {
 
     # The child's standard input ends when we do, however that happens.
     $self->{lifeline} = $write;
+    $self->clock->used_by($pid) if $self->clock;
     started($self->pid($pid)) unless $self->{started}++;
     return $self->pid($pid);
 }

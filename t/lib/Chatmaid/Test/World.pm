@@ -15,7 +15,7 @@ use Mojo::IOLoop;
 use Socket qw(SOL_SOCKET SO_REUSEADDR);
 use Time::HiRes qw(time);
 
-our @EXPORT_OK = qw(test_dir test_port free_port wait_for secret api_key certificates
+our @EXPORT_OK = qw(test_dir test_port free_port wait_for secret fresh_secret api_key certificates
     leaks_in seen leaks_seen started processes slurp spurt patience);
 
 my $owner = $$;
@@ -100,9 +100,11 @@ sub secret ($value) {
     return $value;
 }
 
-sub api_key ($environment = 'test') {
+sub api_key ($environment = 'test') { fresh_secret("sk_${environment}_") }
+
+sub fresh_secret ($prefix) {
     my @letters = ('a' .. 'z', 'A' .. 'Z', 0 .. 9);
-    return secret("sk_${environment}_" . join '', map { $letters[rand @letters] } 1 .. 24);
+    return secret($prefix . join '', map { $letters[rand @letters] } 1 .. 24);
 }
 
 # The forms in which a secret could leak.  Base64 of it depends on where in the
