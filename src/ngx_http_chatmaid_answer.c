@@ -274,7 +274,7 @@ ngx_http_chatmaid_problem_text(ngx_http_request_t *r,
     json_t  *json;
 
     if (ctx->native) {
-        return ngx_http_chatmaid_native_text(r, problem, text);
+        return ngx_http_chatmaid_native_text(r, ctx, problem, text);
     }
 
     json = json_pack("{s:s, s:s, s:I, s:o, s:s, s:o, s:s*, s:O*}",

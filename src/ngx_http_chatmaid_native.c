@@ -10,6 +10,8 @@
 
 
 static ngx_str_t ngx_http_chatmaid_native_path(ngx_http_request_t *r);
+static ngx_int_t ngx_http_chatmaid_native_target(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *path);
 static json_t *ngx_http_chatmaid_native_message(
     ngx_http_chatmaid_problem_t *problem);
 static json_t *ngx_http_chatmaid_native_fault(json_t *fault);
@@ -67,18 +69,26 @@ ngx_http_chatmaid_native_path(ngx_http_request_t *r)
 
 ngx_int_t
 ngx_http_chatmaid_native_text(ngx_http_request_t *r,
-    ngx_http_chatmaid_problem_t *problem, ngx_str_t *text)
+    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_problem_t *problem,
+    ngx_str_t *text)
 {
-    json_t     *json;
-    ngx_str_t   path;
+    json_t      *json;
+    ngx_str_t    path;
+    const char  *error;
 
-    path = ngx_http_chatmaid_native_path(r);
+    if (ngx_http_chatmaid_native_target(r, ctx, &path) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    error = problem->error;
+
+    if (error == NULL || *error == '\0') {
+        error = ngx_http_chatmaid_reason(problem->status);
+    }
 
     json = json_pack("{s:b, s:s, s:o, s:I, s:o, s:o}",
                      "success", 0,
-                     "error", problem->error
-                              ? problem->error
-                              : ngx_http_chatmaid_reason(problem->status),
+                     "error", error,
                      "message", ngx_http_chatmaid_native_message(problem),
                      "statusCode", (json_int_t) problem->status,
                      "timestamp", ngx_http_chatmaid_native_time(),
@@ -96,6 +106,36 @@ ngx_http_chatmaid_native_text(ngx_http_request_t *r,
     }
 
     return ngx_http_chatmaid_json_dump(r->pool, json, 0, text);
+}
+
+
+/* The path of the call, as the caller wrote it, where there was to be one. */
+
+static ngx_int_t
+ngx_http_chatmaid_native_target(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *path)
+{
+    size_t  len;
+
+    if (ctx->path.len == 0) {
+        *path = ngx_http_chatmaid_native_path(r);
+        return NGX_OK;
+    }
+
+    for (len = 0; len < ctx->path.len && ctx->path.data[len] != '?'; len++) {
+        /* void */
+    }
+
+    path->len = 1 + len;
+    path->data = ngx_pnalloc(r->pool, path->len);
+    if (path->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    path->data[0] = '/';
+    ngx_memcpy(path->data + 1, ctx->path.data, len);
+
+    return NGX_OK;
 }
 
 
