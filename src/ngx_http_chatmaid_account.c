@@ -8,7 +8,12 @@
 #include "ngx_http_chatmaid_zone.h"
 
 
-#define NGX_HTTP_CHATMAID_MAX_HOLD  60000   /* milliseconds */
+#define NGX_HTTP_CHATMAID_MAX_HOLD   60000      /* milliseconds */
+
+/* of a minute */
+#define NGX_HTTP_CHATMAID_MAX_POLLS  30
+#define NGX_HTTP_CHATMAID_MAX_TIMED  20
+#define NGX_HTTP_CHATMAID_MAX_READS  20         /* as far as they count */
 
 
 /* One for each account that was ever held back or polled: there are few. */
@@ -18,6 +23,14 @@ typedef struct {
     u_char                   id[NGX_HTTP_CHATMAID_ID_LEN];
     ngx_msec_t               held;      /* the time when that ends */
     ngx_uint_t               holding;   /* since "held" may be long ago */
+
+    /* the latest of each kind, and how many there have been */
+    ngx_msec_t               polls[NGX_HTTP_CHATMAID_MAX_POLLS];
+    ngx_msec_t               timed[NGX_HTTP_CHATMAID_MAX_TIMED];
+    ngx_msec_t               reads[NGX_HTTP_CHATMAID_MAX_READS];
+    ngx_uint_t               npolls;
+    ngx_uint_t               ntimed;
+    ngx_uint_t               nreads;
 } ngx_http_chatmaid_account_state_t;
 
 
@@ -27,6 +40,8 @@ static ngx_http_chatmaid_account_state_t *ngx_http_chatmaid_account_get(
     ngx_http_chatmaid_zone_t *zone, u_char *id);
 static ngx_msec_t ngx_http_chatmaid_account_left(
     ngx_http_chatmaid_account_state_t *state);
+static ngx_uint_t ngx_http_chatmaid_account_recent(ngx_msec_t *times,
+    ngx_uint_t n, ngx_uint_t count);
 
 
 ngx_msec_t
@@ -63,6 +78,80 @@ ngx_http_chatmaid_account_hold(ngx_shm_zone_t *shm_zone, u_char *id,
     if (state && ngx_http_chatmaid_account_left(state) < time) {
         state->held = ngx_current_msec + time;
         state->holding = 1;
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_account_poll(ngx_shm_zone_t *shm_zone, u_char *id,
+    ngx_uint_t timed)
+{
+    ngx_uint_t                          n, permitted;
+    ngx_http_chatmaid_zone_t           *zone = shm_zone->data;
+    ngx_http_chatmaid_account_state_t  *state;
+
+    permitted = 0;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    state = ngx_http_chatmaid_account_get(zone, id);
+
+    if (state == NULL || ngx_http_chatmaid_account_left(state)) {
+        goto done;
+    }
+
+    if (timed
+        && ngx_http_chatmaid_account_recent(state->timed,
+                                            NGX_HTTP_CHATMAID_MAX_TIMED,
+                                            state->ntimed)
+           == NGX_HTTP_CHATMAID_MAX_TIMED)
+    {
+        goto done;
+    }
+
+    n = ngx_http_chatmaid_account_recent(state->polls,
+                                         NGX_HTTP_CHATMAID_MAX_POLLS,
+                                         state->npolls)
+        + ngx_http_chatmaid_account_recent(state->reads,
+                                           NGX_HTTP_CHATMAID_MAX_READS,
+                                           state->nreads);
+
+    if (n >= NGX_HTTP_CHATMAID_MAX_POLLS) {
+        goto done;
+    }
+
+    permitted = 1;
+
+    state->polls[state->npolls++ % NGX_HTTP_CHATMAID_MAX_POLLS]
+                                                          = ngx_current_msec;
+    if (timed) {
+        state->timed[state->ntimed++ % NGX_HTTP_CHATMAID_MAX_TIMED]
+                                                          = ngx_current_msec;
+    }
+
+done:
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return permitted;
+}
+
+
+void
+ngx_http_chatmaid_account_read(ngx_shm_zone_t *shm_zone, u_char *id)
+{
+    ngx_http_chatmaid_zone_t           *zone = shm_zone->data;
+    ngx_http_chatmaid_account_state_t  *state;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    state = ngx_http_chatmaid_account_get(zone, id);
+
+    if (state) {
+        state->reads[state->nreads++ % NGX_HTTP_CHATMAID_MAX_READS]
+                                                          = ngx_current_msec;
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
@@ -131,4 +220,22 @@ ngx_http_chatmaid_account_left(ngx_http_chatmaid_account_state_t *state)
     }
 
     return left;
+}
+
+
+/* How many of the latest n, of "count" in all, were in the last minute. */
+
+static ngx_uint_t
+ngx_http_chatmaid_account_recent(ngx_msec_t *times, ngx_uint_t n,
+    ngx_uint_t count)
+{
+    ngx_uint_t  i, recent;
+
+    recent = 0;
+
+    for (i = 0; i < ngx_min(n, count); i++) {
+        recent += (ngx_current_msec - times[i] <= 60000);
+    }
+
+    return recent;
 }

@@ -26,5 +26,14 @@ ngx_msec_t ngx_http_chatmaid_account_held(ngx_shm_zone_t *shm_zone,
 void ngx_http_chatmaid_account_hold(ngx_shm_zone_t *shm_zone, u_char *id,
     ngx_msec_t time);
 
+/* Whether a poll may begin now, which is counted then: at most 30 in any
+ * minute, 20 of them timed, none while the account is held back. */
+ngx_uint_t ngx_http_chatmaid_account_poll(ngx_shm_zone_t *shm_zone, u_char *id,
+    ngx_uint_t timed);
+
+/* Counts a read with which a wait begins.  These leave to polls at least ten a
+ * minute. */
+void ngx_http_chatmaid_account_read(ngx_shm_zone_t *shm_zone, u_char *id);
+
 
 #endif /* _NGX_HTTP_CHATMAID_ACCOUNT_H_INCLUDED_ */

@@ -8,11 +8,15 @@
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_claim.h"
+#include "ngx_http_chatmaid_topic.h"
+#include "ngx_http_chatmaid_wait.h"
 
 
 static void ngx_http_chatmaid_flow_run(ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_reading(ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_chatmaid_flow_expired(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_flow_take_error(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_flow_cleanup(void *data);
@@ -45,7 +49,8 @@ ngx_http_chatmaid_flow_start(ngx_http_request_t *r)
 
     ngx_http_chatmaid_flow_timer(r, &ctx->deadline,
                                  ngx_http_chatmaid_flow_deadline_handler,
-                                 conf->timeout);
+                                 ctx->wait_time ? ctx->wait_time
+                                                : conf->timeout);
 
     ngx_http_chatmaid_flow_run(r);
 }
@@ -70,6 +75,11 @@ ngx_http_chatmaid_flow_run(ngx_http_request_t *r)
 
     ngx_http_chatmaid_flow_take_error(r, ctx);
 
+    if (ctx->parked && ctx->idle && ctx->gone) {
+        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+        return;
+    }
+
     if (ctx->parked) {
 
         if (ctx->answered && !ctx->gone) {
@@ -81,6 +91,8 @@ ngx_http_chatmaid_flow_run(ngx_http_request_t *r)
         ngx_http_chatmaid_call_wake(ctx->call);
         return;
     }
+
+    ctx->idle = 0;
 
     do {
         rc = (*ctx->next++)(r, ctx);
@@ -181,22 +193,23 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
     ngx_http_set_log_request(c->log, r);
     ngx_http_chatmaid_flow_take_error(r, ctx);
 
-    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
-                              "there was no answer within chatmaid_timeout");
-    ctx->problem.unknown = 1;
+    /* the request goes on, or its connection is not worth keeping */
 
-    r->keepalive = 0;
+    if (!ctx->idle) {
+        r->keepalive = 0;
+    }
 
     /* A filter may replace the answer by an error page.  One of another place
      * would take the request from its flow, and contexts are forgotten. */
 
     r->error_page = 1;
 
-    rc = ngx_http_chatmaid_refuse(r, ctx, NGX_DECLINED);
+    rc = ctx->topic ? ngx_http_chatmaid_wait_expired(r, ctx)
+                    : ngx_http_chatmaid_flow_expired(r, ctx);
 
     ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
 
-    if (ctx->wait.timer_set) {
+    if (ctx->wait.timer_set || ctx->idle) {
         ngx_http_chatmaid_flow_end(r, ctx, rc);
 
     } else {
@@ -216,6 +229,18 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
 }
 
 
+static ngx_int_t
+ngx_http_chatmaid_flow_expired(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
+                              "there was no answer within chatmaid_timeout");
+    ctx->problem.unknown = 1;
+
+    return ngx_http_chatmaid_refuse(r, ctx, NGX_DECLINED);
+}
+
+
 static void
 ngx_http_chatmaid_flow_reading(ngx_http_request_t *r)
 {
@@ -225,7 +250,15 @@ ngx_http_chatmaid_flow_reading(ngx_http_request_t *r)
 
     ngx_http_chatmaid_flow_take_error(r, ctx);
 
-    ngx_http_block_reading(r);
+    if (!ctx->idle) {
+        ngx_http_block_reading(r);
+
+    } else if (ctx->gone) {
+        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+
+    } else {
+        ngx_http_test_reading(r);
+    }
 }
 
 
@@ -260,4 +293,5 @@ ngx_http_chatmaid_flow_cleanup(void *data)
     }
 
     ngx_http_chatmaid_claim_abandon(ctx);
+    ngx_http_chatmaid_topic_leave(ctx);
 }

@@ -10,6 +10,7 @@
 #include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_send.h"
 #include "ngx_http_chatmaid_read.h"
+#include "ngx_http_chatmaid_wait.h"
 
 
 static ngx_int_t ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
@@ -31,39 +32,39 @@ static const char *ngx_http_chatmaid_gateway_scope(ngx_uint_t scope);
 static ngx_http_chatmaid_route_t  ngx_http_chatmaid_routes[] = {
 
     { "send", NGX_HTTP_POST, NGX_HTTP_CHATMAID_SEND,
-      "v1/messages/send", ngx_http_chatmaid_send_steps, 0 },
+      "v1/messages/send", ngx_http_chatmaid_send_steps, 0, 0 },
 
     { "messages", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
-      "v1/messages", ngx_http_chatmaid_read_steps, 0 },
+      "v1/messages", ngx_http_chatmaid_read_steps, 0, 0 },
 
     { "messages/inbound", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
-      "v1/messages/inbound", ngx_http_chatmaid_read_steps, 0 },
+      "v1/messages/inbound", ngx_http_chatmaid_read_steps, 0, 0 },
 
     { "messages/inbound/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
-      "v1/messages/inbound/*", ngx_http_chatmaid_read_steps, 0 },
+      "v1/messages/inbound/*", ngx_http_chatmaid_read_steps, 0, 0 },
 
     { "messages/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
-      "v1/messages/*", ngx_http_chatmaid_read_steps, 0 },
+      "v1/messages/*", ngx_http_chatmaid_read_steps, 0, 1 },
 
     { "phones", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
-      "v1/phone-numbers", ngx_http_chatmaid_read_steps, 0 },
+      "v1/phone-numbers", ngx_http_chatmaid_read_steps, 0, 0 },
 
     { "phones/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
-      "v1/phone-numbers/*", ngx_http_chatmaid_read_steps, 0 },
+      "v1/phone-numbers/*", ngx_http_chatmaid_read_steps, 0, 0 },
 
     { "phones/*/status", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
-      "v1/phone-numbers/*/status", ngx_http_chatmaid_read_steps, 0 },
+      "v1/phone-numbers/*/status", ngx_http_chatmaid_read_steps, 0, 0 },
 
     { "groups", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
-      "v1/groups", ngx_http_chatmaid_read_steps, 1 },
+      "v1/groups", ngx_http_chatmaid_read_steps, 1, 0 },
 
     { "account", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_ACCOUNT,
-      "v1/account", ngx_http_chatmaid_read_steps, 0 },
+      "v1/account", ngx_http_chatmaid_read_steps, 0, 0 },
 
     { "account/usage", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_ACCOUNT,
-      "v1/account/usage", ngx_http_chatmaid_read_steps, 0 },
+      "v1/account/usage", ngx_http_chatmaid_read_steps, 0, 0 },
 
-    { NULL, 0, 0, NULL, NULL, 0 }
+    { NULL, 0, 0, NULL, NULL, 0, 0 }
 };
 
 
@@ -182,6 +183,14 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
                                              NGX_HTTP_CHATMAID_INVALID_REQUEST,
                                              "the query must not hold a space "
                                              "or a control character");
+        }
+    }
+
+    if (ctx->route->waits && !ctx->native) {
+        rc = ngx_http_chatmaid_wait_read(r, ctx, id, &args);
+
+        if (rc != NGX_OK) {
+            return rc;
         }
     }
 

@@ -165,6 +165,13 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
       offsetof(ngx_http_chatmaid_loc_conf_t, timeout),
       &ngx_http_chatmaid_not_zero },
 
+    { ngx_string("chatmaid_wait_max"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, wait_max),
+      NULL },
+
       ngx_null_command
 };
 
@@ -354,6 +361,7 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
     conf->wait = NGX_CONF_UNSET_MSEC;
     conf->retries = NGX_CONF_UNSET;
     conf->timeout = NGX_CONF_UNSET_MSEC;
+    conf->wait_max = NGX_CONF_UNSET_MSEC;
 
     return conf;
 }
@@ -400,6 +408,7 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->wait, prev->wait, 10 * 1000);
     ngx_conf_merge_value(conf->retries, prev->retries, 2);
     ngx_conf_merge_msec_value(conf->timeout, prev->timeout, 25 * 1000);
+    ngx_conf_merge_msec_value(conf->wait_max, prev->wait_max, 60 * 1000);
 
     if (conf->gateway == NULL) {
         return NGX_CONF_OK;

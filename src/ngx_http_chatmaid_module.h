@@ -37,6 +37,7 @@
 typedef struct ngx_http_chatmaid_call_s   ngx_http_chatmaid_call_t;
 typedef struct ngx_http_chatmaid_ctx_s    ngx_http_chatmaid_ctx_t;
 typedef struct ngx_http_chatmaid_route_s  ngx_http_chatmaid_route_t;
+typedef struct ngx_http_chatmaid_topic_s  ngx_http_chatmaid_topic_t;
 typedef struct ngx_http_chatmaid_redis_s  ngx_http_chatmaid_redis_t;
 
 typedef struct ngx_http_chatmaid_redis_conf_s
@@ -119,6 +120,7 @@ typedef struct {
     ngx_msec_t                    wait;
     ngx_int_t                     retries;
     ngx_msec_t                    timeout;
+    ngx_msec_t                    wait_max;
 } ngx_http_chatmaid_loc_conf_t;
 
 
@@ -139,6 +141,7 @@ struct ngx_http_chatmaid_route_s {
     const char                   *target;    /* the same below Chatmaid's "/" */
     ngx_http_chatmaid_step_pt    *steps;
     unsigned                      names_sender:1;
+    unsigned                      waits:1;   /* takes "wait" */
 };
 
 
@@ -192,9 +195,17 @@ struct ngx_http_chatmaid_ctx_s {
     ngx_msec_t                    look;      /* the next pause of the wait */
     ngx_msec_t                    wait_end;
 
+    /* of a read that waits */
+    ngx_msec_t                    wait_time; /* from now; 0: no such read */
+    ngx_uint_t                    until;
+    ngx_str_t                     subject;   /* the message's ID */
+    ngx_http_chatmaid_topic_t    *topic;
+    ngx_queue_t                   waiter;    /* of the topic */
+    ngx_event_t                   wake;
+
     ngx_http_chatmaid_problem_t   problem;
 
-    ngx_event_t                   deadline;  /* chatmaid_timeout */
+    ngx_event_t                   deadline;  /* of the answer */
     ngx_int_t                     answer_rc; /* of an answer before the end */
 
     unsigned                      parked:1;  /* a completion will resume us */
@@ -206,6 +217,9 @@ struct ngx_http_chatmaid_ctx_s {
     unsigned                      failed:1;  /* problem is to be answered */
     unsigned                      doubtful:1;  /* a try may have arrived */
     unsigned                      native:1;  /* Chatmaid's own face */
+    unsigned                      single:1;  /* a call is not tried again */
+    unsigned                      queued:1;  /* among the topic's waiters */
+    unsigned                      idle:1;    /* parked, nothing is under way */
 };
 
 

@@ -78,7 +78,7 @@ ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
         ngx_http_chatmaid_account_hold(mcf->zone, conf->account_id, time);
     }
 
-    if (ctx->attempts > (ngx_uint_t) conf->retries
+    if (ctx->single || ctx->attempts > (ngx_uint_t) conf->retries
         || !ngx_http_chatmaid_retry_fits(ctx, time))
     {
         return NGX_DECLINED;

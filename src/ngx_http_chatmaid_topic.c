@@ -1,0 +1,780 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_topic.h"
+#include "ngx_http_chatmaid_account.h"
+#include "ngx_http_chatmaid_answer.h"
+#include "ngx_http_chatmaid_flow.h"
+#include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_note.h"
+
+
+/* between polls, in milliseconds */
+#define NGX_HTTP_CHATMAID_FIRST_STEP  500
+#define NGX_HTTP_CHATMAID_LAST_STEP   5000
+
+#define NGX_HTTP_CHATMAID_TICK        250
+#define NGX_HTTP_CHATMAID_LOOK        2         /* ticks between looks */
+
+/* How long a worker that is shutting down waits for a first answer. */
+#define NGX_HTTP_CHATMAID_LAST_WAIT   4000
+
+
+struct ngx_http_chatmaid_topic_s {
+    ngx_str_node_t               sn;         /* by account and path */
+    ngx_queue_t                  queue;      /* longest unasked first */
+    ngx_queue_t                  waiters;    /* ngx_http_chatmaid_ctx_t */
+    ngx_pool_t                  *pool;
+
+    ngx_http_chatmaid_main_conf_t  *mcf;
+    u_char                      *account_id;
+    u_char                       note_id[NGX_HTTP_CHATMAID_ID_LEN];
+
+    ngx_http_chatmaid_ctx_t     *carrier;    /* who asks, or is to */
+    ngx_str_t                    text;       /* as last seen; on the heap */
+    ngx_uint_t                   status;
+    ngx_msec_t                   due;        /* time of the next poll */
+    ngx_msec_t                   step;
+
+    ngx_http_chatmaid_look_t     look;       /* the first one */
+    uint64_t                     stamp;      /* of the note seen last */
+
+    ngx_uint_t                   looks;      /* that hold it */
+
+    ngx_http_chatmaid_problem_t  problem;
+    ngx_str_t                    detail;     /* the problem's, in pool */
+
+    unsigned                     looked:1;   /* before the first call */
+    unsigned                     noted:1;    /* something has happened to it */
+    unsigned                     failed:1;   /* with the problem */
+};
+
+
+/* All topics that are looked for at once. */
+
+typedef struct {
+    ngx_http_chatmaid_look_t     look;
+    ngx_http_chatmaid_topic_t  **topics;
+    ngx_pool_t                  *pool;
+} ngx_http_chatmaid_survey_t;
+
+
+static ngx_http_chatmaid_topic_t *ngx_http_chatmaid_topic_create(
+    ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *name);
+static void ngx_http_chatmaid_topic_looked(ngx_http_chatmaid_look_t *look);
+static ngx_uint_t ngx_http_chatmaid_topic_status(json_t *data);
+static ngx_uint_t ngx_http_chatmaid_topic_reached(
+    ngx_http_chatmaid_topic_t *topic, ngx_http_chatmaid_ctx_t *ctx);
+static void ngx_http_chatmaid_topic_wake(ngx_http_chatmaid_ctx_t *ctx);
+static void ngx_http_chatmaid_topic_wake_handler(ngx_event_t *ev);
+static void ngx_http_chatmaid_topic_release(ngx_http_chatmaid_topic_t *topic);
+static void ngx_http_chatmaid_topic_schedule(void);
+static void ngx_http_chatmaid_topic_tick_handler(ngx_event_t *ev);
+static void ngx_http_chatmaid_topic_poll(ngx_http_chatmaid_topic_t *topic);
+static void ngx_http_chatmaid_topic_hurry(ngx_http_chatmaid_topic_t *topic);
+static void ngx_http_chatmaid_topic_survey(void);
+static void ngx_http_chatmaid_topic_surveyed(ngx_http_chatmaid_look_t *look);
+
+
+/* Of this worker. */
+
+static ngx_rbtree_t       ngx_http_chatmaid_topics;
+static ngx_rbtree_node_t  ngx_http_chatmaid_topics_sentinel;
+static ngx_queue_t        ngx_http_chatmaid_topic_queue;
+static ngx_uint_t         ngx_http_chatmaid_topic_count;
+static ngx_event_t        ngx_http_chatmaid_tick;
+static ngx_uint_t         ngx_http_chatmaid_ticks;
+static ngx_uint_t         ngx_http_chatmaid_surveying;
+
+
+ngx_int_t
+ngx_http_chatmaid_topic_join(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_str_t                      name;
+    ngx_http_chatmaid_topic_t     *topic;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (ngx_http_chatmaid_topics.root == NULL) {
+        ngx_rbtree_init(&ngx_http_chatmaid_topics,
+                        &ngx_http_chatmaid_topics_sentinel,
+                        ngx_str_rbtree_insert_value);
+        ngx_queue_init(&ngx_http_chatmaid_topic_queue);
+    }
+
+    name.len = NGX_HTTP_CHATMAID_ID_LEN + ctx->path.len;
+    name.data = ngx_pnalloc(r->pool, name.len);
+    if (name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(name.data, conf->account_id, NGX_HTTP_CHATMAID_ID_LEN);
+    ngx_memcpy(name.data + NGX_HTTP_CHATMAID_ID_LEN, ctx->path.data,
+               ctx->path.len);
+
+    topic = (ngx_http_chatmaid_topic_t *)
+                ngx_str_rbtree_lookup(&ngx_http_chatmaid_topics, &name,
+                                      ngx_crc32_long(name.data, name.len));
+    if (topic == NULL) {
+        topic = ngx_http_chatmaid_topic_create(r, ctx, &name);
+        if (topic == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    ctx->topic = topic;
+    ctx->queued = 1;
+
+    ngx_queue_insert_tail(&topic->waiters, &ctx->waiter);
+
+    ngx_http_chatmaid_topic_schedule();
+
+    return NGX_OK;
+}
+
+
+static ngx_http_chatmaid_topic_t *
+ngx_http_chatmaid_topic_create(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *name)
+{
+    ngx_pool_t                     *pool;
+    ngx_http_chatmaid_topic_t      *topic;
+    ngx_http_chatmaid_loc_conf_t   *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    pool = ngx_create_pool(1024, ngx_cycle->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    topic = ngx_pcalloc(pool, sizeof(ngx_http_chatmaid_topic_t));
+
+    if (topic == NULL
+        || (topic->sn.str.data = ngx_pstrdup(pool, name)) == NULL
+        || ngx_http_chatmaid_note_id(pool, &conf->account_name, &ctx->subject,
+                                     topic->note_id)
+           != NGX_OK)
+    {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    topic->pool = pool;
+    topic->mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+    topic->account_id = topic->sn.str.data;
+    topic->step = NGX_HTTP_CHATMAID_FIRST_STEP;
+
+    ngx_queue_init(&topic->waiters);
+
+    topic->sn.str.len = name->len;
+    topic->sn.node.key = ngx_crc32_long(name->data, name->len);
+
+    ngx_rbtree_insert(&ngx_http_chatmaid_topics, &topic->sn.node);
+    ngx_queue_insert_head(&ngx_http_chatmaid_topic_queue, &topic->queue);
+    ngx_http_chatmaid_topic_count++;
+
+    return topic;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_topic_turn(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_topic_t  *topic;
+
+    topic = ctx->topic;
+
+    if (topic->failed) {
+        ctx->problem = topic->problem;
+        ctx->problem.detail.data = ngx_pstrdup(r->pool, &topic->detail);
+
+        return NGX_HTTP_CHATMAID_TURN_FAIL;
+    }
+
+    if (ngx_http_chatmaid_topic_reached(topic, ctx)) {
+        return NGX_HTTP_CHATMAID_TURN_ANSWER;
+    }
+
+    if (topic->carrier == NULL && topic->text.len == 0) {
+        topic->carrier = ctx;
+    }
+
+    return (topic->carrier == ctx) ? NGX_HTTP_CHATMAID_TURN_CARRY
+                                   : NGX_HTTP_CHATMAID_TURN_IDLE;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_topic_is_first(ngx_http_chatmaid_ctx_t *ctx)
+{
+    return ctx->topic->text.len == 0;
+}
+
+
+/*
+ * What a note says that was there before the first call is known by that call's
+ * answer; only one that comes later is news.
+ */
+
+ngx_int_t
+ngx_http_chatmaid_topic_look(ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t                       rc;
+    ngx_http_chatmaid_topic_t      *topic;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    topic = ctx->topic;
+    mcf = topic->mcf;
+
+    if (topic->looked) {
+        return NGX_OK;
+    }
+
+    if (topic->looks) {
+        return NGX_AGAIN;       /* of a carrier that has left since */
+    }
+
+    topic->look.n = 1;
+    topic->look.ids = &topic->note_id;
+    topic->look.stamps = &topic->stamp;
+    topic->look.pool = topic->pool;
+    topic->look.handler = ngx_http_chatmaid_topic_looked;
+    topic->look.data = topic;
+
+    rc = mcf->store->look(mcf->store_data, &topic->look);
+
+    if (rc == NGX_AGAIN) {
+        topic->looks++;
+
+    } else {
+        topic->looked = 1;
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_http_chatmaid_topic_looked(ngx_http_chatmaid_look_t *look)
+{
+    ngx_http_chatmaid_topic_t  *topic = look->data;
+
+    ngx_http_chatmaid_ctx_t    *carrier;
+
+    carrier = topic->carrier;
+
+    topic->looked = 1;
+    topic->looks--;
+
+    if (carrier) {
+        ngx_http_chatmaid_topic_wake(carrier);
+    }
+
+    ngx_http_chatmaid_topic_release(topic);
+}
+
+
+void
+ngx_http_chatmaid_topic_asked(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_topic_t  *topic;
+
+    topic = ctx->topic;
+
+    if (topic->text.len == 0) {
+        ngx_http_chatmaid_account_read(topic->mcf->zone, topic->account_id);
+    }
+
+    topic->noted = 0;
+
+    ngx_queue_remove(&topic->queue);
+    ngx_queue_insert_tail(&ngx_http_chatmaid_topic_queue, &topic->queue);
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_topic_answered(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, json_t *data)
+{
+    u_char                     *p;
+    ngx_str_t                   text;
+    ngx_queue_t                *q;
+    ngx_http_chatmaid_ctx_t    *waiter;
+    ngx_http_chatmaid_topic_t  *topic;
+
+    topic = ctx->topic;
+
+    if (ngx_http_chatmaid_json_dump(r->pool, data, 0, &text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_alloc(text.len, r->connection->log);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (topic->text.data) {
+        ngx_free(topic->text.data);
+    }
+
+    ngx_memcpy(p, text.data, text.len);
+
+    topic->text.data = p;
+    topic->text.len = text.len;
+    topic->status = ngx_http_chatmaid_topic_status(data);
+
+    for (q = ngx_queue_head(&topic->waiters);
+         q != ngx_queue_sentinel(&topic->waiters);
+         q = ngx_queue_next(q))
+    {
+        waiter = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+
+        if (waiter != ctx && ngx_http_chatmaid_topic_reached(topic, waiter)) {
+            ngx_http_chatmaid_topic_wake(waiter);
+        }
+    }
+
+    topic->carrier = NULL;
+    topic->due = ngx_current_msec + topic->step;
+    topic->step = ngx_min(topic->step + topic->step / 2,
+                          NGX_HTTP_CHATMAID_LAST_STEP);
+
+    return NGX_OK;
+}
+
+
+/*
+ * While a message is being waited for, Chatmaid may be out of order: the next
+ * poll asks again.  That it knows no such message, or not the key, is for all
+ * who wait.
+ */
+
+void
+ngx_http_chatmaid_topic_failed(ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_queue_t                *q;
+    ngx_http_chatmaid_topic_t  *topic;
+
+    topic = ctx->topic;
+    topic->carrier = NULL;
+
+    switch (ctx->problem.code) {
+
+    case NGX_HTTP_CHATMAID_UPSTREAM_ERROR:
+    case NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE:
+    case NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT:
+    case NGX_HTTP_CHATMAID_RATE_LIMITED:
+    case NGX_HTTP_CHATMAID_UNAVAILABLE:
+
+        if (topic->text.len) {
+            topic->due = ngx_current_msec + topic->step;
+            topic->step = ngx_min(topic->step + topic->step / 2,
+                                  NGX_HTTP_CHATMAID_LAST_STEP);
+            return;
+        }
+    }
+
+    topic->detail.data = ngx_pstrdup(topic->pool, &ctx->problem.detail);
+    topic->detail.len = topic->detail.data ? ctx->problem.detail.len : 0;
+
+    topic->problem = ctx->problem;
+    topic->problem.detail.len = topic->detail.len;
+    topic->problem.errors = NULL;
+    topic->problem.error = NULL;
+    topic->problem.messages = NULL;
+    topic->failed = 1;
+
+    /* who comes from now on begins anew */
+    ngx_rbtree_delete(&ngx_http_chatmaid_topics, &topic->sn.node);
+
+    for (q = ngx_queue_head(&topic->waiters);
+         q != ngx_queue_sentinel(&topic->waiters);
+         q = ngx_queue_next(q))
+    {
+        ngx_http_chatmaid_topic_wake(ngx_queue_data(q, ngx_http_chatmaid_ctx_t,
+                                                    waiter));
+    }
+}
+
+
+/* Another one carries on: at once where nothing is known yet. */
+
+void
+ngx_http_chatmaid_topic_pass(ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_queue_t                *q;
+    ngx_http_chatmaid_ctx_t    *waiter;
+    ngx_http_chatmaid_topic_t  *topic;
+
+    topic = ctx->topic;
+    topic->carrier = NULL;
+
+    if (topic->text.len || topic->failed) {
+        return;
+    }
+
+    for (q = ngx_queue_head(&topic->waiters);
+         q != ngx_queue_sentinel(&topic->waiters);
+         q = ngx_queue_next(q))
+    {
+        waiter = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+
+        if (waiter != ctx) {
+            ngx_http_chatmaid_topic_wake(waiter);
+            return;
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_topic_text(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *text)
+{
+    if (ctx->topic->text.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    text->len = ctx->topic->text.len;
+    text->data = ngx_pstrdup(r->pool, &ctx->topic->text);
+
+    return text->data ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_topic_status(json_t *data)
+{
+    const char  *status;
+
+    status = json_string_value(json_object_get(data, "status"));
+
+    if (status == NULL) {
+        return 0;
+    }
+
+    if (ngx_strcmp(status, "failed") == 0) {
+        return NGX_HTTP_CHATMAID_FAILED;
+    }
+
+    if (ngx_strcmp(status, "read") == 0) {
+        return NGX_HTTP_CHATMAID_MESSAGE_READ;
+    }
+
+    if (ngx_strcmp(status, "delivered") == 0) {
+        return NGX_HTTP_CHATMAID_DELIVERED;
+    }
+
+    if (ngx_strcmp(status, "sent") == 0) {
+        return NGX_HTTP_CHATMAID_SENT;
+    }
+
+    return (ngx_strcmp(status, "pending") == 0) ? NGX_HTTP_CHATMAID_PENDING
+                                                : 0;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_topic_reached(ngx_http_chatmaid_topic_t *topic,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    return topic->text.len && topic->status >= ctx->until;
+}
+
+
+/* In this turn of the event loop, but not here: no flow runs within another. */
+
+static void
+ngx_http_chatmaid_topic_wake(ngx_http_chatmaid_ctx_t *ctx)
+{
+    if (!ctx->wake.timer_set) {
+        ngx_http_chatmaid_flow_timer(ctx->request, &ctx->wake,
+                                     ngx_http_chatmaid_topic_wake_handler, 0);
+    }
+}
+
+
+static void
+ngx_http_chatmaid_topic_wake_handler(ngx_event_t *ev)
+{
+    ngx_http_chatmaid_flow_resume(ev->data);
+}
+
+
+void
+ngx_http_chatmaid_topic_unqueue(ngx_http_chatmaid_ctx_t *ctx)
+{
+    if (ctx->queued) {
+        ctx->queued = 0;
+        ngx_queue_remove(&ctx->waiter);
+    }
+}
+
+
+void
+ngx_http_chatmaid_topic_leave(ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_topic_t  *topic;
+
+    if (ctx->wake.timer_set) {
+        ngx_del_timer(&ctx->wake);
+    }
+
+    topic = ctx->topic;
+
+    if (topic == NULL) {
+        return;
+    }
+
+    ngx_http_chatmaid_topic_unqueue(ctx);
+
+    if (topic->carrier == ctx) {
+        ngx_http_chatmaid_topic_pass(ctx);
+    }
+
+    ctx->topic = NULL;
+
+    ngx_http_chatmaid_topic_release(topic);
+}
+
+
+static void
+ngx_http_chatmaid_topic_release(ngx_http_chatmaid_topic_t *topic)
+{
+    if (topic->carrier || topic->looks || !ngx_queue_empty(&topic->waiters)) {
+        return;
+    }
+
+    if (!topic->failed) {
+        ngx_rbtree_delete(&ngx_http_chatmaid_topics, &topic->sn.node);
+    }
+
+    ngx_queue_remove(&topic->queue);
+    ngx_http_chatmaid_topic_count--;
+
+    if (topic->text.data) {
+        ngx_free(topic->text.data);
+    }
+
+    ngx_destroy_pool(topic->pool);
+}
+
+
+static void
+ngx_http_chatmaid_topic_schedule(void)
+{
+    static ngx_connection_t  dummy;
+
+    if (ngx_http_chatmaid_tick.timer_set) {
+        return;
+    }
+
+    dummy.fd = (ngx_socket_t) -1;
+
+    ngx_http_chatmaid_tick.handler = ngx_http_chatmaid_topic_tick_handler;
+    ngx_http_chatmaid_tick.data = &dummy;
+    ngx_http_chatmaid_tick.log = ngx_cycle->log;
+
+    ngx_add_timer(&ngx_http_chatmaid_tick, NGX_HTTP_CHATMAID_TICK);
+}
+
+
+static void
+ngx_http_chatmaid_topic_tick_handler(ngx_event_t *ev)
+{
+    ngx_queue_t                *q;
+    ngx_http_chatmaid_topic_t  *topic;
+
+    if (ngx_queue_empty(&ngx_http_chatmaid_topic_queue)) {
+        return;
+    }
+
+    if (++ngx_http_chatmaid_ticks % NGX_HTTP_CHATMAID_LOOK == 0) {
+        ngx_http_chatmaid_topic_survey();
+    }
+
+    for (q = ngx_queue_head(&ngx_http_chatmaid_topic_queue);
+         q != ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue);
+         q = ngx_queue_next(q))
+    {
+        topic = ngx_queue_data(q, ngx_http_chatmaid_topic_t, queue);
+
+        if (ngx_exiting) {
+            ngx_http_chatmaid_topic_hurry(topic);
+
+        } else {
+            ngx_http_chatmaid_topic_poll(topic);
+        }
+    }
+
+    ngx_http_chatmaid_topic_schedule();
+}
+
+
+/* Lets one of those who wait ask, if it is time to, and allowed. */
+
+static void
+ngx_http_chatmaid_topic_poll(ngx_http_chatmaid_topic_t *topic)
+{
+    ngx_queue_t  *q;
+
+    if (topic->carrier || topic->failed || topic->text.len == 0
+        || ngx_queue_empty(&topic->waiters))
+    {
+        return;
+    }
+
+    if (!topic->noted
+        && (ngx_msec_int_t) (topic->due - ngx_current_msec) > 0)
+    {
+        return;
+    }
+
+    if (!ngx_http_chatmaid_account_poll(topic->mcf->zone, topic->account_id,
+                                        !topic->noted))
+    {
+        return;
+    }
+
+    q = ngx_queue_head(&topic->waiters);
+
+    topic->carrier = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+
+    ngx_http_chatmaid_topic_wake(topic->carrier);
+}
+
+
+/* The worker is shutting down: who waits is answered what there is. */
+
+static void
+ngx_http_chatmaid_topic_hurry(ngx_http_chatmaid_topic_t *topic)
+{
+    ngx_msec_t                left;
+    ngx_queue_t              *q;
+    ngx_http_chatmaid_ctx_t  *ctx;
+
+    left = topic->text.len ? 0 : NGX_HTTP_CHATMAID_LAST_WAIT;
+
+    for (q = ngx_queue_head(&topic->waiters);
+         q != ngx_queue_sentinel(&topic->waiters);
+         q = ngx_queue_next(q))
+    {
+        ctx = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+
+        if (ctx->deadline.timer_set
+            && (ngx_msec_int_t) (ctx->deadline.timer.key - ngx_current_msec)
+               > (ngx_msec_int_t) left)
+        {
+            ngx_del_timer(&ctx->deadline);
+            ngx_add_timer(&ctx->deadline, left);
+        }
+    }
+}
+
+
+/* Looks for all notes at once. */
+
+static void
+ngx_http_chatmaid_topic_survey(void)
+{
+    ngx_pool_t                     *pool;
+    ngx_queue_t                    *q;
+    ngx_http_chatmaid_topic_t      *topic;
+    ngx_http_chatmaid_survey_t     *survey;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    if (ngx_http_chatmaid_surveying) {
+        return;
+    }
+
+    pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, ngx_cycle->log);
+    if (pool == NULL) {
+        return;
+    }
+
+    survey = ngx_pcalloc(pool, sizeof(ngx_http_chatmaid_survey_t));
+
+    if (survey == NULL
+        || (survey->topics = ngx_palloc(pool, ngx_http_chatmaid_topic_count
+                                              * sizeof(void *))) == NULL
+        || (survey->look.ids = ngx_palloc(pool, ngx_http_chatmaid_topic_count
+                                          * NGX_HTTP_CHATMAID_ID_LEN)) == NULL
+        || (survey->look.stamps = ngx_palloc(pool,
+                                             ngx_http_chatmaid_topic_count
+                                             * sizeof(uint64_t))) == NULL)
+    {
+        ngx_destroy_pool(pool);
+        return;
+    }
+
+    mcf = NULL;
+
+    for (q = ngx_queue_head(&ngx_http_chatmaid_topic_queue);
+         q != ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue);
+         q = ngx_queue_next(q))
+    {
+        topic = ngx_queue_data(q, ngx_http_chatmaid_topic_t, queue);
+
+        if (topic->text.len == 0) {
+            continue;           /* its own look may still be under way */
+        }
+
+        mcf = topic->mcf;
+
+        survey->topics[survey->look.n] = topic;
+        ngx_memcpy(survey->look.ids[survey->look.n], topic->note_id,
+                   NGX_HTTP_CHATMAID_ID_LEN);
+
+        topic->looks++;
+        survey->look.n++;
+    }
+
+    survey->pool = pool;
+    survey->look.pool = pool;
+    survey->look.handler = ngx_http_chatmaid_topic_surveyed;
+    survey->look.data = survey;
+
+    ngx_http_chatmaid_surveying = 1;
+
+    if (mcf == NULL
+        || mcf->store->look(mcf->store_data, &survey->look) != NGX_AGAIN)
+    {
+        ngx_http_chatmaid_topic_surveyed(&survey->look);
+    }
+}
+
+
+static void
+ngx_http_chatmaid_topic_surveyed(ngx_http_chatmaid_look_t *look)
+{
+    ngx_http_chatmaid_survey_t *survey = look->data;
+
+    uint64_t                    stamp;
+    ngx_uint_t                  i;
+    ngx_http_chatmaid_topic_t  *topic;
+
+    ngx_http_chatmaid_surveying = 0;
+
+    for (i = 0; i < look->n; i++) {
+        topic = survey->topics[i];
+        stamp = look->stamps[i];
+
+        if (stamp && stamp != topic->stamp) {
+            topic->stamp = stamp;
+            topic->noted = 1;
+        }
+
+        topic->looks--;
+        ngx_http_chatmaid_topic_release(topic);
+    }
+
+    ngx_destroy_pool(survey->pool);
+}

@@ -1,0 +1,82 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * What the callers of this worker wait for: one topic for each message and
+ * account, however many wait for it.  It is asked for by a call of one of the
+ * waiting requests, its carrier, whose answer serves all of them.
+ *
+ * Whoever waits joins a topic, goes on as ngx_http_chatmaid_topic_turn() says
+ * whenever it is resumed, and leaves the topic when its request ends.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_TOPIC_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_TOPIC_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_module.h"
+
+
+/* ngx_http_chatmaid_wait_t.until, and what a topic has reached.  A failed
+ * message goes no further; an unknown status is none of these. */
+
+#define NGX_HTTP_CHATMAID_PENDING    1
+#define NGX_HTTP_CHATMAID_SENT       2
+#define NGX_HTTP_CHATMAID_DELIVERED  3
+#define NGX_HTTP_CHATMAID_MESSAGE_READ  4
+#define NGX_HTTP_CHATMAID_FAILED     5
+
+
+/* What is to be done next by one that waits. */
+
+enum {
+    NGX_HTTP_CHATMAID_TURN_IDLE = 0,    /* nothing: it will be resumed */
+    NGX_HTTP_CHATMAID_TURN_CARRY,       /* it is the carrier */
+    NGX_HTTP_CHATMAID_TURN_ANSWER,      /* the message has got so far */
+    NGX_HTTP_CHATMAID_TURN_FAIL         /* ctx->problem says why */
+};
+
+
+/* Joins the topic of the flow's message, made anew where nobody waits for it.
+ * NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_topic_join(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+
+/* One of the above. */
+ngx_uint_t ngx_http_chatmaid_topic_turn(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+
+/* By the carrier, before its call: whether it is a topic's first, which is a
+ * read like any other, and what waits for no budget. */
+ngx_uint_t ngx_http_chatmaid_topic_is_first(ngx_http_chatmaid_ctx_t *ctx);
+
+/* By the carrier, before a first call: NGX_OK, it may begin; NGX_AGAIN, the
+ * flow is to be parked, and this asked again. */
+ngx_int_t ngx_http_chatmaid_topic_look(ngx_http_chatmaid_ctx_t *ctx);
+
+/* By the carrier: its call begins. */
+void ngx_http_chatmaid_topic_asked(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+
+/* By the carrier, which it ceases to be: with what came (the message as
+ * Chatmaid's "data"), with a failure (ctx->problem), or without having asked.
+ * The first gives NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_topic_answered(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, json_t *data);
+void ngx_http_chatmaid_topic_failed(ngx_http_chatmaid_ctx_t *ctx);
+void ngx_http_chatmaid_topic_pass(ngx_http_chatmaid_ctx_t *ctx);
+
+/* The message as it was last seen, copied to r->pool: NGX_OK; NGX_DECLINED, it
+ * has not been seen; NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_topic_text(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *text);
+
+/* Does not wait any more; as the carrier it still may be. */
+void ngx_http_chatmaid_topic_unqueue(ngx_http_chatmaid_ctx_t *ctx);
+
+/* Before the request's memory goes, in whatever state it is. */
+void ngx_http_chatmaid_topic_leave(ngx_http_chatmaid_ctx_t *ctx);
+
+
+#endif /* _NGX_HTTP_CHATMAID_TOPIC_H_INCLUDED_ */
