@@ -27,6 +27,8 @@ static ngx_int_t ngx_http_chatmaid_verdict_invalid(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, const char *what);
 static ngx_int_t ngx_http_chatmaid_verdict_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, json_t *answer);
+static void ngx_http_chatmaid_verdict_limited(ngx_http_chatmaid_ctx_t *ctx,
+    json_t *answer);
 static ngx_int_t ngx_http_chatmaid_verdict_detail(ngx_http_request_t *r,
     json_t *answer, ngx_str_t *detail);
 static time_t ngx_http_chatmaid_verdict_retry_after(
@@ -266,6 +268,14 @@ ngx_http_chatmaid_verdict_invalid(ngx_http_request_t *r,
 
     ctx->problem.unknown = !ngx_http_chatmaid_verdict_is_refusal(
                                                             ctx->call->status);
+
+    /* a limit is one in whatever form, such as the page of a proxy before
+     * Chatmaid */
+
+    if (ctx->call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        ngx_http_chatmaid_verdict_limited(ctx, NULL);
+    }
+
     return NGX_DECLINED;
 }
 
@@ -307,11 +317,20 @@ ngx_http_chatmaid_verdict_refused(ngx_http_request_t *r,
     ctx->problem.messages = json_object_get(answer, "message");
 
     if (status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        ctx->problem.passing = 1;
-        ctx->problem.limited = 1;
+        ngx_http_chatmaid_verdict_limited(ctx, answer);
     }
 
     return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_chatmaid_verdict_limited(ngx_http_chatmaid_ctx_t *ctx, json_t *answer)
+{
+    ctx->problem.passing = 1;
+    ctx->problem.limited = 1;
+    ctx->problem.retry_after = ngx_http_chatmaid_verdict_retry_after(ctx->call,
+                                                                     answer);
 }
 
 

@@ -57,6 +57,8 @@ my @table = (
     ['429 header too long', {envelope(429), headers => {'Retry-After' => 30}}, "$limited not_sent", 1, 0],
     ['429 date too long',  {envelope(429), date => 40}, "$limited not_sent", 1, 0],
     ['429 both too long',  {envelope(429, retryAfter => 30), headers => {'Retry-After' => 1}}, "$limited not_sent", 1, 0],
+    ['429 HTML',           {status => 429, %$html, headers => {'Retry-After' => 1}}, "$invalid not_sent", 3, 0],
+    ['429 truncated',      {envelope(429), truncate => 5, headers => {'Retry-After' => 1}}, "$invalid not_sent", 3, 0],
     ['500',                {envelope(500)},           "$error unknown",      1, 0],
     ['500 after',          {envelope(500), effect => \1}, "$error unknown",  1, 1],
     ['501',                {envelope(501)},           "$error unknown",      1, 0],
