@@ -55,6 +55,7 @@ my @table = (
     ['429 date',           {envelope(429), date => 2}, "$limited not_sent",  3, 0],
     ['429 too long',       {envelope(429, retryAfter => 30)}, "$limited not_sent", 1, 0],
     ['429 header too long', {envelope(429), headers => {'Retry-After' => 30}}, "$limited not_sent", 1, 0],
+    ['429 header absurdly long', {envelope(429), headers => {'Retry-After' => '9' x 30}}, "$limited not_sent", 1, 0],
     ['429 date too long',  {envelope(429), date => 40}, "$limited not_sent", 1, 0],
     ['429 both too long',  {envelope(429, retryAfter => 30), headers => {'Retry-After' => 1}}, "$limited not_sent", 1, 0],
     ['429 HTML',           {status => 429, %$html, headers => {'Retry-After' => 1}}, "$invalid not_sent", 3, 0],
