@@ -27,10 +27,12 @@ typedef struct {
 } ngx_http_chatmaid_target_t;
 
 
-/* Cuts "prefix" off the path and splits the rest.  NGX_OK; NGX_DECLINED with
- * *reason (static) where a segment is dangerous to pass on; NGX_ERROR. */
+/* Cuts "prefix" off the path, with "slashes" those after it too, whatever
+ * merge_slashes says, and splits the rest.  NGX_OK; NGX_DECLINED with *reason
+ * (static) where a segment is dangerous to pass on; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_target_parse(ngx_http_request_t *r,
-    ngx_str_t *prefix, ngx_http_chatmaid_target_t *target, const char **reason);
+    ngx_str_t *prefix, ngx_uint_t slashes, ngx_http_chatmaid_target_t *target,
+    const char **reason);
 
 /* Whether the target has the form of "path", in which "*" is any segment; then
  * *id is the raw segment it stood for. */
