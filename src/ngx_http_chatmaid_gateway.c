@@ -265,6 +265,11 @@ ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
             named = 1;
             denied |= (conf->sender_fixed
                        && !ngx_http_chatmaid_target_is(&value, &sender));
+
+        } else if (ngx_http_chatmaid_target_holds(&name, '[')) {
+
+            /* to some servers "name[]" is one more "name" */
+            denied |= conf->sender_fixed;
         }
     }
 

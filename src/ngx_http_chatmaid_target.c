@@ -343,6 +343,26 @@ ngx_http_chatmaid_target_is(ngx_str_t *value, ngx_str_t *text)
 }
 
 
+ngx_uint_t
+ngx_http_chatmaid_target_holds(ngx_str_t *value, u_char wanted)
+{
+    u_char  ch, *p, *last;
+
+    p = value->data;
+    last = value->data + value->len;
+
+    while (p < last) {
+        p = ngx_http_chatmaid_target_decode(p, last, &ch);
+
+        if (ch == wanted) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 ngx_int_t
 ngx_http_chatmaid_target_add(ngx_pool_t *pool, ngx_str_t *args,
     ngx_str_t *name, ngx_str_t *text)

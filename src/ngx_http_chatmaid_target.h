@@ -46,6 +46,9 @@ ngx_uint_t ngx_http_chatmaid_target_next(ngx_str_t *args, ngx_str_t *name,
 /* Whether an encoded value stands for this text. */
 ngx_uint_t ngx_http_chatmaid_target_is(ngx_str_t *value, ngx_str_t *text);
 
+/* Whether an encoded value has this character in it. */
+ngx_uint_t ngx_http_chatmaid_target_holds(ngx_str_t *value, u_char wanted);
+
 /* Adds an argument to a query, the text encoded.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_target_add(ngx_pool_t *pool, ngx_str_t *args,
     ngx_str_t *name, ngx_str_t *text);
