@@ -67,6 +67,8 @@ ngx_http_chatmaid_create_ctx(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
 
     if (ctx) {
+        /* it may be of before a rewrite */
+        ctx->native = ngx_http_chatmaid_is_native(r);
         return ctx;
     }
 

@@ -124,8 +124,10 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    rc = ngx_http_chatmaid_target_parse(r, &conf->gateway->prefix, &target,
-                                        &reason);
+    /* one official client makes "//v1" of a base that ends in a slash */
+
+    rc = ngx_http_chatmaid_target_parse(r, &conf->gateway->prefix, ctx->native,
+                                        &target, &reason);
 
     if (rc == NGX_DECLINED) {
         return ngx_http_chatmaid_problem(r, ctx,
@@ -272,6 +274,11 @@ ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
             named = 1;
             denied |= (conf->sender_fixed
                        && !ngx_http_chatmaid_target_is(&value, &sender));
+
+        } else if (ngx_http_chatmaid_target_holds(&name, '[')) {
+
+            /* to some servers "name[]" is one more "name" */
+            denied |= conf->sender_fixed;
         }
     }
 

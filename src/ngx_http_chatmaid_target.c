@@ -19,7 +19,8 @@ static u_char *ngx_http_chatmaid_target_decode(u_char *p, u_char *last,
 
 ngx_int_t
 ngx_http_chatmaid_target_parse(ngx_http_request_t *r, ngx_str_t *prefix,
-    ngx_http_chatmaid_target_t *target, const char **reason)
+    ngx_uint_t slashes, ngx_http_chatmaid_target_t *target,
+    const char **reason)
 {
     u_char                    *p, *last;
     ngx_int_t                  rc;
@@ -51,6 +52,8 @@ ngx_http_chatmaid_target_parse(ngx_http_request_t *r, ngx_str_t *prefix,
     p = path.data;
     last = path.data + path.len;
     target->n = 0;
+
+    while (slashes && p < last && *p == '/') { p++; }
 
     for ( ;; ) {
 
@@ -337,6 +340,26 @@ ngx_http_chatmaid_target_is(ngx_str_t *value, ngx_str_t *text)
     }
 
     return i == text->len && p == last;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_target_holds(ngx_str_t *value, u_char wanted)
+{
+    u_char  ch, *p, *last;
+
+    p = value->data;
+    last = value->data + value->len;
+
+    while (p < last) {
+        p = ngx_http_chatmaid_target_decode(p, last, &ch);
+
+        if (ch == wanted) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -27,10 +27,12 @@ typedef struct {
 } ngx_http_chatmaid_target_t;
 
 
-/* Cuts "prefix" off the path and splits the rest.  NGX_OK; NGX_DECLINED with
- * *reason (static) where a segment is dangerous to pass on; NGX_ERROR. */
+/* Cuts "prefix" off the path, with "slashes" those after it too, whatever
+ * merge_slashes says, and splits the rest.  NGX_OK; NGX_DECLINED with *reason
+ * (static) where a segment is dangerous to pass on; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_target_parse(ngx_http_request_t *r,
-    ngx_str_t *prefix, ngx_http_chatmaid_target_t *target, const char **reason);
+    ngx_str_t *prefix, ngx_uint_t slashes, ngx_http_chatmaid_target_t *target,
+    const char **reason);
 
 /* Whether the target has the form of "path", in which "*" is any segment; then
  * *id is the raw segment it stood for. */
@@ -43,6 +45,9 @@ ngx_uint_t ngx_http_chatmaid_target_next(ngx_str_t *args, ngx_str_t *name,
 
 /* Whether an encoded value stands for this text. */
 ngx_uint_t ngx_http_chatmaid_target_is(ngx_str_t *value, ngx_str_t *text);
+
+/* Whether an encoded value has this character in it. */
+ngx_uint_t ngx_http_chatmaid_target_holds(ngx_str_t *value, u_char wanted);
 
 /* Adds an argument to a query, the text encoded.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_target_add(ngx_pool_t *pool, ngx_str_t *args,

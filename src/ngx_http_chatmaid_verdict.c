@@ -27,10 +27,13 @@ static ngx_int_t ngx_http_chatmaid_verdict_invalid(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, const char *what);
 static ngx_int_t ngx_http_chatmaid_verdict_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, json_t *answer);
+static void ngx_http_chatmaid_verdict_limited(ngx_http_chatmaid_ctx_t *ctx,
+    json_t *answer);
 static ngx_int_t ngx_http_chatmaid_verdict_detail(ngx_http_request_t *r,
     json_t *answer, ngx_str_t *detail);
 static time_t ngx_http_chatmaid_verdict_retry_after(
     ngx_http_chatmaid_call_t *call, json_t *answer);
+static time_t ngx_http_chatmaid_verdict_delay(ngx_str_t *value);
 static ngx_uint_t ngx_http_chatmaid_verdict_is_refusal(ngx_uint_t status);
 static ngx_uint_t ngx_http_chatmaid_verdict_is_success(
     ngx_http_chatmaid_ctx_t *ctx, json_t *answer);
@@ -266,6 +269,14 @@ ngx_http_chatmaid_verdict_invalid(ngx_http_request_t *r,
 
     ctx->problem.unknown = !ngx_http_chatmaid_verdict_is_refusal(
                                                             ctx->call->status);
+
+    /* a limit is one in whatever form, such as the page of a proxy before
+     * Chatmaid */
+
+    if (ctx->call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        ngx_http_chatmaid_verdict_limited(ctx, NULL);
+    }
+
     return NGX_DECLINED;
 }
 
@@ -307,11 +318,20 @@ ngx_http_chatmaid_verdict_refused(ngx_http_request_t *r,
     ctx->problem.messages = json_object_get(answer, "message");
 
     if (status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        ctx->problem.passing = 1;
-        ctx->problem.limited = 1;
+        ngx_http_chatmaid_verdict_limited(ctx, answer);
     }
 
     return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_chatmaid_verdict_limited(ngx_http_chatmaid_ctx_t *ctx, json_t *answer)
+{
+    ctx->problem.passing = 1;
+    ctx->problem.limited = 1;
+    ctx->problem.retry_after = ngx_http_chatmaid_verdict_retry_after(ctx->call,
+                                                                     answer);
 }
 
 
@@ -403,14 +423,32 @@ ngx_http_chatmaid_verdict_retry_after(ngx_http_chatmaid_call_t *call,
 
     h = ngx_http_chatmaid_header(&call->upstream->headers_in.headers.part,
                                  "retry-after", NULL);
-    if (h == NULL) {
-        return 0;
+
+    return h ? ngx_http_chatmaid_verdict_delay(&h->value) : 0;
+}
+
+
+static time_t
+ngx_http_chatmaid_verdict_delay(ngx_str_t *value)
+{
+    size_t  i;
+    time_t  time;
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] < '0' || value->data[i] > '9') {
+            break;
+        }
     }
 
-    time = ngx_atotm(h->value.data, h->value.len);
+    if (i && i == value->len) {
+        time = ngx_atotm(value->data, value->len);
 
-    if (time == NGX_ERROR) {
-        time = ngx_parse_http_time(h->value.data, h->value.len);
+        if (time == NGX_ERROR) {
+            return NGX_HTTP_CHATMAID_MAX_RETRY_AFTER;   /* of too many digits */
+        }
+
+    } else {
+        time = ngx_parse_http_time(value->data, value->len);
 
         if (time == NGX_ERROR) {
             return 0;

@@ -11,7 +11,7 @@ my $api  = sandbox(keys => [(map { {key => $_, account => 'main'} } test_key, li
 # An account of its own for each case.  Each has four locations: one that asks
 # and gives up at once, one that has no time to wait, one that does not retry, and
 # a patient one.
-my @accounts = qw(held waits ends reload capped leaves done);
+my @accounts = qw(held waits ends reload capped leaves done page);
 my %kind = (
     asks    => 'chatmaid_retries 0;',
     hasty   => 'chatmaid_timeout 1s;',
@@ -113,6 +113,16 @@ subtest 'for a minute at most' => sub {
     my $answer = sends_later('capped-patient')->result;
     is(told($answer), '429 rate_limited not_sent', 'no wait so long');
     like($answer->{headers}{'retry-after'}, qr/\A(?:[45][0-9]|60)\z/, 'a minute is left');
+    is($api->count, $before, 'Chatmaid was not asked');
+};
+
+subtest 'by a page of a proxy before Chatmaid too' => sub {
+    $api->fault({status => 429, body => '<html>', type => 'text/html', headers => {'Retry-After' => 20}});
+    my $answer = sends_later('page-asks')->result;
+    is(told($answer), '502 upstream_invalid_response not_sent', 'an answer that is not JSON');
+    is($answer->{headers}{'retry-after'}, 20, 'with its time');
+    my $before = $api->count;
+    is(told(sends_later('page-hasty')->result), '429 rate_limited not_sent', 'another call');
     is($api->count, $before, 'Chatmaid was not asked');
 };
 

@@ -33,6 +33,8 @@ my $nginx = nginx(
     http    => 'chatmaid_retries 0; limit_req_zone $server_port zone=a:1m rate=1r/m; limit_req_zone $server_port zone=b:1m rate=1r/m;',
     files   => {users => "ann:{PLAIN}swordfish\n"},
     server  => join "\n", 'location = /sorry { return 200 "so sorry"; }',
+        'location = /lost { error_page 404 /renamed/old/nothing; return 404; }',
+        'location ^~ /renamed/ { rewrite ^/renamed/old/(.*) /renamed/v1/$1 break; chatmaid_gateway /.chatmaid/; }',
         "location ^~ /.refused/ { internal; proxy_pass https://127.0.0.1:%PORT:nobody%/; $tls }",
         map { my $own = $place{$_}; "location ^~ /$_/ { $own " . ($own =~ /chatmaid_gateway/ ? '' : 'chatmaid_gateway /.chatmaid/; ')
             . ($own =~ /chatmaid_sender/ ? '' : 'chatmaid_sender +15550100001; ') . '}' } sort keys %place,
@@ -231,6 +233,8 @@ subtest "nginx's own" => sub {
     envelope(get(at('returned', 'account')), 404, 'account', 'return 404');
     is(get(at('own', 'account'))->{body}, 'so sorry', "the operator's page");
     is(get($nginx->url('/deny//v1/account'))->{json}{path}, '/v1/account', '//v1: its path');
+    envelope(get($nginx->url('/renamed/old/nothing')), 404, 'nothing', 'a rewrite led here');
+    envelope(get($nginx->url('/lost')), 404, 'nothing', 'an error_page and a rewrite led here');
     is(get($nginx->url('/deny/account'))->{headers}{'content-type'}, 'application/problem+json', 'the other face has its own form');
 };
 

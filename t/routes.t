@@ -278,7 +278,8 @@ subtest 'groups of the default sender' => sub {
     is($groups->('/fixed/groups?from=%2B15550100001&from=x'), '403 sender_denied', 'fixed: and another one');
     is($groups->('/fixed/groups?fromPhoneId=x'), '403 sender_denied', 'fixed: by its other name');
     is($groups->('/fixed/groups?%66romPhoneId=x'), '403 sender_denied', 'fixed: by a name in disguise');
-    is($groups->('/fixed/v1/groups?fromPhoneId=x'), 403, 'fixed: on the native face');
+    is($groups->("/fixed/groups?from=%2B15550100001&$_=x"), '403 sender_denied', "fixed: $_") for 'fromPhoneId[]', 'fromPhoneId%5B0%5D', '[fromPhoneId]';
+    is($groups->("/fixed/v1/groups?$_=x"), 403, "fixed: on the native face, $_") for 'fromPhoneId', 'fromPhoneId[]', 'fromPhoneId%5b%5d';
     is($groups->('/fixed/groups?from='), '403 sender_denied', 'fixed: an empty one');
     is($groups->('/team/groups', 'X-Team' => 'front'), "200 $own", 'of a variable');
     is($groups->('/team/groups'), '403 sender_denied', 'of a variable that is empty');

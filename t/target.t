@@ -153,6 +153,12 @@ subtest 'merge_slashes off' => sub {
         my ($answer, @calls) = asked($target, $port);
         is("$answer->{status} @calls", '404 ', "$target: an empty segment");
     }
+    passes('/chatmaid//v1/account', '/v1/account', "an official client's base may end in a slash", $port);
+    passes('/chatmaid///v1/messages/%2B1?a=//', '/v1/messages/%2B1?a=//', 'or in more', $port);
+    for my $target ('/chatmaid//v1//account', '/chatmaid/v1//account', '//chatmaid/v1/account') {
+        my ($answer, @calls) = asked($target, $port);
+        is("$answer->{status} @calls", '404 ', "$target: an empty segment");
+    }
     refused('/chatmaid/messages/%2F', 'a slash', $port);
 };
 
