@@ -20,11 +20,12 @@ my %gateway = map {
         gateway => "chatmaid_sender +15550100001; chatmaid_timeout $timeout;", internal => "proxy_set_header X-Gateway $name;")
 } ['patient', '25s'], ['hasty', '1s'];
 
-# Slow enough that many are under way when the first one is refused.
+# Slow enough that many are under way when the first one is refused, and one after
+# the other, so that those would soon be followed by others.
 $api->fault({delay => 700, times => 0});
 
 my $agent    = client(keepalive => 0);
-my @callers  = map { {name => $_, due => 0, asked => []} } 1 .. 20;
+my @callers  = map { {name => $_, due => time + 0.035 * $_, asked => []} } 1 .. 20;
 my @messages = map { {key => "burst-$_", text => "Message $_", answers => []} } 1 .. $total;
 my @left     = shuffle @messages;
 my $end      = time + patience(180);

@@ -16,6 +16,7 @@ my $nginx = nginx(
         location = /status { stub_status; }
         location ^~ /small/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; client_body_buffer_size 1k; }
         location ^~ /tight/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; client_max_body_size 100; }
+        location ^~ /cool/  { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; chatmaid_account cool; }
         location ^~ /deny/  { chatmaid_gateway /.chatmaid/; deny all; }
 END
 
@@ -221,6 +222,29 @@ subtest 'a stream is reset' => sub {
         lives($h2, "together with its body's end, $n");
     }
     cmp_ok($api->made, '<=', $before + 7, "together with its body's end: sent once, or not");
+};
+
+# Nothing is under way then but a timer: of a retry, or of a whole account.
+subtest 'in a pause' => sub {
+    my %fault = (chatmaid => {status => 503, headers => {'Retry-After' => 1}},
+        cool => {status => 429, json => {success => \0, message => ['slow down'], retryAfter => 1}});
+    for my $location (sort keys %fault) {
+        for my $how ('stream', 'close', 'reset') {
+            my $name   = "$location, $how";
+            my $made   = $api->made;
+            my $calls  = $api->count;
+            my $lost   = connect_h2;
+            $api->fault($fault{$location});
+            my @ids = (start_send($lost, $location));
+            wait_for(sub { $api->count == $calls + 1 && ($api->requests)[-1]{ended} }, 15, 'the first try');
+            push @ids, start_send($lost, $location), start_read($lost, "/$location/account");
+            lives($lost, "$name: and it");
+            $how eq 'stream' ? put($lost, map { reset_($_) } @ids) : drop($lost, $how);
+            lives($lost, $name) if $how eq 'stream';
+            ok(wait_for(sub { $api->made == $made + 2 }), "$name: both are sent");
+            lives($h2, "$name: another connection's");
+        }
+    }
 };
 
 subtest 'a connection is lost' => sub {

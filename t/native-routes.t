@@ -105,6 +105,18 @@ subtest 'bodies byte for byte' => sub {
             ok($answer->{body} eq $read{$name}, "a read, $name: body of $status");
         }
     }
+    my @own = ('Set-Cookie' => 'a=b', ETag => '"x"', 'Last-Modified' => 'Thu, 01 Jan 1970 00:00:01 GMT', 'X-Powered-By' => 'x', 'Accept-Ranges' => 'bytes', 'Cache-Control' => 'max-age=60');
+    $api->fault({headers => {@own}});
+    my ($bare) = asked('/chatmaid/v1/account');
+    is(join(' ', grep { $bare->{headers}{lc $_} } keys %{{@own}}), '', "none of Chatmaid's own headers");
+
+    my $large = '{"x":"' . 'x' x (4 * 1024 * 1024 - 8) . '"}';
+    for my $more ('', ' ') {
+        $api->fault({status => 200, body => $large . $more});
+        my ($answer) = asked('/chatmaid/v1/messages');
+        is($answer->{status}, $more ? 502 : 200, length($large . $more) . ' bytes');
+        ok($answer->{body} eq $large, 'are all there') unless $more;
+    }
     for my $status (200, 201, 202) {
         $api->fault({status => $status, body => $odd});
         my $answer = post(url('/once/v1/messages/send'), message);

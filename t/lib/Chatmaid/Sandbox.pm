@@ -198,6 +198,7 @@ sub admit ($self, $c, $scope) {
     $account->{requests}{total}++;
 
     if (my $wait = $self->over_rate($key->{key}, $record)) {
+        $c->stash(fault => undef);              # refused at the door, at once
         $self->refuse($c, 429, 'Rate limit exceeded', retryAfter => $wait);
         return 0;
     }
