@@ -12,7 +12,7 @@ my ($answer, $greeting);                # what the server does now
 my $fake = redis_fake(
     sub (@args) { $answer->(@args) },
     greeting => sub (@args) { $greeting && $greeting->(@args) });
-my $nginx = probe($fake->url);
+my $nginx = probe($fake->url . ' timeout=5s');
 
 sub lines ()     { scalar(() = $nginx->logged(qr/chatmaid redis .* is (?:away|back)/)) }
 sub settled ()   { wait_for(\&up, 20, 'the client to be back') }
@@ -109,6 +109,10 @@ cmp_ok($nginx->rss(($nginx->workers)[0]), '<', 100_000, 'and took no memory for 
 
 
 # --- Errors ---
+
+$nginx->quit;
+$nginx = probe($fake->url);
+settled;
 
 my %error = map { $_ => 'refused' } 'LOADING Redis is loading', 'READONLY You can\'t write', 'NOAUTH no',
     'WRONGPASS no', 'OOM no', 'MISCONF no', 'MASTERDOWN no', 'NOPERM no', 'BUSY no', 'CLUSTERDOWN no', 'LOADING',
@@ -224,10 +228,15 @@ wait_for(sub { $other->logged(qr/is away: it answers to AUTH: "ERR"$/m) }, 10, '
 is_deeply([@{$echoing->greeted}[0 .. 2]], [['AUTH', 'user', $password], ['SELECT', '3'], ['PING']], 'the greeting');
 
 # Quit while a reply is due that comes, and one that does not.
-my $quitting = probe($fake->url);
-$answer = sub ($fake, $stream, @words) { Mojo::IOLoop->timer(0.15 => sub { $stream->write("+late\r\n") }) if $words[0] eq 'LATE' };
-my $later  = $quitting->later(POST => $quitting->url('/probe'), [['LATE'], ['NEVER']]);
+my $quitting = probe($fake->url . ' timeout=2s');
+wait_for(\&up, 15, 'a connection');
+my $due;
+$answer = sub ($fake, $stream, @words) { $due = $stream if $words[0] eq 'LATE' };
+my $later = $quitting->later(POST => $quitting->url('/probe'), [['LATE'], ['NEVER']]);
+wait_for(sub { $due }, 10, 'the commands');
 $quitting->kill('QUIT');
+wait_for(sub { !$quitting->workers }, 10, 'the worker to shut down');
+$due->write("+late\r\n");
 is_deeply([map { $_->{error} } @{$later->result->{json}}], ['ok', 'timeout'], 'quit with commands pending');
 wait_for(sub { !$quitting->alive }, 10, 'nginx to end');
 
