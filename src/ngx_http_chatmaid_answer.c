@@ -19,6 +19,7 @@ static ngx_int_t ngx_http_chatmaid_problem_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static const char *ngx_http_chatmaid_outcome(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
+static const char *ngx_http_chatmaid_reason(ngx_uint_t status);
 static ngx_int_t ngx_http_chatmaid_output(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_uint_t status, ngx_str_t *type,
     ngx_str_t *text);
@@ -273,15 +274,18 @@ ngx_http_chatmaid_problem_text(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_problem_t *problem,
     const char *outcome, ngx_str_t *text)
 {
-    json_t  *json;
+    json_t      *json;
+    const char  *reason;
+
+    reason = ngx_http_chatmaid_reason(problem->status);
 
     if (ctx->native) {
-        return ngx_http_chatmaid_native_text(r, ctx, problem, text);
+        return ngx_http_chatmaid_native_text(r, ctx, problem, reason, text);
     }
 
     json = json_pack("{s:s, s:s, s:I, s:o, s:s, s:o, s:s*, s:O*}",
                      "type", "about:blank",
-                     "title", ngx_http_chatmaid_reason(problem->status),
+                     "title", reason,
                      "status", (json_int_t) problem->status,
                      "detail", ngx_http_chatmaid_json_string(&problem->detail),
                      "code", ngx_http_chatmaid_codes[problem->code].name,
@@ -448,7 +452,7 @@ ngx_http_chatmaid_code(ngx_uint_t status)
 
 /* RFC 9110, section 15, and RFC 6585 */
 
-const char *
+static const char *
 ngx_http_chatmaid_reason(ngx_uint_t status)
 {
     switch (status) {

@@ -73,9 +73,6 @@ ngx_chain_t *ngx_http_chatmaid_body(ngx_http_request_t *r, ngx_str_t *text);
 /* The code that nginx's own error of this status has. */
 ngx_uint_t ngx_http_chatmaid_code(ngx_uint_t status);
 
-/* The reason phrase of a status, or "Error". */
-const char *ngx_http_chatmaid_reason(ngx_uint_t status);
-
 /* The methods of a route as an Allow header has them: a static text. */
 const char *ngx_http_chatmaid_allow(ngx_http_chatmaid_ctx_t *ctx);
 

@@ -5,7 +5,6 @@
 
 
 #include "ngx_http_chatmaid_native.h"
-#include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_json.h"
 
 
@@ -70,7 +69,7 @@ ngx_http_chatmaid_native_path(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_chatmaid_native_text(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_problem_t *problem,
-    ngx_str_t *text)
+    const char *reason, ngx_str_t *text)
 {
     json_t      *json;
     ngx_str_t    path;
@@ -83,7 +82,7 @@ ngx_http_chatmaid_native_text(ngx_http_request_t *r,
     error = problem->error;
 
     if (error == NULL || *error == '\0') {
-        error = ngx_http_chatmaid_reason(problem->status);
+        error = reason;
     }
 
     json = json_pack("{s:b, s:s, s:o, s:I, s:o, s:o}",

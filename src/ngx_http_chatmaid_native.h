@@ -17,11 +17,11 @@
 /* Whether the request is to a gateway location, and for its native face. */
 ngx_uint_t ngx_http_chatmaid_is_native(ngx_http_request_t *r);
 
-/* The problem as Chatmaid's envelope, JSON text in r->pool.  NGX_OK,
- * NGX_ERROR. */
+/* The problem as Chatmaid's envelope, JSON text in r->pool; "reason" is what
+ * its status means.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_native_text(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_problem_t *problem,
-    ngx_str_t *text);
+    const char *reason, ngx_str_t *text);
 
 
 #endif /* _NGX_HTTP_CHATMAID_NATIVE_H_INCLUDED_ */
