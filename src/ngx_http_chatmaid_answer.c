@@ -15,8 +15,6 @@
 
 static ngx_int_t ngx_http_chatmaid_request_id(ngx_http_request_t *r,
     ngx_str_t *id);
-static ngx_int_t ngx_http_chatmaid_problem_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
 static const char *ngx_http_chatmaid_outcome(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static const char *ngx_http_chatmaid_reason(ngx_uint_t status);
@@ -52,7 +50,14 @@ static ngx_http_chatmaid_code_t  ngx_http_chatmaid_codes[] = {
     { 502, "upstream_invalid_response" },
     { 503, "unavailable" },
     { 503, "store_unavailable" },
-    { 504, "upstream_timeout" }
+    { 504, "upstream_timeout" },
+
+    { 400, "missing_signature" },
+    { 400, "malformed_signature" },
+    { 400, "timestamp_out_of_tolerance" },
+    { 401, "signature_mismatch" },
+    { 400, "invalid_event" },
+    { 503, "delivery_in_flight" }
 };
 
 
@@ -187,24 +192,24 @@ ngx_http_chatmaid_refuse(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
                       ngx_http_chatmaid_codes[ctx->problem.code].name);
     }
 
-    /* as nginx does before its error pages */
-    r->expect_tested = 1;
-
-    if (ngx_http_discard_request_body(r) != NGX_OK) {
-        r->keepalive = 0;
-    }
-
     return ngx_http_chatmaid_problem_answer(r, ctx);
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_chatmaid_problem_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
     u_char                       *p;
     ngx_str_t                     text, value;
     ngx_http_chatmaid_problem_t  *problem;
+
+    /* as nginx does before its error pages */
+    r->expect_tested = 1;
+
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        r->keepalive = 0;
+    }
 
     problem = &ctx->problem;
 
@@ -321,6 +326,18 @@ ngx_http_chatmaid_answer(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
 }
 
 
+ngx_int_t
+ngx_http_chatmaid_acknowledge(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    static ngx_str_t  none = ngx_null_string;
+
+    r->header_only = 1;
+
+    return ngx_http_chatmaid_output(r, ctx, NGX_HTTP_OK, &none, &none);
+}
+
+
 static ngx_int_t
 ngx_http_chatmaid_output(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *text)
@@ -405,6 +422,13 @@ ngx_http_chatmaid_body(ngx_http_request_t *r, ngx_str_t *text)
     cl->next = NULL;
 
     return cl;
+}
+
+
+const char *
+ngx_http_chatmaid_code_name(ngx_uint_t code)
+{
+    return ngx_http_chatmaid_codes[code].name;
 }
 
 

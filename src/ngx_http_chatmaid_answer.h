@@ -36,7 +36,15 @@ enum {
     NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE,
     NGX_HTTP_CHATMAID_UNAVAILABLE,
     NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
-    NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT
+    NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
+
+    /* of webhooks */
+    NGX_HTTP_CHATMAID_MISSING_SIGNATURE,
+    NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
+    NGX_HTTP_CHATMAID_TIMESTAMP_OUT_OF_TOLERANCE,
+    NGX_HTTP_CHATMAID_SIGNATURE_MISMATCH,
+    NGX_HTTP_CHATMAID_INVALID_EVENT,
+    NGX_HTTP_CHATMAID_DELIVERY_IN_FLIGHT
 };
 
 
@@ -55,6 +63,14 @@ ngx_int_t ngx_http_chatmaid_problem(ngx_http_request_t *r,
 ngx_int_t ngx_http_chatmaid_refuse(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_int_t rc);
 
+/* Answers with ctx->problem, and logs nothing.  Returns the same. */
+ngx_int_t ngx_http_chatmaid_problem_answer(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+
+/* Answers 200 without a body. */
+ngx_int_t ngx_http_chatmaid_acknowledge(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+
 /* Answers with JSON.  "text" must live as long as the request. */
 ngx_int_t ngx_http_chatmaid_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_uint_t status, ngx_str_t *text);
@@ -69,6 +85,9 @@ ngx_str_t *ngx_http_chatmaid_problem_type(ngx_http_chatmaid_ctx_t *ctx);
 /* A text as the whole body of a response: one buffer, the last; it must live as
  * long as the request.  NULL without memory. */
 ngx_chain_t *ngx_http_chatmaid_body(ngx_http_request_t *r, ngx_str_t *text);
+
+/* A code as problems have it. */
+const char *ngx_http_chatmaid_code_name(ngx_uint_t code);
 
 /* The code that nginx's own error of this status has. */
 ngx_uint_t ngx_http_chatmaid_code(ngx_uint_t status);

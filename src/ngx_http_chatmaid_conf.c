@@ -16,7 +16,8 @@ extern ngx_module_t  ngx_http_proxy_module;
 
 static const char *ngx_http_chatmaid_conf_read_secret(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_fd_t fd, ngx_str_t *path, ngx_str_t *secret);
-static const char *ngx_http_chatmaid_conf_check_secret(ngx_str_t *secret);
+static const char *ngx_http_chatmaid_conf_check_secret(ngx_str_t *secret,
+    ngx_uint_t ascii);
 static char *ngx_http_chatmaid_conf_check_account(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
 static ngx_http_core_loc_conf_t *ngx_http_chatmaid_conf_location(
@@ -132,7 +133,9 @@ ngx_http_chatmaid_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
     value = cf->args->elts;
     key->file = value[1];
 
-    if (ngx_http_chatmaid_conf_secret(cf, cmd, &key->file, &secret) != NGX_OK) {
+    if (ngx_http_chatmaid_conf_secret(cf, cmd, &key->file, &secret, 1)
+        != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -176,7 +179,7 @@ done:
 
 ngx_int_t
 ngx_http_chatmaid_conf_secret(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_str_t *path, ngx_str_t *secret)
+    ngx_str_t *path, ngx_str_t *secret, ngx_uint_t ascii)
 {
     ngx_fd_t     fd;
     const char  *wrong;
@@ -204,7 +207,7 @@ ngx_http_chatmaid_conf_secret(ngx_conf_t *cf, ngx_command_t *cmd,
     wrong = ngx_http_chatmaid_conf_read_secret(cf, cmd, fd, path, secret);
 
     if (wrong == NULL) {
-        wrong = ngx_http_chatmaid_conf_check_secret(secret);
+        wrong = ngx_http_chatmaid_conf_check_secret(secret, ascii);
     }
 
     if (ngx_close_file(fd) == NGX_FILE_ERROR) {
@@ -275,10 +278,10 @@ ngx_http_chatmaid_conf_read_secret(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* What a header line can't hold must not be in a secret. */
+/* What a header line can't hold must not be in a secret that is sent. */
 
 static const char *
-ngx_http_chatmaid_conf_check_secret(ngx_str_t *secret)
+ngx_http_chatmaid_conf_check_secret(ngx_str_t *secret, ngx_uint_t ascii)
 {
     size_t  i;
 
@@ -292,7 +295,7 @@ ngx_http_chatmaid_conf_check_secret(ngx_str_t *secret)
         }
     }
 
-    for (i = 0; i < secret->len; i++) {
+    for (i = 0; ascii && i < secret->len; i++) {
         if (secret->data[i] <= ' ' || secret->data[i] >= 0x7f) {
             return "holds a space or a character that is not ASCII";
         }

@@ -12,10 +12,21 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 
 #define NGX_HTTP_CHATMAID_SHA256_LEN  32
 #define NGX_HTTP_CHATMAID_SHA256_HEX  64
+
+
+/* HMAC-SHA256: a key made ready, or a run with it. */
+
+#if (OPENSSL_VERSION_NUMBER >= 0x30000000L)
+typedef EVP_MAC_CTX  ngx_http_chatmaid_hmac_t;
+#else
+typedef HMAC_CTX     ngx_http_chatmaid_hmac_t;
+#endif
 
 
 /* Writes the SHA-256 of "data" to md[32].  NGX_OK, or NGX_ERROR where OpenSSL
@@ -27,6 +38,20 @@ ngx_int_t ngx_http_chatmaid_sha256(ngx_log_t *log, ngx_str_t *data,
  * of fields give the same bytes. */
 ngx_int_t ngx_http_chatmaid_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
     ngx_uint_t n, u_char *md);
+
+/* Makes a key ready for any number of runs; it lasts as long as the pool.  NULL
+ * where OpenSSL fails (logged), or without memory. */
+ngx_http_chatmaid_hmac_t *ngx_http_chatmaid_hmac_key(ngx_pool_t *pool,
+    ngx_str_t *key);
+
+/* A run: begin() gives what only end() frees, or NULL; end() writes md[32].
+ * NGX_OK, NGX_ERROR; all failures are logged. */
+ngx_http_chatmaid_hmac_t *ngx_http_chatmaid_hmac_begin(ngx_log_t *log,
+    ngx_http_chatmaid_hmac_t *key);
+ngx_int_t ngx_http_chatmaid_hmac_update(ngx_log_t *log,
+    ngx_http_chatmaid_hmac_t *run, u_char *data, size_t len);
+ngx_int_t ngx_http_chatmaid_hmac_end(ngx_log_t *log,
+    ngx_http_chatmaid_hmac_t *run, u_char *md);
 
 /* Fills buf with n random bytes.  NGX_OK, or NGX_ERROR (logged). */
 ngx_int_t ngx_http_chatmaid_random(ngx_log_t *log, u_char *buf, size_t n);

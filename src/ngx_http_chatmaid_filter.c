@@ -7,6 +7,7 @@
 #include "ngx_http_chatmaid_filter.h"
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_page.h"
+#include "ngx_http_chatmaid_webhook.h"
 
 
 static ngx_int_t ngx_http_chatmaid_header_filter(ngx_http_request_t *r);
@@ -43,6 +44,8 @@ ngx_http_chatmaid_header_filter(ngx_http_request_t *r)
     if (ngx_http_chatmaid_page_header_filter(r) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_chatmaid_webhook_header_filter(r);
 
     return ngx_http_next_header_filter(r);
 }

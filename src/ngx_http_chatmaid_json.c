@@ -5,19 +5,11 @@
 
 
 #include "ngx_http_chatmaid_json.h"
-
-
-typedef struct {
-    ngx_chain_t  *in;
-    off_t         offset;      /* within in->buf */
-    ngx_log_t    *log;
-    ngx_uint_t    failed;
-} ngx_http_chatmaid_json_reader_t;
+#include "ngx_http_chatmaid_reader.h"
 
 
 static size_t ngx_http_chatmaid_json_read(void *buffer, size_t len,
     void *data);
-static const char *ngx_http_chatmaid_json_reason(json_error_t *error);
 static void ngx_http_chatmaid_json_cleanup(void *data);
 
 
@@ -25,13 +17,10 @@ ngx_int_t
 ngx_http_chatmaid_json_body(ngx_http_request_t *r, json_t **json,
     ngx_str_t *reason)
 {
-    json_error_t                      error;
-    ngx_http_chatmaid_json_reader_t   reader;
+    json_error_t                 error;
+    ngx_http_chatmaid_reader_t   reader;
 
-    reader.in = r->request_body ? r->request_body->bufs : NULL;
-    reader.offset = 0;
-    reader.log = r->connection->log;
-    reader.failed = 0;
+    ngx_http_chatmaid_reader_init(&reader, r);
 
     *json = json_load_callback(ngx_http_chatmaid_json_read, &reader,
                                JSON_REJECT_DUPLICATES|JSON_DECODE_ANY, &error);
@@ -67,60 +56,18 @@ ngx_http_chatmaid_json_body(ngx_http_request_t *r, json_t **json,
 }
 
 
-/* json_load_callback_t: copies the next bytes of the body. */
+/* json_load_callback_t */
 
 static size_t
 ngx_http_chatmaid_json_read(void *buffer, size_t len, void *data)
 {
-    ngx_http_chatmaid_json_reader_t  *reader = data;
-
-    off_t       rest;
-    ssize_t     n;
-    ngx_buf_t  *b;
-
-    for ( /* void */ ; reader->in; reader->in = reader->in->next) {
-
-        b = reader->in->buf;
-        rest = ngx_buf_size(b) - reader->offset;
-
-        if (rest <= 0) {
-            reader->offset = 0;
-            continue;
-        }
-
-        if ((off_t) len > rest) {
-            len = (size_t) rest;
-        }
-
-        if (ngx_buf_in_memory(b)) {
-            ngx_memcpy(buffer, b->pos + reader->offset, len);
-            n = len;
-
-        } else {
-            n = ngx_read_file(b->file, buffer, len,
-                              b->file_pos + reader->offset);
-
-            if (n <= 0) {
-                ngx_log_error(NGX_LOG_CRIT, reader->log, 0,
-                              "chatmaid could not read a request body back "
-                              "from \"%V\"", &b->file->name);
-                reader->failed = 1;
-                return (size_t) -1;
-            }
-        }
-
-        reader->offset += n;
-
-        return n;
-    }
-
-    return 0;
+    return (size_t) ngx_http_chatmaid_reader_read(data, buffer, len);
 }
 
 
 /* jansson's own texts quote the input. */
 
-static const char *
+const char *
 ngx_http_chatmaid_json_reason(json_error_t *error)
 {
     switch (json_error_code(error)) {

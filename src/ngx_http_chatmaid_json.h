@@ -27,6 +27,9 @@ ngx_int_t ngx_http_chatmaid_json_body(ngx_http_request_t *r, json_t **json,
 /* Parses "text": NULL where it is not JSON, or there is no memory. */
 json_t *ngx_http_chatmaid_json_parse(ngx_pool_t *pool, ngx_str_t *text);
 
+/* Why a text is not JSON, without a byte of it. */
+const char *ngx_http_chatmaid_json_reason(json_error_t *error);
+
 /* Hands a reference over to the pool; takes NULL as a failure of what made it,
  * and releases the reference itself where it fails.  Returns json or NULL. */
 json_t *ngx_http_chatmaid_json_keep(ngx_pool_t *pool, json_t *json);

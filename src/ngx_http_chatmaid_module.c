@@ -19,6 +19,9 @@
 #include "ngx_http_chatmaid_zone.h"
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conf.h"
+#include "ngx_http_chatmaid_variables.h"
+#include "ngx_http_chatmaid_webhook.h"
+#include "ngx_http_chatmaid_webhook_conf.h"
 
 
 static ngx_int_t ngx_http_chatmaid_add_variables(ngx_conf_t *cf);
@@ -172,6 +175,41 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
       offsetof(ngx_http_chatmaid_loc_conf_t, wait_max),
       NULL },
 
+    { ngx_string("chatmaid_webhook"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, webhook),
+      NULL },
+
+    { ngx_string("chatmaid_webhook_secret_file"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_chatmaid_webhook_conf_secret_file,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("chatmaid_webhook_tolerance"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, webhook_tolerance),
+      NULL },
+
+    { ngx_string("chatmaid_webhook_dedup"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, webhook_dedup),
+      NULL },
+
+    { ngx_string("chatmaid_webhook_stream"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_chatmaid_webhook_conf_stream,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -207,7 +245,7 @@ ngx_module_t  ngx_http_chatmaid_module = {
 };
 
 
-/* The variables of others that we read. */
+/* The variables of others that we read, and our own. */
 
 static ngx_int_t
 ngx_http_chatmaid_add_variables(ngx_conf_t *cf)
@@ -219,7 +257,11 @@ ngx_http_chatmaid_add_variables(ngx_conf_t *cf)
 
     mcf->request_id = ngx_http_get_variable_index(cf, &name);
 
-    return (mcf->request_id == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+    if (mcf->request_id == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_chatmaid_variables_add(cf);
 }
 
 
@@ -233,7 +275,7 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
 
-    if (mcf->gateways.nelts == 0) {
+    if (mcf->gateways.nelts == 0 && mcf->webhooks.nelts == 0) {
         return NGX_OK;
     }
 
@@ -272,6 +314,20 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_chatmaid_call_precontent_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_chatmaid_webhook_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_chatmaid_webhook_log_handler;
 
     ngx_http_chatmaid_filter_init();
 
@@ -322,7 +378,8 @@ ngx_http_chatmaid_create_main_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&mcf->accounts, cf->pool, 4,
                           sizeof(ngx_http_chatmaid_account_t))
-           != NGX_OK)
+           != NGX_OK
+        || ngx_http_chatmaid_webhook_conf_init(cf, mcf) != NGX_OK)
     {
         return NULL;
     }
@@ -362,6 +419,11 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
     conf->retries = NGX_CONF_UNSET;
     conf->timeout = NGX_CONF_UNSET_MSEC;
     conf->wait_max = NGX_CONF_UNSET_MSEC;
+    conf->webhook = NGX_CONF_UNSET;
+    conf->webhook_secrets = NGX_CONF_UNSET_PTR;
+    conf->webhook_tolerance = NGX_CONF_UNSET;
+    conf->webhook_dedup = NGX_CONF_UNSET_MSEC;
+    conf->webhook_stream = NGX_CONF_UNSET_PTR;
 
     return conf;
 }
@@ -409,6 +471,18 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->retries, prev->retries, 2);
     ngx_conf_merge_msec_value(conf->timeout, prev->timeout, 25 * 1000);
     ngx_conf_merge_msec_value(conf->wait_max, prev->wait_max, 60 * 1000);
+    ngx_conf_merge_value(conf->webhook, prev->webhook, 0);
+    ngx_conf_merge_ptr_value(conf->webhook_secrets, prev->webhook_secrets,
+                             NULL);
+    ngx_conf_merge_sec_value(conf->webhook_tolerance, prev->webhook_tolerance,
+                             25 * 60);
+    ngx_conf_merge_msec_value(conf->webhook_dedup, prev->webhook_dedup,
+                              24 * 3600 * 1000);
+    ngx_conf_merge_ptr_value(conf->webhook_stream, prev->webhook_stream, NULL);
+
+    if (ngx_http_chatmaid_webhook_conf_check(cf, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     if (conf->gateway == NULL) {
         return NGX_CONF_OK;

@@ -39,6 +39,7 @@ typedef struct ngx_http_chatmaid_ctx_s    ngx_http_chatmaid_ctx_t;
 typedef struct ngx_http_chatmaid_route_s  ngx_http_chatmaid_route_t;
 typedef struct ngx_http_chatmaid_topic_s  ngx_http_chatmaid_topic_t;
 typedef struct ngx_http_chatmaid_redis_s  ngx_http_chatmaid_redis_t;
+typedef struct ngx_http_chatmaid_stream_s  ngx_http_chatmaid_stream_t;
 
 typedef struct ngx_http_chatmaid_redis_conf_s
     ngx_http_chatmaid_redis_conf_t;
@@ -91,6 +92,7 @@ typedef struct {
     ngx_array_t                   upstreams; /* ngx_http_chatmaid_upstream_t */
     ngx_array_t                   gateways;  /* ngx_http_chatmaid_gateway_t * */
     ngx_array_t                   accounts;  /* ngx_http_chatmaid_account_t */
+    ngx_array_t                   webhooks;  /* see webhook_conf.c */
     ngx_shm_zone_t               *zone;
     ngx_http_chatmaid_store_t    *store;     /* by configuration */
     void                         *store_data;
@@ -121,6 +123,12 @@ typedef struct {
     ngx_int_t                     retries;
     ngx_msec_t                    timeout;
     ngx_msec_t                    wait_max;
+
+    ngx_flag_t                    webhook;
+    ngx_array_t                  *webhook_secrets;
+    time_t                        webhook_tolerance;
+    ngx_msec_t                    webhook_dedup;
+    ngx_http_chatmaid_stream_t   *webhook_stream;
 } ngx_http_chatmaid_loc_conf_t;
 
 

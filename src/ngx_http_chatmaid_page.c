@@ -10,6 +10,7 @@
 
 
 static void ngx_http_chatmaid_page_restore_status(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_chatmaid_page_is_ours(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_chatmaid_page_is_nginx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_chatmaid_page_text(ngx_http_request_t *r,
     ngx_str_t *text);
@@ -18,7 +19,7 @@ static const char *ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
 
 
 /*
- * Where an error_page has led to a gateway location, r->err_status is that of
+ * Where an error_page has led to one of our locations, r->err_status is that of
  * the error.  It is kept apart, so that an error of nginx's own in here is
  * known by it again.
  */
@@ -26,12 +27,9 @@ static const char *ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_chatmaid_page_rewrite_handler(ngx_http_request_t *r)
 {
-    ngx_http_chatmaid_ctx_t       *ctx;
-    ngx_http_chatmaid_loc_conf_t  *conf;
+    ngx_http_chatmaid_ctx_t  *ctx;
 
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
-
-    if (r != r->main || conf->gateway == NULL || r->err_status == 0) {
+    if (!ngx_http_chatmaid_page_is_ours(r) || r->err_status == 0) {
         return NGX_DECLINED;
     }
 
@@ -118,16 +116,24 @@ ngx_http_chatmaid_page_restore_status(ngx_http_request_t *r)
 }
 
 
-/* An answer of our own, and an operator's "return", have no err_status. */
-
 static ngx_uint_t
-ngx_http_chatmaid_page_is_nginx(ngx_http_request_t *r)
+ngx_http_chatmaid_page_is_ours(ngx_http_request_t *r)
 {
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    return r == r->main && conf->gateway
+    return r == r->main && (conf->gateway || conf->webhook);
+}
+
+
+/* An answer of our own, or of a backend, and an operator's "return" have no
+ * err_status. */
+
+static ngx_uint_t
+ngx_http_chatmaid_page_is_nginx(ngx_http_request_t *r)
+{
+    return ngx_http_chatmaid_page_is_ours(r)
            && r->err_status >= NGX_HTTP_BAD_REQUEST;
 }
 
@@ -177,7 +183,8 @@ static const char *
 ngx_http_chatmaid_page_outcome(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_loc_conf_t *conf)
 {
-    if (r->method != NGX_HTTP_POST
+    if (conf->gateway == NULL
+        || r->method != NGX_HTTP_POST
         || r->uri.len != conf->gateway->prefix.len + sizeof("send") - 1
         || ngx_strncmp(r->uri.data + conf->gateway->prefix.len, "send",
                        sizeof("send") - 1)

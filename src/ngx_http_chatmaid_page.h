@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * nginx's own errors in a gateway location (413, deny, auth_basic, limit_req):
- * its HTML page becomes a problem, its status and headers stay.
+ * nginx's own errors in a gateway or webhook location (413, deny, auth_basic,
+ * limit_req): its HTML page becomes a problem, its status and headers stay.
  */
 
 

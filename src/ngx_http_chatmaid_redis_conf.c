@@ -439,7 +439,8 @@ ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf, ngx_command_t *cmd,
         return "has an empty \"password_file=\"";
     }
 
-    if (ngx_http_chatmaid_conf_secret(cf, cmd, &args->password_file, &secret)
+    if (ngx_http_chatmaid_conf_secret(cf, cmd, &args->password_file, &secret,
+                                      1)
         != NGX_OK)
     {
         return NGX_CONF_ERROR;

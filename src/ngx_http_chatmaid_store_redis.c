@@ -24,8 +24,6 @@ static void ngx_http_chatmaid_shared_ignored(void *data, ngx_uint_t error,
     redisReply *reply);
 static void ngx_http_chatmaid_shared_done(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_claim_t *claim, redisReply *answer);
-static void ngx_http_chatmaid_shared_complain(ngx_uint_t error,
-    redisReply *reply);
 static void ngx_http_chatmaid_shared_away(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_shared_renew(void *store,
@@ -132,7 +130,7 @@ ngx_http_chatmaid_shared_claimed(void *data, ngx_uint_t error,
         ngx_http_chatmaid_shared_judge(claim->store, claim, reply);
 
     } else {
-        ngx_http_chatmaid_shared_complain(error, reply);
+        ngx_http_chatmaid_store_redis_complain(error, reply);
         ngx_http_chatmaid_shared_away(claim->store, claim);
     }
 
@@ -312,14 +310,8 @@ ngx_http_chatmaid_shared_away(ngx_http_chatmaid_main_conf_t *mcf,
 }
 
 
-/*
- * An error that a script gets tells of a mistake (an ACL, a key of another
- * type), not of a Redis that is away, whose loss the client logs.  At most one
- * line a minute and worker.
- */
-
-static void
-ngx_http_chatmaid_shared_complain(ngx_uint_t error, redisReply *reply)
+void
+ngx_http_chatmaid_store_redis_complain(ngx_uint_t error, redisReply *reply)
 {
     size_t         i, len;
     u_char         text[200];
@@ -459,7 +451,7 @@ ngx_http_chatmaid_shared_finished(void *data, ngx_uint_t error,
         claim->rc = NGX_OK;
 
     } else {
-        ngx_http_chatmaid_shared_complain(error, reply);
+        ngx_http_chatmaid_store_redis_complain(error, reply);
         (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
     }
 

@@ -12,8 +12,15 @@
 #define _NGX_HTTP_CHATMAID_STORE_REDIS_H_INCLUDED_
 
 
+#include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_store.h"
 
+
+/* Logs an error that a script got: it tells of a mistake (an ACL, a key of
+ * another type), not of a Redis that is away, whose loss the client logs.  At
+ * most one line a minute and worker. */
+void ngx_http_chatmaid_store_redis_complain(ngx_uint_t error,
+    redisReply *reply);
 
 /* Its "void *store" is the ngx_http_chatmaid_main_conf_t. */
 extern ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis;

@@ -137,7 +137,7 @@ ngx_http_chatmaid_local_judge(ngx_http_chatmaid_zone_t *zone,
             claim->status = rec->status;
             claim->answer.len = rec->answer_len;
 
-            if (rec->answer_len <= room) {
+            if (rec->answer_len && rec->answer_len <= room) {
                 ngx_memcpy(claim->answer.data, rec->answer, rec->answer_len);
             }
         }
@@ -282,7 +282,9 @@ ngx_http_chatmaid_local_finish(void *store, ngx_http_chatmaid_claim_t *claim)
         goto done;
     }
 
-    ngx_memcpy(answer, claim->answer.data, claim->answer.len);
+    if (claim->answer.len) {
+        ngx_memcpy(answer, claim->answer.data, claim->answer.len);
+    }
 
     rec->answer = answer;
     rec->answer_len = claim->answer.len;
@@ -297,8 +299,11 @@ done:
 
     if (claim->rc != NGX_OK) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "chatmaid zone has no room for an answer: a retry of "
-                      "that send will ask Chatmaid for it");
+                      claim->event
+                      ? "chatmaid zone has no room for a mark: a repeat of "
+                        "that event will be handed on again"
+                      : "chatmaid zone has no room for an answer: a retry of "
+                        "that send will ask Chatmaid for it");
     }
 
     return NGX_OK;

@@ -1,0 +1,20 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * The $chatmaid_... variables.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_VARIABLES_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_VARIABLES_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_module.h"
+
+
+/* At preconfiguration: NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_variables_add(ngx_conf_t *cf);
+
+
+#endif /* _NGX_HTTP_CHATMAID_VARIABLES_H_INCLUDED_ */
