@@ -30,7 +30,7 @@ sub held ($edge, $body = event('message.sent')) {
 # Time passes in steps, so that a lease that is renewed stays one: after each a
 # worker wakes up, at the latest when its own timers say so.
 
-sub pass ($seconds, @edges) {
+sub elapse ($seconds, @edges) {
     for (my $left = $seconds; $left > 0; $left -= 5) {
         $clock->forward($left < 5 ? $left : 5);
         for my $edge (@edges) {
@@ -46,7 +46,7 @@ subtest 'a receiver that takes two minutes' => sub {
         fresh;
         my ($body, $pending) = held($edge);
         for my $part (1 .. 4) {
-            pass(30, $zone, $one, $two);
+            elapse(30, $zone, $one, $two);
             is(code(at($_, $body)), '503 delivery_in_flight', "still under way after $part half minutes")
                 for $edge == $one ? ($one, $two) : $zone;
         }
@@ -64,7 +64,7 @@ subtest 'a worker is killed' => sub {
         $edge->kill_workers;
         $pending->result;
         is(code(at($_, $body)), '503 delivery_in_flight', 'its lease runs on') for $edge == $one ? ($one, $two) : $zone;
-        pass(35, $zone, $one, $two);
+        elapse(35, $zone, $one, $two);
         is(code(at($edge == $one ? $two : $zone, $body)), 200, 'then it is handed on again');
         is(code(at($edge, $body)), 200, 'and known');
         is($receiver->count, 2, 'twice in all');
@@ -78,7 +78,7 @@ subtest 'an edge is killed' => sub {
     $one->crash;
     $pending->result;
     is(code(at($two, $body)), '503 delivery_in_flight', 'its lease runs on in Redis');
-    pass(35, $two);
+    elapse(35, $two);
     is(code(at($two, $body)), 200, 'then another hands it on');
     is(code(at($one->start, $body)), 200, 'and it is known to the first, started again');
     is($receiver->count, 2, 'twice in all');
@@ -98,7 +98,7 @@ subtest 'a worker that stood still' => sub {
     my ($body, $pending) = held($one);
     my ($worker) = $one->workers;
     kill STOP => $worker;
-    pass(40, $two);
+    elapse(40, $two);
     is(code(at($two, $body)), 200, 'another takes over');
     $receiver->fault({status => 500});
     my $next = event('message.sent');
