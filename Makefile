@@ -13,7 +13,7 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := module
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: module probe run test asan-test install clean help FORCE
+.PHONY: module probe run test asan-test install webhook clean help FORCE
 
 MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
@@ -150,6 +150,10 @@ $(AVAILABLE_DIR)/$(SNIPPET):
 	echo 'load_module modules/$(MODULE).so;' > $@
 
 
+# Variables given to make are in script/webhook's environment.
+webhook:
+	@script/webhook
+
 clean:
 	@rm -rf $(BUILD)
 
@@ -160,4 +164,5 @@ help:
 	@echo 'make test        all tests'
 	@echo 'make asan-test   all tests with AddressSanitizer and UBSan'
 	@echo 'make install     into the installed nginx (DESTDIR is honoured)'
+	@echo 'make webhook     signs and sends a test event: URL=... SECRET_FILE=... EVENT=...'
 	@echo 'make clean       removes build/'

@@ -2,10 +2,7 @@
 # send whose body has arrived is sent once, and the connection lives on.
 
 use Chatmaid::Test;
-use IO::Select;
-use IO::Socket::IP;
-use Mojo::JSON qw(decode_json);
-use Socket qw(SOL_SOCKET SO_LINGER IPPROTO_TCP TCP_NODELAY);
+use Chatmaid::Test::Http2;
 
 my $api   = sandbox;
 my $nginx = nginx(
@@ -23,44 +20,7 @@ END
 my $worker = ($nginx->workers)[0];
 my $serial = 0;
 
-use constant {DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4, PING => 6, GOAWAY => 7, WINDOW_UPDATE => 8};
-use constant {END_STREAM => 1, END_HEADERS => 4, PADDED => 8, ACK => 1};
-
-
-# --- A client that does just what it is told (RFC 9113) ----------------------
-
-sub frame ($type, $flags, $id, $payload = '') {
-    return substr(pack('N', length $payload), 1) . pack('CCN', $type, $flags, $id) . $payload;
-}
-
-# RFC 7541: literals without indexing and Huffman codes; lengths below 127.
-sub fields (@fields) { join '', map { my $f = $_; "\0" . join '', map { pack('C/a*', $_) } @$f } @fields }
-
-sub connect_h2 () {
-    my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $nginx->port('h2')) or die "connect: $@";
-    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
-    my $h2 = {socket => $socket, next => 1, streams => {}, buffer => ''};
-    put($h2, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . frame(SETTINGS, 0, 0));
-    return $h2;
-}
-
-sub put ($h2, @frames) {
-    my $bytes = join '', @frames;
-    while (length $bytes) { substr $bytes, 0, syswrite($h2->{socket}, $bytes) // die("write: $!"), '' }
-}
-
-# The frames of a request, and its stream.
-sub opened ($h2, $method, $path, $end = 1, @more) {
-    my $id = $h2->{next};
-    $h2->{next} += 2;
-    $h2->{streams}{$id} = {body => ''};
-    return ($id, frame(HEADERS, END_HEADERS | ($end ? END_STREAM : 0), $id, fields([':method', $method], [':scheme', 'http'],
-        [':path', $path], [':authority', 'localhost'], $end ? () : ['content-type', 'application/json'], @more)));
-}
-
 sub message ()       { '{"to":"+15550100099","text":"Your table is ready, ' . ++$serial . '"}' }
-sub reset_ ($id)     { frame(RST_STREAM, 0, $id, pack 'N', 8) }
-sub data ($id, $bytes, $end = 1) { frame(DATA, $end ? END_STREAM : 0, $id, $bytes) }
 
 sub start_send ($h2, $location = 'chatmaid') {
     my ($id, $head) = opened($h2, POST => "/$location/send", 0);
@@ -74,51 +34,10 @@ sub start_read ($h2, $path = '/chatmaid/account', $method = 'GET') {
     return $id;
 }
 
-# Reads frames until the stream has ended; its status and body.
-sub answer ($h2, $id) {
-    my $stream = $h2->{streams}{$id};
-    my $select = IO::Select->new($h2->{socket});
-    until ($stream->{ended}) {
-        take($h2) and next;
-        $select->can_read(40) && sysread $h2->{socket}, $h2->{buffer}, 65536, length $h2->{buffer}
-            or return {status => 0, body => '', json => undef};
-    }
-    return {%$stream, json => scalar eval { decode_json($stream->{body}) }};
-}
-
-sub take ($h2) {
-    return 0 if length $h2->{buffer} < 9;
-    my ($high, $low, $type, $flags, $id) = unpack 'CnCCN', $h2->{buffer};
-    my $length = $high * 65536 + $low;
-    return 0 if length $h2->{buffer} < 9 + $length;
-
-    my $payload = substr substr($h2->{buffer}, 0, 9 + $length, ''), 9;
-    my $stream  = $h2->{streams}{$id} // {};
-    put($h2, frame(SETTINGS, ACK, 0)) if $type == SETTINGS && !($flags & ACK);
-    put($h2, frame(PING, ACK, 0, $payload)) if $type == PING && !($flags & ACK);
-    $stream->{body} .= $payload         if $type == DATA;
-    $stream->{status} = status($payload) if $type == HEADERS;
-    $stream->{ended} = 1 if $type == RST_STREAM || ($type == DATA || $type == HEADERS) && $flags & END_STREAM;
-    return 1;
-}
-
-# It comes first: indexed, or a literal of three digits.
-sub status ($block) {
-    $block =~ s/\A[\x20-\x3f]+//;
-    my %indexed = ("\x88" => 200, "\x8c" => 400, "\x8d" => 404, "\x8e" => 500);
-    return $indexed{substr $block, 0, 1} // substr $block, 2, 3;
-}
-
-sub drop ($h2, $how) {
-    setsockopt $h2->{socket}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0 if $how eq 'reset';
-    put($h2, frame(GOAWAY, 0, 0, pack 'NN', 0, 0)) if $how eq 'goaway';
-    close $h2->{socket};
-}
-
 sub lives ($h2, $name) { is(answer($h2, start_read($h2))->{status}, 200, "$name: the next stream") }
 
 
-my $h2 = connect_h2;
+my $h2 = connect_h2($nginx->port('h2'));
 
 subtest 'requests' => sub {
     my $sent = answer($h2, start_send($h2));
@@ -250,7 +169,7 @@ subtest 'in a pause' => sub {
 subtest 'a connection is lost' => sub {
     for my $how ('close', 'reset', 'goaway') {
         for my $when ('before', 'after') {
-            my $lost   = connect_h2;
+            my $lost   = connect_h2($nginx->port('h2'));
             my $before = $api->made;
             $api->fault({hold => $when, times => 5});
             start_send($lost) for 1 .. 5;
@@ -270,7 +189,7 @@ subtest 'a storm' => sub {
     my $rounds = volume(100, 10);
     my (%must, %may);
     for my $round (1 .. $rounds) {
-        my $storm = connect_h2;
+        my $storm = connect_h2($nginx->port('h2'));
         my @ids   = map { start_send($storm) } 1 .. 4;
         my @texts = map { 'Your table is ready, ' . ($serial - 4 + $_) } 1 .. 4;
         answer($storm, $ids[$round % 4]) if $round % 3 == 0;

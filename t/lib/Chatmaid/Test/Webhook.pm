@@ -71,7 +71,7 @@ sub configured (%option) {
     return (
         conf   => $WHOLE =~ s/%WEBHOOK%/$webhook/r,
         access => '"$chatmaid_webhook|$chatmaid_webhook_event|$chatmaid_webhook_message_id|'
-            . '$chatmaid_webhook_timestamp"',
+            . '$chatmaid_webhook_timestamp" $http_x_case',
         %option,
         http   => Chatmaid::Test::Nginx::merged($DEFAULT{http}, $option{http}),
         files  => {webhook_secret => webhook_secret . "\n", %{$option{files} // {}}},

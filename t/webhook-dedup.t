@@ -1,0 +1,274 @@
+# An event is handed on until it has been answered with 2xx, and then no more:
+# which events are one, and when it counts as delivered.
+
+use Chatmaid::Test;
+use Chatmaid::Test::Redis;
+use Chatmaid::Test::Webhook;
+
+my $receiver = receiver;
+my $redis    = redis_server;
+my $shared   = 'chatmaid_redis ' . $redis->url . ' timeout=2s;';
+my $more     = 'location = /second { chatmaid_webhook on; proxy_pass http://127.0.0.1:%API%; }'
+    . ' location = /shop { chatmaid_webhook on; chatmaid_account shop; proxy_pass http://127.0.0.1:%API%; }'
+    . ' location = /fails { chatmaid_webhook on; proxy_read_timeout 500ms; proxy_pass http://127.0.0.1:%API%; }'
+    . ' location = /off { chatmaid_webhook on; chatmaid_webhook_dedup 0; proxy_pass http://127.0.0.1:%API%; }'
+    . ' location = /page { chatmaid_webhook on; proxy_intercept_errors on; error_page 500 =202 @took; error_page 503 =404 @took; proxy_pass http://127.0.0.1:%API%; }'
+    . ' location @took { return 202; }';
+my @common   = (server => $more, webhook => 'proxy_ignore_client_abort on;');
+
+my $zone = edge(name => 'zone', workers => 2, @common);
+my $one  = edge(name => 'one', workers => 2, http => $shared, @common);
+my $two  = edge(name => 'two', http => $shared, @common);
+
+my $serial = 0;
+sub id ()  { 'msg_' . ++$serial }
+sub fresh () { $receiver->clear_faults; $receiver->reset }
+sub count () { $receiver->count }
+
+# Delivered, then sent again: how often the receiver got one of them.
+sub times_of ($at, @bodies) {
+    fresh;
+    my @codes = map { code(hook_at($at, $_)) } @bodies;
+    is(join(' ', @codes), join(' ', (200) x @bodies), 'each is answered with 200') or note join "\n", @bodies;
+    return count;
+}
+
+sub one_event ($name, @bodies) { is(times_of($zone, @bodies), 1, "$name: one event") }
+sub two_events ($name, @bodies) { is(times_of($zone, @bodies), 2, "$name: two events") }
+
+
+subtest 'a message event' => sub {
+    my $in = sub ($event, $time, $data) { qq({"event":"$event","timestamp":"$time","data":$data}) };
+    my $id;
+    my $data = sub ($text) { $id = id; $text =~ s/ID/$id/gr };
+
+    one_event('the same bytes', (event('message.sent')) x 3);
+    my $d = $data->('{"messageId":"ID","a":1,"b":{"c":[1,2],"d":null}}');
+    one_event('another timestamp', $in->('message.sent', 1, $d), $in->('message.sent', 2, $d));
+    $d = $data->('{"messageId":"ID"}');
+    one_event('no timestamp', $in->('message.sent', 1, $d), qq({"event":"message.sent","data":$d}));
+    $d = $data->('{"messageId":"ID"}');
+    one_event('members in another order', $in->('message.sent', 1, $d), qq({"data":$d,"event":"message.sent","timestamp":"1"}));
+    $d = $data->('{"messageId":"ID","a":1,"b":{"c":[1,2],"d":null}}');
+    one_event('members of data in another order', $in->('message.sent', 1, $d), $in->('message.sent', 1, qq({"b":{"d":null,"c":[1,2]},"a":1,"messageId":"$id"})));
+    $d = $data->('{"messageId":"ID","a":"\u00e9/"}');
+    one_event('white space and escapes', $in->('message.sent', 1, $d), $in->('message.sent', 1, qq({ "messageId" :\n"$id", "\\u0061":"\xc3\xa9\\/"})));
+    $d = $data->('{"messageId":"ID"}');
+    one_event('something else beside it', $in->('message.sent', 1, $d), qq({"event":"message.sent","timestamp":"1","data":$d,"attempt":2}));
+
+    $d = $data->('{"messageId":"ID"}');
+    two_events('another event', $in->('message.sent', 1, $d), $in->('message.delivered', 1, $d));
+    two_events('another message', $in->('message.sent', 1, $data->('{"messageId":"ID"}')), $in->('message.sent', 1, $data->('{"messageId":"ID"}')));
+    $d = $data->('{"messageId":"ID","a":1}');
+    two_events('other data', $in->('message.sent', 1, $d), $in->('message.sent', 1, qq({"messageId":"$id","a":2})));
+    two_events('a member more', $in->('message.sent', 1, $data->('{"messageId":"ID"}')), $in->('message.sent', 1, qq({"messageId":"$id","a":null})));
+    $d = $data->('{"messageId":"ID","a":[1,2]}');
+    two_events('an array in another order', $in->('message.sent', 1, $d), $in->('message.sent', 1, qq({"messageId":"$id","a":[2,1]})));
+    $d = $data->('{"messageId":"ID","a":"1"}');
+    two_events('a string, not a number', $in->('message.sent', 1, $d), $in->('message.sent', 1, qq({"messageId":"$id","a":1})));
+    $d = $data->('{"messageId":"ID","a":true}');
+    two_events('true, not "true"', $in->('message.sent', 1, $d), $in->('message.sent', 1, qq({"messageId":"$id","a":"true"})));
+    $d = $data->('{"messageId":"ID","a":{"b":1}}');
+    two_events('nested otherwise', $in->('message.sent', 1, $d), $in->('message.sent', 1, qq({"messageId":"$id","a":{},"b":1})));
+    two_events('an event of an unknown name', $in->('message.x', 1, $data->('{"messageId":"ID"}')), $in->('message.y', 1, qq({"messageId":"$id"})));
+    $d = $data->('{"messageId":"ID"}');
+    one_event('an unknown message event', $in->('message.reaction', 1, $d), $in->('message.reaction', 2, $d));
+};
+
+subtest 'any other event' => sub {
+    my $in = sub ($event, $time, $data) { qq({"event":"$event","timestamp":"$time","data":$data}) };
+    my $data = sub { '{"phoneId":"' . id . '","a":1}' };
+    my $d = $data->();
+    one_event('equal timestamps', $in->('phone.connected', 1, $d), qq({"data":$d,"timestamp":"1","event":"phone.connected"}));
+    $d = $data->();
+    two_events('another timestamp', $in->('phone.connected', 1, $d), $in->('phone.connected', 2, $d));
+    $d = $data->();
+    two_events('another event', $in->('phone.connected', 1, $d), $in->('phone.disconnected', 1, $d));
+    two_events('other data', $in->('phone.connected', 1, $data->()), $in->('phone.connected', 1, $data->()));
+    my $outgoing = '{"from":"+15550100001","to":"+15550100099","content":"' . id . '"}';
+    one_event('message.outgoing, which has no messageId', ($in->('message.outgoing', 1, $outgoing)) x 2);
+    two_events('message.outgoing, the same text later', $in->('message.outgoing', 2, $outgoing), $in->('message.outgoing', 3, $outgoing));
+    $d = '{"messageId":"' . id . '"}';
+    two_events('a messageId, but no message event', $in->('phone.connected', 1, $d), $in->('phone.connected', 2, $d));
+};
+
+# Not by anything that is unsigned, nor by the signature itself.
+subtest 'signed fields alone' => sub {
+    fresh;
+    my $body = event('message.sent');
+    is(code(hook_at($zone, $body, signed($body, t => time - 1200))), 200, 'delivered');
+    is(code(hook_at($zone, $body)), 200, 'signed anew');
+    is(code(hook_at($zone, $body, 'X-Chatmaid-Event' => 'message.read', 'X-Chatmaid-Delivery' => 2)), 200, 'other headers');
+    is(code(hook_at($zone->url('/webhooks/chatmaid?again=1'), $body)), 200, 'another query');
+    is(count, 1, 'one event');
+
+    is(code(hook_at($zone->url('/second'), $body)), 200, 'at another location');
+    is(count, 2, 'is another delivery');
+    is(code(hook_at($zone->url('/shop'), $body)), 200, 'and again');
+    is(code(hook_at($zone->url('/second'), $body)), 200, 'each once');
+    is(count, 3, 'no more');
+    is(code(hook_at($zone->url('/off'), $body)), 200, 'without deduplication') for 1 .. 2;
+    is(count, 5, 'all are handed on');
+};
+
+subtest 'what a duplicate is told' => sub {
+    fresh;
+    my $body = event('message.sent');
+    $receiver->fault({status => 202, body => 'accepted'});
+    is(hook_at($zone, $body)->{status}, 202, "the first: the receiver's answer");
+    my $answer = hook_at($zone, $body, 'X-Case' => 'again');
+    is($answer->{status}, 200, 'a repeat: 200');
+    is(count, 1, 'from the edge itself');
+    my $line = wait_for(sub { $zone->access_log =~ /^(.*" again)$/m && $1 });
+    like($line, qr/"duplicate\|message\.sent\|msg_\d+\|/, 'variables');
+    like($line, qr/upstream="-\|-\|-\|/, 'no upstream');
+    is(scalar($zone->logged(qr/\[warn\].*chatmaid/)), 0, 'no warning');
+};
+
+subtest 'delivered only after 2xx' => sub {
+    my %failing = (
+        400 => {status => 400}, 404 => {status => 404}, 429 => {status => 429}, 302 => {status => 302, body => ''},
+        500 => {status => 500}, 502 => {close => 'before'}, '502 ' => {close => 'after', reset => 1}, 504 => {hold => 'before'},
+        '502  ' => {raw => "nonsense\r\n"},
+    );
+    for my $edge ($zone, $one) {
+        for my $status (sort keys %failing) {
+            fresh;
+            my $body = event('message.sent');
+            $receiver->fault({%{$failing{$status}}, times => 2});
+            is(hook_at($edge->url('/fails'), $body)->{status}, $status + 0, "$status: first") for 1 .. 2;
+            is(code(hook_at($edge->url('/fails'), $body)), 200, "$status: in the end delivered");
+            is(code(hook_at($edge->url('/fails'), $body)), 200, "$status: and once more");
+            is(count, 3, "$status: three tries");
+        }
+    }
+    for my $status (200, 201, 204, 299) {
+        fresh;
+        my $body = event('message.sent');
+        $receiver->fault({status => $status, body => ''});
+        is(hook_at($zone, $body)->{status}, $status, "$status: delivered");
+        is(code(hook_at($zone, $body)), 200, "$status: a repeat");
+        is(count, 1, "$status: not handed on again");
+    }
+};
+
+# What counts is what the sender was told.
+subtest 'after error_page' => sub {
+    fresh;
+    my $body = event('message.sent');
+    $receiver->fault({status => 500});
+    is(hook_at($zone->url('/page'), $body)->{status}, 202, '500 made 202');
+    is(code(hook_at($zone->url('/page'), $body)), 200, 'is delivered');
+    is(count, 1, 'and not handed on again');
+
+    $body = event('message.sent');
+    $receiver->fault({status => 503});
+    is(hook_at($zone->url('/page'), $body)->{status}, 404, '503 made 404');
+    is(code(hook_at($zone->url('/page'), $body)), 200, 'is handed on again');
+    is(count, 3, 'until it succeeds');
+};
+
+subtest 'in flight' => sub {
+    for my $edge ($zone, $one) {
+        fresh;
+        my $body = event('message.sent');
+        $receiver->fault({hold => 'before', match => {path => '/second'}});
+        my $first = hook_later_at($edge->url('/second'), $body);
+        $receiver->wait_held;
+        for my $n (1 .. 12) {
+            my $answer = hook_at(($n % 2 || $edge == $zone ? $edge : $two)->url('/second'), $body, 'X-Case' => "flight$n");
+            is(code($answer), '503 delivery_in_flight', 'a repeat meanwhile, at any worker');
+            like($answer->{headers}{'retry-after'}, qr/^[1-9][0-9]*$/, 'Retry-After');
+            is($answer->{headers}{'content-type'}, 'application/problem+json', 'a problem');
+        }
+        is(code(hook_at($edge, $body)), 200, 'at another location it is another');
+        is($receiver->count(path => '/second'), 1, 'one is under way');
+        $receiver->release;
+        is(code($first->result), 200, 'the first is answered');
+        is(code(hook_at($edge->url('/second'), $body)), 200, 'then a repeat too');
+        is($receiver->count(path => '/second'), 1, 'handed on once');
+        ok(wait_for(sub { $edge->access_log =~ /"delivery_in_flight\|message\.sent\|/ }), '$chatmaid_webhook');
+    }
+};
+
+subtest 'the sender has gone' => sub {
+    for my $edge ($zone, $one) {
+        for my $how (qw(close reset)) {
+            fresh;
+            my $body = event('message.sent');
+            $receiver->fault({hold => 'before'});
+            raw($edge->port, [head($body, lines => ["X-Case: gone-$how"]), $body, sub { $receiver->wait_held }], abort => $how);
+            is(code(hook_at($edge, $body)), '503 delivery_in_flight', "$how: still under way");
+            $receiver->release;
+            ok(wait_for(sub { $edge->access_log =~ /" gone-$how$/m }), "$how: ended");
+            is(code(hook_at($edge, $body)), 200, "$how: a repeat");
+            is(count, 1, "$how: was delivered");
+
+            $body = event('message.sent');
+            $receiver->fault({hold => 'before', status => 500});
+            raw($edge->port, [head($body), $body, sub { $receiver->wait_held }], abort => $how);
+            $receiver->release;
+            ok(wait_for(sub { code(hook_at($edge, $body)) eq '200' }), "$how: one that failed");
+            is(passed($receiver, $body), 2, "$how: is handed on again");
+        }
+    }
+    fresh;
+    my $body = event('message.sent');
+    $receiver->fault({hold => 'before', match => {path => '/second'}});
+    raw($zone->port, [head($body, path => '/second'), $body, sub { $receiver->wait_held }], abort => 'reset');
+    ok(wait_for(sub { code(hook_at($zone->url('/second'), $body)) eq '200' }), 'without proxy_ignore_client_abort');
+    is($receiver->count(path => '/second'), 2, 'the delivery was cut off, so it is handed on again');
+    $receiver->release;
+};
+
+subtest 'two edges' => sub {
+    fresh;
+    my $body = event('message.sent');
+    is(code(hook_at($one, $body)), 200, 'delivered by one');
+    is(code(hook_at($two, $body)), 200, 'repeated at the other') for 1 .. 3;
+    is(count, 1, 'handed on once');
+    is(code(hook_at($zone, $body)), 200, 'an edge of its own');
+    is(count, 2, 'knows nothing of it');
+
+    my @bodies = map { event('message.sent') } 1 .. 20;
+    fresh;
+    my @all = map { my $body = $_; map { hook_later_at($_, $body) } $one, $two, $one, $two } @bodies;
+    my %codes;
+    $codes{code($_->result)}++ for @all;
+    is(join(' ', sort keys %codes), join(' ', sort { $a cmp $b } grep { $codes{$_} } '200', '503 delivery_in_flight'), 'all at once: delivered, or in flight');
+    is(scalar(grep { passed($receiver, $_) == 1 } @bodies), 20, 'each is handed on once');
+    is(scalar(grep { code(hook_at($two, $_)) eq '200' } @bodies), 20, 'and known afterwards');
+    is(count, 20, 'to both');
+};
+
+subtest 'what Redis holds of it' => sub {
+    my $body = event('message.received', {content => 'a very private text', from => '+15557654321'});
+    is(code(hook_at($one, $body)), 200, 'delivered');
+    my @keys = split /\n/, $redis->cli('KEYS', '*');
+    is(scalar(grep { !/^chatmaid:/ } @keys), 0, 'its keys have the prefix');
+    is(scalar(grep { $redis->cli('TTL', $_) <= 0 } @keys), 0, 'each has a TTL');
+    is(scalar(grep { $redis->cli('TTL', $_) > 86400 } @keys), 0, 'of a day at most');
+    my $all = join "\n", @keys, map { $redis->cli('DUMP', $_), $redis->cli('HGETALL', $_) } @keys;
+    unlike($all, qr/private|15557654321|inmsg_|whsec/, 'and nothing of the event');
+};
+
+subtest 'over a reload' => sub {
+    for my $edge ($zone, $one) {
+        fresh;
+        my ($before, $during) = (event('message.sent'), event('message.sent'));
+        is(code(hook_at($edge, $before)), 200, 'delivered before');
+        $receiver->fault({hold => 'before', match => {path => '/second'}});
+        my $held = hook_later_at($edge->url('/second'), $during);
+        $receiver->wait_held;
+        $edge->reload;
+        is(code(hook_at($edge, $before)), 200, 'a repeat after the reload');
+        is(passed($receiver, $before), 1, 'is known');
+        is(code(hook_at($edge->url('/second'), $during)), '503 delivery_in_flight', 'one that the old worker has under way');
+        $receiver->release;
+        is(code($held->result), 200, 'is delivered by it');
+        is(code(hook_at($edge->url('/second'), $during)), 200, 'and then known to the new one');
+        is(passed($receiver, $during), 1, 'handed on once');
+    }
+};
+
+done;

@@ -1,0 +1,130 @@
+# Deliveries that take long, and edges that die under way.  The clocks of nginx
+# and of Redis are put forward, so that half a minute passes in no time.
+
+use Chatmaid::Test;
+use Chatmaid::Test::Clock;
+use Chatmaid::Test::Redis;
+use Chatmaid::Test::Webhook;
+
+my $receiver = receiver;
+my $clock    = clock;
+my $redis    = redis_server(clock => $clock);
+my @common   = (clock => $clock, webhook => 'proxy_read_timeout 1h; proxy_send_timeout 1h; proxy_ignore_client_abort on;');
+my $shared   = 'chatmaid_redis ' . $redis->url . ' timeout=5s;';
+
+my $zone = edge(name => 'zone', workers => 2, @common);
+my $one  = edge(name => 'one', http => $shared, @common);
+my $two  = edge(name => 'two', http => $shared, @common);
+
+sub at ($edge, $body)    { hook_at($edge, $body, signed($body, clock => $clock)) }
+sub later_at ($edge, $body) { hook_later_at($edge, $body, signed($body, clock => $clock)) }
+sub fresh () { $receiver->reset; $receiver->clear_faults }
+
+sub held ($edge, $body = event('message.sent')) {
+    $receiver->fault({hold => 'before'});
+    my $pending = later_at($edge, $body);
+    $receiver->wait_held;
+    return ($body, $pending);
+}
+
+# Time passes in steps, so that a lease that is renewed stays one: after each a
+# worker wakes up, at the latest when its own timers say so.
+
+sub elapse ($seconds, @edges) {
+    for (my $left = $seconds; $left > 0; $left -= 5) {
+        $clock->forward($left < 5 ? $left : 5);
+        for my $edge (@edges) {
+            $edge->get($edge->url('/plain')) for 1 .. 4;
+        }
+        select undef, undef, undef, 0.05;
+    }
+}
+
+
+subtest 'a receiver that takes two minutes' => sub {
+    for my $edge ($zone, $one) {
+        fresh;
+        my ($body, $pending) = held($edge);
+        for my $part (1 .. 4) {
+            elapse(30, $zone, $one, $two);
+            is(code(at($_, $body)), '503 delivery_in_flight', "still under way after $part half minutes")
+                for $edge == $one ? ($one, $two) : $zone;
+        }
+        $receiver->release;
+        is(code($pending->result), 200, 'delivered');
+        is(code(at($edge, $body)), 200, 'a repeat');
+        is($receiver->count, 1, 'handed on once');
+    }
+};
+
+subtest 'a worker is killed' => sub {
+    for my $edge ($zone, $one) {
+        fresh;
+        my ($body, $pending) = held($edge);
+        $edge->kill_workers;
+        $pending->result;
+        is(code(at($_, $body)), '503 delivery_in_flight', 'its lease runs on') for $edge == $one ? ($one, $two) : $zone;
+        elapse(35, $zone, $one, $two);
+        is(code(at($edge == $one ? $two : $zone, $body)), 200, 'then it is handed on again');
+        is(code(at($edge, $body)), 200, 'and known');
+        is($receiver->count, 2, 'twice in all');
+        $receiver->release;
+    }
+};
+
+subtest 'an edge is killed' => sub {
+    fresh;
+    my ($body, $pending) = held($one);
+    $one->crash;
+    $pending->result;
+    is(code(at($two, $body)), '503 delivery_in_flight', 'its lease runs on in Redis');
+    elapse(35, $two);
+    is(code(at($two, $body)), 200, 'then another hands it on');
+    is(code(at($one->start, $body)), 200, 'and it is known to the first, started again');
+    is($receiver->count, 2, 'twice in all');
+    $receiver->release;
+
+    fresh;
+    ($body, $pending) = held($zone);
+    $zone->crash;
+    $pending->result;
+    is(code(at($zone->start, $body)), 200, 'a zone that is gone knows nothing: handed on again');
+    $receiver->release;
+};
+
+# The first may still succeed, when another already has it.
+subtest 'a worker that stood still' => sub {
+    fresh;
+    my ($body, $pending) = held($one);
+    my ($worker) = $one->workers;
+    kill STOP => $worker;
+    elapse(40, $two);
+    is(code(at($two, $body)), 200, 'another takes over');
+    $receiver->fault({status => 500});
+    my $next = event('message.sent');
+    is(code(at($two, $next)), 500, 'one that fails there');
+    $receiver->release;
+    kill CONT => $worker;
+    is(code($pending->result), 200, 'the first succeeds as well');
+    is(code(at($_, $body)), 200, 'known to both') for $one, $two;
+    is(passed($receiver, $body), 2, 'handed on twice');
+};
+
+subtest 'it is forgotten in time' => sub {
+    for my $edges ([$zone, $zone], [$one, $two]) {
+        fresh;
+        my ($edge, $other) = @$edges;
+        my $body = event('message.sent');
+        is(code(at($edge, $body)), 200, 'delivered');
+        $clock->forward(86400 - 600);
+        $_->get($_->url('/plain')) for ($zone, $one, $two) x 4;
+        is(code(at($other, $body)), 200, 'a repeat, almost a day later');
+        is($receiver->count, 1, 'is known');
+        $clock->forward(1200);
+        $_->get($_->url('/plain')) for ($zone, $one, $two) x 4;
+        is(code(at($other, $body)), 200, 'a repeat, after more than a day');
+        is($receiver->count, 2, 'is an event again');
+    }
+};
+
+done;
