@@ -417,6 +417,12 @@ ngx_http_chatmaid_shared_finish(void *store, ngx_http_chatmaid_claim_t *claim)
     ngx_int_t                   rc;
     ngx_http_chatmaid_words_t   words;
 
+    /* an event's sender has been answered: here its repeat is known at once */
+
+    if (claim->event) {
+        (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
+    }
+
     ngx_http_chatmaid_script_begin(&words, mcf->redis, claim);
     ngx_http_chatmaid_script_word(&words, claim->answer.data,
                                   claim->answer.len);

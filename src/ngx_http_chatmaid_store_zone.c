@@ -321,7 +321,7 @@ ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
 
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
 
-    if (rec && rec->state != NGX_HTTP_CHATMAID_RECORD_DONE
+    if (rec && (rec->state != NGX_HTTP_CHATMAID_RECORD_DONE || claim->event)
         && ngx_memcmp(rec->fingerprint, claim->fingerprint,
                       NGX_HTTP_CHATMAID_ID_LEN)
            == 0)
