@@ -6,8 +6,9 @@ use Chatmaid::Test::Http2;
 
 my $api   = sandbox;
 my $nginx = nginx(
-    gateway => 'chatmaid_sender +15550100001;',
-    server  => <<'END');
+    gateway  => 'chatmaid_sender +15550100001;',
+    internal => 'proxy_connect_timeout 20s;',   # many are sent at once
+    server   => <<'END');
         listen 127.0.0.1:%PORT:h2% http2;
         http2_max_concurrent_streams 500;
         location = /status { stub_status; }

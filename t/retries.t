@@ -10,7 +10,7 @@ use Time::HiRes qw(time);
 
 my $wrong = sandbox(cert => 'wrong', name => 'wrong');
 my $api   = sandbox;
-my $limit = 5;                                  # chatmaid_timeout in these locations
+my $limit = 8;                                  # chatmaid_timeout in these locations
 
 # A port whose queue of connections is full: the next one is not answered.
 my $full = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0, Listen => 0) or die "listen: $@";
@@ -20,7 +20,7 @@ my $tls = 'proxy_ssl_server_name on; proxy_ssl_verify on; proxy_ssl_trusted_cert
     . 'proxy_ssl_name developers-api.chatmaid.net; proxy_http_version 1.1; proxy_set_header Connection "";';
 my %place = (
     chatmaid => "proxy_pass https://chatmaid_api/; $tls",
-    hasty    => "proxy_pass https://chatmaid_api/; $tls proxy_read_timeout 300ms;",
+    hasty    => "proxy_pass https://chatmaid_api/; $tls proxy_read_timeout 1s;",
     refused  => "proxy_pass https://127.0.0.1:%PORT:nobody%/; $tls",
     wrong    => 'proxy_pass https://127.0.0.1:' . $wrong->port . "/; $tls",
     full     => 'proxy_pass https://127.0.0.1:' . $full->sockport . "/; $tls proxy_connect_timeout 100ms;",
@@ -79,7 +79,7 @@ my @table = (
     ['dripping',           {drip => {bytes => 60, every => 2}}, undef,       1, 1],
     ['dripping chunks',    {chunked => 8, drip => {bytes => 60, every => 2}}, undef, 1, 1],
     ['dripping 503',       {envelope(503), drip => {bytes => 60, every => 2}}, "$error unknown", 3, 0],
-    ['dripping for ever',  {drip => {bytes => 30, every => 500}}, "$timeout unknown", 1, 1],
+    ['dripping for ever',  {drip => {bytes => 30, every => 800}}, "$timeout unknown", 1, 1],
 );
 
 # A case is a row with its retries, a fault for ever or once, a send or a read.
@@ -123,7 +123,7 @@ sub set_fault ($fault, $id, $times = 0) {
     $api->fault(\%fault);
 }
 
-# Sixteen at once, so that the whole table takes little longer than its waits.
+# A dozen at once, so that the whole table takes little longer than its waits.
 my @under_way;
 sub ends_until ($left) {
     wait_for(sub {
@@ -134,7 +134,7 @@ sub ends_until ($left) {
 }
 
 for my $case (@cases) {
-    ends_until(15);
+    ends_until(11);
     set_fault($case->{fault}, $case->{id}, $case->{how} eq 'once' ? 1 : 0) if $case->{fault};
     $case->{began}   = time;
     $case->{pending} = ask($case->{id}, $case->{what}, $case->{id});
