@@ -179,6 +179,31 @@ subtest "the gateway's errors" => sub {
     is(scalar @faults, 2, 'MCP: all faults at once');
 };
 
+# What they would fall into at Chatmaid, they are spared here.
+subtest "where the clients' own code is weak" => sub {
+    my $both = sub ($fault, $client, $straight) {
+        return map { my $one = $_; $api->fault($fault); $one->caught(sub { $one->account }) } $client, $straight;
+    };
+    my $text = {status => 400, json => {success => \0, error => 'Bad Request', message => 'a text', statusCode => 400}};
+    my ($here, $there) = $both->($text, mcp, $straight{mcp}{+test_key});
+    is($there, 'crashed: message.join is not a function', 'MCP: a message that is a text');
+    is($here, 'Bad Request: a text', 'MCP: is an array here');
+
+    my $html = {status => 200, body => '<html>', type => 'text/html', times => 3};
+    my $sdk  = sdk('once');
+    $api->fault($html);
+    is($sdk->caught(sub { $sdk->account })->status, 502, 'SDK: HTML with status 200 is an error here');
+    $api->clear_faults;
+    $api->fault({%$html, times => 1});
+    is($straight{sdk}{+test_key}->account, undef, 'SDK: where it would read nothing, silently');
+
+    my $false = {status => 201, json => {success => \0, data => {id => 'msg_none'}}};
+    $api->fault($false);
+    is(sdk('once')->caught(sub { sdk('once')->send(message) })->status, 502, 'SDK: a send without success is an error here');
+    $api->fault($false);
+    is($straight{sdk}{+test_key}->send(message)->{id}, 'msg_none', 'SDK: where it would take it for one');
+};
+
 subtest 'a 429' => sub {
     my $slow = sub ($seconds) { {status => 429, json => {success => \0, error => 'Too Many Requests', message => ['Rate limit exceeded'], statusCode => 429, retryAfter => $seconds}} };
     my $m = message;
