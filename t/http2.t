@@ -153,7 +153,7 @@ subtest 'in a pause' => sub {
             my $name   = "$location, $how";
             my $made   = $api->made;
             my $calls  = $api->count;
-            my $lost   = connect_h2;
+            my $lost   = connect_h2($nginx->port('h2'));
             $api->fault($fault{$location});
             my @ids = (start_send($lost, $location));
             wait_for(sub { $api->count == $calls + 1 && ($api->requests)[-1]{ended} }, 15, 'the first try');
