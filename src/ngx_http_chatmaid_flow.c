@@ -143,6 +143,28 @@ ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
 }
 
 
+/* One that has left during a call is not told of again. */
+
+ngx_int_t
+ngx_http_chatmaid_flow_idle(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_event_t  *rev;
+
+    rev = r->connection->read;
+
+    if (rev->pending_eof || ngx_handle_read_event(rev, 0) != NGX_OK) {
+        ctx->gone = 1;
+        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+        return NGX_DONE;
+    }
+
+    ctx->idle = 1;
+
+    return NGX_AGAIN;
+}
+
+
 void
 ngx_http_chatmaid_flow_restore(ngx_http_request_t *r)
 {

@@ -48,6 +48,7 @@ ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
 
     if (rc == NGX_AGAIN) {
         ctx->next = ngx_http_chatmaid_read_steps;
+        return ngx_http_chatmaid_flow_idle(r, ctx);
     }
 
     return (rc == NGX_OK) ? ngx_http_chatmaid_call_start(r, ctx, NULL) : rc;
@@ -67,6 +68,7 @@ ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
 
         if (rc == NGX_AGAIN) {
             ctx->next = ngx_http_chatmaid_read_steps;
+            return ngx_http_chatmaid_flow_idle(r, ctx);
         }
     }
 

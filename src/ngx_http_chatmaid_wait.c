@@ -25,8 +25,6 @@ static ngx_int_t ngx_http_chatmaid_wait_join(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_wait_idle(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_permit(ngx_http_request_t *r,
@@ -246,34 +244,9 @@ ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
         return NGX_DECLINED;
 
     default:
-        return ngx_http_chatmaid_wait_idle(r, ctx);
+        ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
+        return ngx_http_chatmaid_flow_idle(r, ctx);
     }
-}
-
-
-/*
- * Nothing of this request's own is under way: a caller that leaves ends it.
- * One that has left during a call is not told of again.
- */
-
-static ngx_int_t
-ngx_http_chatmaid_wait_idle(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
-    ngx_event_t  *rev;
-
-    rev = r->connection->read;
-
-    if (rev->pending_eof || ngx_handle_read_event(rev, 0) != NGX_OK) {
-        ctx->gone = 1;
-        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
-        return NGX_DONE;
-    }
-
-    ctx->idle = 1;
-    ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
-
-    return NGX_AGAIN;
 }
 
 

@@ -171,6 +171,12 @@ subtest 'in a pause' => sub {
             sub { wait_for(sub { grep { $_->{ended} } tries($m) }, 15, 'the first try') }], abort => $how);
         ok(wait_for(sub { made($m) == 1 }), "its caller leaves ($how): it is sent all the same");
         is(scalar(tries($m)), 2, "$how: two tries");
+
+        $api->fault(slow(1));
+        raw(["GET /leaves_$how/phones HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: read_$how\r\n\r\n",
+            sub { wait_for(sub { grep { $_->{ended} } $api->requests(request_id => "read_$how") }, 15, 'the first try') }], abort => $how);
+        is(get(at("leaves_$how/phones"))->{status}, 200, "$how: a read that has to wait as long");
+        is($api->count(request_id => "read_$how"), 1, "$how: the one that nobody waits for is not made again");
     }
 
     $m = message;
