@@ -26,12 +26,14 @@ static ngx_int_t ngx_http_chatmaid_wait_join(ngx_http_request_t *r,
 static ngx_int_t ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_idle(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_ctx_t *ctx, ngx_uint_t step);
 static ngx_int_t ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_permit(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_wait_failed(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
@@ -108,6 +110,10 @@ ngx_http_chatmaid_wait_read(ngx_http_request_t *r,
         return ngx_http_chatmaid_problem(r, ctx,
                                          NGX_HTTP_CHATMAID_INVALID_REQUEST,
                                          "\"until\" needs a \"wait\"");
+    }
+
+    if (waits == 0) {
+        return NGX_OK;
     }
 
     args->data = d;
@@ -227,6 +233,8 @@ static ngx_int_t
 ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
+    ngx_msec_t  left;
+
     if (ctx->gone || ctx->answered) {
         ngx_http_chatmaid_flow_end(r, ctx, ctx->answer_rc);
         return NGX_DONE;
@@ -245,8 +253,19 @@ ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
     case NGX_HTTP_CHATMAID_TURN_FAIL:
         return NGX_DECLINED;
 
+    case NGX_HTTP_CHATMAID_TURN_READ:
+
+        /* another one's read may be held back for longer than we wait */
+
+        if (ngx_http_chatmaid_retry_held(r, ctx, &left) != NGX_OK) {
+            return NGX_DECLINED;
+        }
+
+        /* fall through */
+
     default:
-        return ngx_http_chatmaid_wait_idle(r, ctx);
+        return ngx_http_chatmaid_wait_idle(r, ctx,
+                                           NGX_HTTP_CHATMAID_TURN_STEP);
     }
 }
 
@@ -258,20 +277,26 @@ ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_wait_idle(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_ctx_t *ctx, ngx_uint_t step)
 {
     ngx_event_t  *rev;
 
     rev = r->connection->read;
 
+#if (NGX_HTTP_V2)
+    if (r->stream == NULL)      /* else it is no event of a socket */
+#endif
     if (rev->pending_eof || ngx_handle_read_event(rev, 0) != NGX_OK) {
         ctx->gone = 1;
+    }
+
+    if (ctx->gone) {
         ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
         return NGX_DONE;
     }
 
     ctx->idle = 1;
-    ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
+    ctx->next = &ngx_http_chatmaid_wait_steps[step];
 
     return NGX_AGAIN;
 }
@@ -283,16 +308,16 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
 {
     ngx_int_t  rc;
 
-    if (ctx->gone || ctx->answered) {
-        ngx_http_chatmaid_flow_end(r, ctx, ctx->answer_rc);
+    if (ctx->gone) {
+        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
         return NGX_DONE;
     }
 
     rc = ngx_http_chatmaid_wait_permit(r, ctx);
 
     if (rc == NGX_AGAIN) {
-        ctx->next = &ngx_http_chatmaid_wait_steps
-                                           [NGX_HTTP_CHATMAID_FORWARD_STEP];
+        return ngx_http_chatmaid_wait_idle(r, ctx,
+                                           NGX_HTTP_CHATMAID_FORWARD_STEP);
     }
 
     if (rc != NGX_OK) {
@@ -339,20 +364,52 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
                                               json_object_get(answer, "data"));
 
     } else if (rc == NGX_DECLINED) {
-
-        if (ngx_http_chatmaid_retry_pause(r, ctx) == NGX_AGAIN) {
-            ctx->next = &ngx_http_chatmaid_wait_steps
-                                           [NGX_HTTP_CHATMAID_FORWARD_STEP];
-            return NGX_AGAIN;
-        }
-
-        ngx_http_chatmaid_topic_failed(ctx);
-        rc = NGX_OK;
+        return ngx_http_chatmaid_wait_failed(r, ctx);
     }
 
     ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
 
     return rc;
+}
+
+
+/*
+ * A first call is tried again, like any read.  Where that takes longer than we
+ * have, others may have more time: the failure is ours alone.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_wait_failed(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t                      rc;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    rc = ngx_http_chatmaid_retry_pause(r, ctx);
+
+    if (ctx->problem.limited) {
+        ngx_http_chatmaid_topic_limited(ctx);
+    }
+
+    if (rc == NGX_AGAIN) {
+        return ngx_http_chatmaid_wait_idle(r, ctx,
+                                           NGX_HTTP_CHATMAID_FORWARD_STEP);
+    }
+
+    if (ctx->single || !ctx->problem.passing
+        || ctx->attempts > (ngx_uint_t) conf->retries)
+    {
+        ngx_http_chatmaid_topic_failed(ctx);
+
+    } else if (!ctx->answered) {
+        return NGX_DECLINED;
+    }
+
+    ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
+
+    return NGX_OK;
 }
 
 
