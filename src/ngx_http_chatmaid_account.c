@@ -10,10 +10,17 @@
 
 #define NGX_HTTP_CHATMAID_MAX_HOLD   60000      /* milliseconds */
 
-/* of a minute */
+/* Calls are counted when they begin, and one may be longer on its way to
+ * Chatmaid than a later one: a second more keeps them apart there too. */
+
+#define NGX_HTTP_CHATMAID_MINUTE     61000
+
 #define NGX_HTTP_CHATMAID_MAX_POLLS  30
 #define NGX_HTTP_CHATMAID_MAX_TIMED  20
 #define NGX_HTTP_CHATMAID_MAX_READS  20         /* as far as they count */
+
+/* How long one that was refused a poll is waited for: it asks again sooner. */
+#define NGX_HTTP_CHATMAID_CLAIM      400
 
 
 /* One for each account that was ever held back or polled: there are few. */
@@ -31,6 +38,12 @@ typedef struct {
     ngx_uint_t               npolls;
     ngx_uint_t               ntimed;
     ngx_uint_t               nreads;
+
+    /* of those who were refused a poll the one that is to get the next */
+    ngx_msec_t               claim;     /* when it was asked for */
+    ngx_uint_t               noted;
+    ngx_msec_t               claimed;   /* when it was last refused */
+    ngx_uint_t               claiming;
 } ngx_http_chatmaid_account_state_t;
 
 
@@ -40,6 +53,11 @@ static ngx_http_chatmaid_account_state_t *ngx_http_chatmaid_account_get(
     ngx_http_chatmaid_zone_t *zone, u_char *id);
 static ngx_msec_t ngx_http_chatmaid_account_left(
     ngx_http_chatmaid_account_state_t *state);
+static ngx_uint_t ngx_http_chatmaid_account_has_room(
+    ngx_http_chatmaid_account_state_t *state, ngx_uint_t noted);
+static ngx_uint_t ngx_http_chatmaid_account_claim(
+    ngx_http_chatmaid_account_state_t *state, ngx_uint_t room,
+    ngx_uint_t noted, ngx_msec_t asked);
 static ngx_uint_t ngx_http_chatmaid_account_recent(ngx_msec_t *times,
     ngx_uint_t n, ngx_uint_t count);
 
@@ -86,9 +104,9 @@ ngx_http_chatmaid_account_hold(ngx_shm_zone_t *shm_zone, u_char *id,
 
 ngx_uint_t
 ngx_http_chatmaid_account_poll(ngx_shm_zone_t *shm_zone, u_char *id,
-    ngx_uint_t timed)
+    ngx_uint_t noted, ngx_msec_t asked)
 {
-    ngx_uint_t                          n, permitted;
+    ngx_uint_t                          permitted;
     ngx_http_chatmaid_zone_t           *zone = shm_zone->data;
     ngx_http_chatmaid_account_state_t  *state;
 
@@ -98,17 +116,44 @@ ngx_http_chatmaid_account_poll(ngx_shm_zone_t *shm_zone, u_char *id,
 
     state = ngx_http_chatmaid_account_get(zone, id);
 
-    if (state == NULL || ngx_http_chatmaid_account_left(state)) {
-        goto done;
+    if (state) {
+        permitted = ngx_http_chatmaid_account_has_room(state, noted);
+        permitted = ngx_http_chatmaid_account_claim(state, permitted, noted,
+                                                    asked);
     }
 
-    if (timed
+    if (permitted) {
+        state->polls[state->npolls++ % NGX_HTTP_CHATMAID_MAX_POLLS]
+                                                          = ngx_current_msec;
+        if (!noted) {
+            state->timed[state->ntimed++ % NGX_HTTP_CHATMAID_MAX_TIMED]
+                                                          = ngx_current_msec;
+        }
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return permitted;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_account_has_room(ngx_http_chatmaid_account_state_t *state,
+    ngx_uint_t noted)
+{
+    ngx_uint_t  n;
+
+    if (ngx_http_chatmaid_account_left(state)) {
+        return 0;
+    }
+
+    if (!noted
         && ngx_http_chatmaid_account_recent(state->timed,
                                             NGX_HTTP_CHATMAID_MAX_TIMED,
                                             state->ntimed)
            == NGX_HTTP_CHATMAID_MAX_TIMED)
     {
-        goto done;
+        return 0;
     }
 
     n = ngx_http_chatmaid_account_recent(state->polls,
@@ -118,24 +163,47 @@ ngx_http_chatmaid_account_poll(ngx_shm_zone_t *shm_zone, u_char *id,
                                            NGX_HTTP_CHATMAID_MAX_READS,
                                            state->nreads);
 
-    if (n >= NGX_HTTP_CHATMAID_MAX_POLLS) {
-        goto done;
+    return n < NGX_HTTP_CHATMAID_MAX_POLLS;
+}
+
+
+/*
+ * A worker knows which of its own messages is next.  Of all workers' the next
+ * is the one who was refused and comes before the others; it is waited for.
+ */
+
+static ngx_uint_t
+ngx_http_chatmaid_account_claim(ngx_http_chatmaid_account_state_t *state,
+    ngx_uint_t room, ngx_uint_t noted, ngx_msec_t asked)
+{
+    ngx_uint_t      claimed;
+    ngx_msec_int_t  later;
+
+    claimed = (state->claiming
+               && (ngx_msec_int_t) (ngx_current_msec - state->claimed)
+                  < NGX_HTTP_CHATMAID_CLAIM);
+
+    later = (noted == state->noted) ? (ngx_msec_int_t) (asked - state->claim)
+                                    : (noted ? -1 : 1);
+
+    if (claimed && later > 0) {
+        return 0;
     }
 
-    permitted = 1;
+    if (room) {
+        if (later == 0) {
+            state->claiming = 0;
+        }
 
-    state->polls[state->npolls++ % NGX_HTTP_CHATMAID_MAX_POLLS]
-                                                          = ngx_current_msec;
-    if (timed) {
-        state->timed[state->ntimed++ % NGX_HTTP_CHATMAID_MAX_TIMED]
-                                                          = ngx_current_msec;
+        return 1;
     }
 
-done:
+    state->claim = asked;
+    state->noted = noted;
+    state->claimed = ngx_current_msec;
+    state->claiming = 1;
 
-    ngx_http_chatmaid_zone_unlock(zone);
-
-    return permitted;
+    return 0;
 }
 
 
@@ -223,7 +291,8 @@ ngx_http_chatmaid_account_left(ngx_http_chatmaid_account_state_t *state)
 }
 
 
-/* How many of the latest n, of "count" in all, were in the last minute. */
+/* How many of the latest n, of "count" in all, were in the last minute.
+ * Another worker's clock may be a little ahead of ours. */
 
 static ngx_uint_t
 ngx_http_chatmaid_account_recent(ngx_msec_t *times, ngx_uint_t n,
@@ -234,7 +303,8 @@ ngx_http_chatmaid_account_recent(ngx_msec_t *times, ngx_uint_t n,
     recent = 0;
 
     for (i = 0; i < ngx_min(n, count); i++) {
-        recent += (ngx_current_msec - times[i] <= 60000);
+        recent += ((ngx_msec_int_t) (ngx_current_msec - times[i])
+                   <= NGX_HTTP_CHATMAID_MINUTE);
     }
 
     return recent;

@@ -27,9 +27,11 @@ void ngx_http_chatmaid_account_hold(ngx_shm_zone_t *shm_zone, u_char *id,
     ngx_msec_t time);
 
 /* Whether a poll may begin now, which is counted then: at most 30 in any
- * minute, 20 of them timed, none while the account is held back. */
+ * minute, 20 of them without a note, none while the account is held back.
+ * Those with a note come first, then the one whose message was "asked" for
+ * longest ago; one that is refused asks again every 100 ms, or gives it up. */
 ngx_uint_t ngx_http_chatmaid_account_poll(ngx_shm_zone_t *shm_zone, u_char *id,
-    ngx_uint_t timed);
+    ngx_uint_t noted, ngx_msec_t asked);
 
 /* Counts a read with which a wait begins.  These leave to polls at least ten a
  * minute. */

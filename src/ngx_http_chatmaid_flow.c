@@ -153,8 +153,14 @@ ngx_http_chatmaid_flow_idle(ngx_http_request_t *r,
 
     rev = r->connection->read;
 
+#if (NGX_HTTP_V2)
+    if (r->stream == NULL)      /* else it is no event of a socket */
+#endif
     if (rev->pending_eof || ngx_handle_read_event(rev, 0) != NGX_OK) {
         ctx->gone = 1;
+    }
+
+    if (ctx->gone) {
         ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
         return NGX_DONE;
     }

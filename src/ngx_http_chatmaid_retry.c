@@ -24,32 +24,45 @@ static void ngx_http_chatmaid_retry_handler(ngx_event_t *ev);
 
 
 ngx_int_t
-ngx_http_chatmaid_retry_hold(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_retry_held(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t *left)
 {
-    ngx_msec_t                      left;
     ngx_http_chatmaid_loc_conf_t   *conf;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    left = ngx_http_chatmaid_account_held(mcf->zone, conf->account_id);
+    *left = ngx_http_chatmaid_account_held(mcf->zone, conf->account_id);
 
-    if (left == 0) {
+    if (*left == 0 || ngx_http_chatmaid_retry_fits(ctx, *left)) {
         return NGX_OK;
+    }
+
+    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_RATE_LIMITED,
+                              "Chatmaid's rate limit was reached");
+
+    ctx->problem.retry_after = (*left + 999) / 1000;
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_retry_hold(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t   rc;
+    ngx_msec_t  left;
+
+    rc = ngx_http_chatmaid_retry_held(r, ctx, &left);
+
+    if (rc != NGX_OK || left == 0) {
+        return rc;
     }
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "chatmaid account held back for %M", left);
-
-    if (!ngx_http_chatmaid_retry_fits(ctx, left)) {
-        ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_RATE_LIMITED,
-                                  "Chatmaid's rate limit was reached");
-
-        ctx->problem.retry_after = (left + 999) / 1000;
-        return NGX_DECLINED;
-    }
 
     ngx_http_chatmaid_flow_timer(r, &ctx->pause,
                                  ngx_http_chatmaid_retry_handler, left);

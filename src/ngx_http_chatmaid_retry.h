@@ -13,6 +13,11 @@
 #include "ngx_http_chatmaid_module.h"
 
 
+/* NGX_OK: the account is held back for *left milliseconds, or (0) it is not;
+ * NGX_DECLINED, that does not fit into the flow's time: ctx->problem says so. */
+ngx_int_t ngx_http_chatmaid_retry_held(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t *left);
+
 /* Before any call: NGX_OK, one may begin; NGX_AGAIN, the account is held back
  * for now: the flow is to be parked, and this asked again; NGX_DECLINED, that
  * does not fit into chatmaid_timeout: ctx->problem says so. */

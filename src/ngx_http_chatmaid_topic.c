@@ -16,8 +16,8 @@
 #define NGX_HTTP_CHATMAID_FIRST_STEP  500
 #define NGX_HTTP_CHATMAID_LAST_STEP   5000
 
-#define NGX_HTTP_CHATMAID_TICK        250
-#define NGX_HTTP_CHATMAID_LOOK        2         /* ticks between looks */
+#define NGX_HTTP_CHATMAID_TICK        100
+#define NGX_HTTP_CHATMAID_LOOK        5         /* ticks between looks */
 
 /* How long a worker that is shutting down waits for a first answer. */
 #define NGX_HTTP_CHATMAID_LAST_WAIT   4000
@@ -36,6 +36,7 @@ struct ngx_http_chatmaid_topic_s {
     ngx_http_chatmaid_ctx_t     *carrier;    /* who asks, or is to */
     ngx_str_t                    text;       /* as last seen; on the heap */
     ngx_uint_t                   status;
+    ngx_msec_t                   asked;      /* when its last call began */
     ngx_msec_t                   due;        /* time of the next poll */
     ngx_msec_t                   step;
 
@@ -49,6 +50,7 @@ struct ngx_http_chatmaid_topic_s {
 
     unsigned                     looked:1;   /* before the first call */
     unsigned                     noted:1;    /* something has happened to it */
+    unsigned                     permitted:1;  /* a poll that hasn't begun */
     unsigned                     failed:1;   /* with the problem */
 };
 
@@ -68,13 +70,18 @@ static void ngx_http_chatmaid_topic_looked(ngx_http_chatmaid_look_t *look);
 static ngx_uint_t ngx_http_chatmaid_topic_status(json_t *data);
 static ngx_uint_t ngx_http_chatmaid_topic_reached(
     ngx_http_chatmaid_topic_t *topic, ngx_http_chatmaid_ctx_t *ctx);
+static void ngx_http_chatmaid_topic_pass(ngx_http_chatmaid_topic_t *topic);
+static ngx_http_chatmaid_ctx_t *ngx_http_chatmaid_topic_longest(
+    ngx_http_chatmaid_topic_t *topic);
 static void ngx_http_chatmaid_topic_wake(ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_topic_wake_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_topic_release(ngx_http_chatmaid_topic_t *topic);
 static void ngx_http_chatmaid_topic_schedule(void);
 static void ngx_http_chatmaid_topic_tick_handler(ngx_event_t *ev);
-static void ngx_http_chatmaid_topic_poll(ngx_http_chatmaid_topic_t *topic);
-static void ngx_http_chatmaid_topic_hurry(ngx_http_chatmaid_topic_t *topic);
+static void ngx_http_chatmaid_topic_polls(ngx_uint_t noted);
+static ngx_uint_t ngx_http_chatmaid_topic_is_due(
+    ngx_http_chatmaid_topic_t *topic, ngx_uint_t noted);
+static void ngx_http_chatmaid_topic_hurry(void);
 static void ngx_http_chatmaid_topic_survey(void);
 static void ngx_http_chatmaid_topic_surveyed(ngx_http_chatmaid_look_t *look);
 
@@ -195,6 +202,10 @@ ngx_http_chatmaid_topic_turn(ngx_http_request_t *r,
         ctx->problem = topic->problem;
         ctx->problem.detail.data = ngx_pstrdup(r->pool, &topic->detail);
 
+        if (ctx->problem.detail.data == NULL) {
+            ctx->problem.detail.len = 0;
+        }
+
         return NGX_HTTP_CHATMAID_TURN_FAIL;
     }
 
@@ -206,8 +217,12 @@ ngx_http_chatmaid_topic_turn(ngx_http_request_t *r,
         topic->carrier = ctx;
     }
 
-    return (topic->carrier == ctx) ? NGX_HTTP_CHATMAID_TURN_CARRY
-                                   : NGX_HTTP_CHATMAID_TURN_IDLE;
+    if (topic->carrier == ctx) {
+        return NGX_HTTP_CHATMAID_TURN_CARRY;
+    }
+
+    return topic->text.len ? NGX_HTTP_CHATMAID_TURN_IDLE
+                           : NGX_HTTP_CHATMAID_TURN_READ;
 }
 
 
@@ -293,7 +308,9 @@ ngx_http_chatmaid_topic_asked(ngx_http_request_t *r,
         ngx_http_chatmaid_account_read(topic->mcf->zone, topic->account_id);
     }
 
+    topic->asked = ngx_current_msec;
     topic->noted = 0;
+    topic->permitted = 0;
 
     ngx_queue_remove(&topic->queue);
     ngx_queue_insert_tail(&ngx_http_chatmaid_topic_queue, &topic->queue);
@@ -405,19 +422,16 @@ ngx_http_chatmaid_topic_failed(ngx_http_chatmaid_ctx_t *ctx)
 }
 
 
-/* Another one carries on: at once where nothing is known yet. */
-
 void
-ngx_http_chatmaid_topic_pass(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_topic_limited(ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_queue_t                *q;
     ngx_http_chatmaid_ctx_t    *waiter;
     ngx_http_chatmaid_topic_t  *topic;
 
     topic = ctx->topic;
-    topic->carrier = NULL;
 
-    if (topic->text.len || topic->failed) {
+    if (topic->text.len) {
         return;
     }
 
@@ -429,9 +443,62 @@ ngx_http_chatmaid_topic_pass(ngx_http_chatmaid_ctx_t *ctx)
 
         if (waiter != ctx) {
             ngx_http_chatmaid_topic_wake(waiter);
-            return;
         }
     }
+}
+
+
+/*
+ * The carrier is no longer there.  Another one carries on where nothing is known
+ * yet, or makes the poll that had not begun.
+ */
+
+static void
+ngx_http_chatmaid_topic_pass(ngx_http_chatmaid_topic_t *topic)
+{
+    topic->carrier = NULL;
+
+    if ((topic->text.len && !topic->permitted) || topic->failed) {
+        return;
+    }
+
+    topic->carrier = ngx_http_chatmaid_topic_longest(topic);
+
+    if (topic->carrier) {
+        ngx_http_chatmaid_topic_wake(topic->carrier);
+    }
+}
+
+
+/*
+ * The best carrier is the one that waits longest: a request that is answered
+ * while it carries a call keeps its connection until that has ended.
+ */
+
+static ngx_http_chatmaid_ctx_t *
+ngx_http_chatmaid_topic_longest(ngx_http_chatmaid_topic_t *topic)
+{
+    ngx_queue_t              *q;
+    ngx_http_chatmaid_ctx_t  *ctx, *longest;
+
+    longest = NULL;
+
+    for (q = ngx_queue_head(&topic->waiters);
+         q != ngx_queue_sentinel(&topic->waiters);
+         q = ngx_queue_next(q))
+    {
+        ctx = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+
+        if (longest == NULL
+            || (ngx_msec_int_t) (ctx->deadline.timer.key
+                                 - longest->deadline.timer.key)
+               > 0)
+        {
+            longest = ctx;
+        }
+    }
+
+    return longest;
 }
 
 
@@ -537,7 +604,7 @@ ngx_http_chatmaid_topic_leave(ngx_http_chatmaid_ctx_t *ctx)
     ngx_http_chatmaid_topic_unqueue(ctx);
 
     if (topic->carrier == ctx) {
-        ngx_http_chatmaid_topic_pass(ctx);
+        ngx_http_chatmaid_topic_pass(topic);
     }
 
     ctx->topic = NULL;
@@ -590,9 +657,6 @@ ngx_http_chatmaid_topic_schedule(void)
 static void
 ngx_http_chatmaid_topic_tick_handler(ngx_event_t *ev)
 {
-    ngx_queue_t                *q;
-    ngx_http_chatmaid_topic_t  *topic;
-
     if (ngx_queue_empty(&ngx_http_chatmaid_topic_queue)) {
         return;
     }
@@ -601,80 +665,113 @@ ngx_http_chatmaid_topic_tick_handler(ngx_event_t *ev)
         ngx_http_chatmaid_topic_survey();
     }
 
-    for (q = ngx_queue_head(&ngx_http_chatmaid_topic_queue);
-         q != ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue);
-         q = ngx_queue_next(q))
-    {
-        topic = ngx_queue_data(q, ngx_http_chatmaid_topic_t, queue);
+    if (ngx_exiting) {
+        ngx_http_chatmaid_topic_hurry();
 
-        if (ngx_exiting) {
-            ngx_http_chatmaid_topic_hurry(topic);
-
-        } else {
-            ngx_http_chatmaid_topic_poll(topic);
-        }
+    } else {
+        ngx_http_chatmaid_topic_polls(1);
+        ngx_http_chatmaid_topic_polls(0);
     }
 
     ngx_http_chatmaid_topic_schedule();
 }
 
 
-/* Lets one of those who wait ask, if it is time to, and allowed. */
+/*
+ * Lets one of those who wait ask, where it is time to and allowed: first where
+ * something has happened, and the message longest unasked before the others.
+ */
 
 static void
-ngx_http_chatmaid_topic_poll(ngx_http_chatmaid_topic_t *topic)
+ngx_http_chatmaid_topic_polls(ngx_uint_t noted)
 {
-    ngx_queue_t  *q;
+    u_char                     *refused;
+    ngx_queue_t                *q;
+    ngx_http_chatmaid_topic_t  *topic;
 
+    refused = NULL;
+
+    for (q = ngx_queue_head(&ngx_http_chatmaid_topic_queue);
+         q != ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue);
+         q = ngx_queue_next(q))
+    {
+        topic = ngx_queue_data(q, ngx_http_chatmaid_topic_t, queue);
+
+        if (!ngx_http_chatmaid_topic_is_due(topic, noted)) {
+            continue;
+        }
+
+        /* what is refused to one is refused to those after it */
+
+        if (refused && ngx_memcmp(refused, topic->account_id,
+                                  NGX_HTTP_CHATMAID_ID_LEN)
+                       == 0)
+        {
+            continue;
+        }
+
+        if (!ngx_http_chatmaid_account_poll(topic->mcf->zone,
+                                            topic->account_id, noted,
+                                            topic->asked))
+        {
+            refused = topic->account_id;
+            continue;
+        }
+
+        topic->permitted = 1;
+        topic->carrier = ngx_http_chatmaid_topic_longest(topic);
+
+        ngx_http_chatmaid_topic_wake(topic->carrier);
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_topic_is_due(ngx_http_chatmaid_topic_t *topic,
+    ngx_uint_t noted)
+{
     if (topic->carrier || topic->failed || topic->text.len == 0
-        || ngx_queue_empty(&topic->waiters))
+        || ngx_queue_empty(&topic->waiters) || topic->noted != noted)
     {
-        return;
+        return 0;
     }
 
-    if (!topic->noted
-        && (ngx_msec_int_t) (topic->due - ngx_current_msec) > 0)
-    {
-        return;
-    }
-
-    if (!ngx_http_chatmaid_account_poll(topic->mcf->zone, topic->account_id,
-                                        !topic->noted))
-    {
-        return;
-    }
-
-    q = ngx_queue_head(&topic->waiters);
-
-    topic->carrier = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
-
-    ngx_http_chatmaid_topic_wake(topic->carrier);
+    return noted || (ngx_msec_int_t) (topic->due - ngx_current_msec) <= 0;
 }
 
 
 /* The worker is shutting down: who waits is answered what there is. */
 
 static void
-ngx_http_chatmaid_topic_hurry(ngx_http_chatmaid_topic_t *topic)
+ngx_http_chatmaid_topic_hurry(void)
 {
-    ngx_msec_t                left;
-    ngx_queue_t              *q;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_msec_t                  left;
+    ngx_queue_t                *q, *w;
+    ngx_http_chatmaid_ctx_t    *ctx;
+    ngx_http_chatmaid_topic_t  *topic;
 
-    left = topic->text.len ? 0 : NGX_HTTP_CHATMAID_LAST_WAIT;
-
-    for (q = ngx_queue_head(&topic->waiters);
-         q != ngx_queue_sentinel(&topic->waiters);
+    for (q = ngx_queue_head(&ngx_http_chatmaid_topic_queue);
+         q != ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue);
          q = ngx_queue_next(q))
     {
-        ctx = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+        topic = ngx_queue_data(q, ngx_http_chatmaid_topic_t, queue);
 
-        if (ctx->deadline.timer_set
-            && (ngx_msec_int_t) (ctx->deadline.timer.key - ngx_current_msec)
-               > (ngx_msec_int_t) left)
+        left = topic->text.len ? 0 : NGX_HTTP_CHATMAID_LAST_WAIT;
+
+        for (w = ngx_queue_head(&topic->waiters);
+             w != ngx_queue_sentinel(&topic->waiters);
+             w = ngx_queue_next(w))
         {
-            ngx_del_timer(&ctx->deadline);
-            ngx_add_timer(&ctx->deadline, left);
+            ctx = ngx_queue_data(w, ngx_http_chatmaid_ctx_t, waiter);
+
+            if (ctx->deadline.timer_set
+                && (ngx_msec_int_t) (ctx->deadline.timer.key
+                                     - ngx_current_msec)
+                   > (ngx_msec_int_t) left)
+            {
+                ngx_del_timer(&ctx->deadline);
+                ngx_add_timer(&ctx->deadline, left);
+            }
         }
     }
 }

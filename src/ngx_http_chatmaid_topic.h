@@ -32,6 +32,7 @@
 
 enum {
     NGX_HTTP_CHATMAID_TURN_IDLE = 0,    /* nothing: it will be resumed */
+    NGX_HTTP_CHATMAID_TURN_READ,        /* the same, and nothing is known yet */
     NGX_HTTP_CHATMAID_TURN_CARRY,       /* it is the carrier */
     NGX_HTTP_CHATMAID_TURN_ANSWER,      /* the message has got so far */
     NGX_HTTP_CHATMAID_TURN_FAIL         /* ctx->problem says why */
@@ -59,13 +60,16 @@ ngx_int_t ngx_http_chatmaid_topic_look(ngx_http_chatmaid_ctx_t *ctx);
 void ngx_http_chatmaid_topic_asked(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 
-/* By the carrier, which it ceases to be: with what came (the message as
- * Chatmaid's "data"), with a failure (ctx->problem), or without having asked.
- * The first gives NGX_OK or NGX_ERROR. */
+/* By the carrier, which it ceases to be: what came (the message as Chatmaid's
+ * "data"; NGX_OK, NGX_ERROR), or a failure (ctx->problem) of which there are no
+ * further tries. */
 ngx_int_t ngx_http_chatmaid_topic_answered(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, json_t *data);
 void ngx_http_chatmaid_topic_failed(ngx_http_chatmaid_ctx_t *ctx);
-void ngx_http_chatmaid_topic_pass(ngx_http_chatmaid_ctx_t *ctx);
+
+/* By the carrier: the account is held back.  Who waits for its read may have
+ * less time than that. */
+void ngx_http_chatmaid_topic_limited(ngx_http_chatmaid_ctx_t *ctx);
 
 /* The message as it was last seen, copied to r->pool: NGX_OK; NGX_DECLINED, it
  * has not been seen; NGX_ERROR. */

@@ -31,6 +31,8 @@ static ngx_int_t ngx_http_chatmaid_wait_permit(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_wait_failed(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 
@@ -106,6 +108,10 @@ ngx_http_chatmaid_wait_read(ngx_http_request_t *r,
         return ngx_http_chatmaid_problem(r, ctx,
                                          NGX_HTTP_CHATMAID_INVALID_REQUEST,
                                          "\"until\" needs a \"wait\"");
+    }
+
+    if (waits == 0) {
+        return NGX_OK;
     }
 
     args->data = d;
@@ -225,6 +231,8 @@ static ngx_int_t
 ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
+    ngx_msec_t  left;
+
     if (ctx->gone || ctx->answered) {
         ngx_http_chatmaid_flow_end(r, ctx, ctx->answer_rc);
         return NGX_DONE;
@@ -243,6 +251,16 @@ ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
     case NGX_HTTP_CHATMAID_TURN_FAIL:
         return NGX_DECLINED;
 
+    case NGX_HTTP_CHATMAID_TURN_READ:
+
+        /* another one's read may be held back for longer than we wait */
+
+        if (ngx_http_chatmaid_retry_held(r, ctx, &left) != NGX_OK) {
+            return NGX_DECLINED;
+        }
+
+        /* fall through */
+
     default:
         ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
         return ngx_http_chatmaid_flow_idle(r, ctx);
@@ -256,8 +274,8 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
 {
     ngx_int_t  rc;
 
-    if (ctx->gone || ctx->answered) {
-        ngx_http_chatmaid_flow_end(r, ctx, ctx->answer_rc);
+    if (ctx->gone) {
+        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
         return NGX_DONE;
     }
 
@@ -265,7 +283,8 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
 
     if (rc == NGX_AGAIN) {
         ctx->next = &ngx_http_chatmaid_wait_steps
-                                           [NGX_HTTP_CHATMAID_FORWARD_STEP];
+                                        [NGX_HTTP_CHATMAID_FORWARD_STEP];
+        return ngx_http_chatmaid_flow_idle(r, ctx);
     }
 
     if (rc != NGX_OK) {
@@ -312,20 +331,53 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
                                               json_object_get(answer, "data"));
 
     } else if (rc == NGX_DECLINED) {
-
-        if (ngx_http_chatmaid_retry_pause(r, ctx) == NGX_AGAIN) {
-            ctx->next = &ngx_http_chatmaid_wait_steps
-                                           [NGX_HTTP_CHATMAID_FORWARD_STEP];
-            return NGX_AGAIN;
-        }
-
-        ngx_http_chatmaid_topic_failed(ctx);
-        rc = NGX_OK;
+        return ngx_http_chatmaid_wait_failed(r, ctx);
     }
 
     ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
 
     return rc;
+}
+
+
+/*
+ * A first call is tried again, like any read.  Where that takes longer than we
+ * have, others may have more time: the failure is ours alone.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_wait_failed(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t                      rc;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    rc = ngx_http_chatmaid_retry_pause(r, ctx);
+
+    if (ctx->problem.limited) {
+        ngx_http_chatmaid_topic_limited(ctx);
+    }
+
+    if (rc == NGX_AGAIN) {
+        ctx->next = &ngx_http_chatmaid_wait_steps
+                                        [NGX_HTTP_CHATMAID_FORWARD_STEP];
+        return ngx_http_chatmaid_flow_idle(r, ctx);
+    }
+
+    if (ctx->single || !ctx->problem.passing
+        || ctx->attempts > (ngx_uint_t) conf->retries)
+    {
+        ngx_http_chatmaid_topic_failed(ctx);
+
+    } else if (!ctx->answered) {
+        return NGX_DECLINED;
+    }
+
+    ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
+
+    return NGX_OK;
 }
 
 
