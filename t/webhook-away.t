@@ -19,13 +19,18 @@ sub killed ($redis) {
 }
 
 sub back ($edge) {
-    wait_for(sub { hook_at($edge, event('message.sent')); $edge->logged(qr/redis ".*" is back/) }, 30, $edge->name . ' to have it back');
+    wait_for(sub {
+        return 1 if $edge->logged(qr/redis ".*" is back/);
+        hook_at($edge, event('message.sent'));
+        select undef, undef, undef, 0.1;
+        return 0;
+    }, 30, $edge->name . ' to have it back');
 }
 
 # Delivered at first, known from then on.
 sub once ($edge, $name, $body = event('message.sent')) {
     is(code(hook_at($edge, $body)), 200, "$name: delivered");
-    is(code(hook_at($edge, $body)), 200, "$name: a repeat");
+    is(code(hook_again($edge, $body)), 200, "$name: a repeat");
     is(passed($receiver, $body), 1, "$name: handed on once");
     return $body;
 }
@@ -37,46 +42,65 @@ my %ways = (
     'a replica' => [sub ($redis) { $redis->cli('REPLICAOF', '127.0.0.1', port('nobody')) }, sub ($redis) { $redis->cli(qw(REPLICAOF NO ONE)) }],
 );
 
+# For each way, an edge of either fallback and another beside it.
+my %run;
+
 for my $name (sort keys %ways) {
-    subtest $name => sub {
-        my ($break, $mend) = @{$ways{$name}};
+    subtest "$name: away" => sub {
+        my $redis = redis_server(args => [qw(--appendonly yes --appendfsync always)]);
+        my $run   = $run{$name} = {redis => $redis, other => edge_of($redis, '')};
         for my $fallback (qw(zone reject)) {
-            my $redis = redis_server(args => [qw(--appendonly yes --appendfsync always)]);
-            my $edge  = edge_of($redis, "fallback=$fallback");
-            my $other = edge_of($redis, "fallback=$fallback");
-            my $body  = once($edge, "$fallback: before");
-
+            my $one = $run->{$fallback} = {edge => edge_of($redis, "fallback=$fallback"), during => event('message.sent')};
+            $one->{before} = once($one->{edge}, "$fallback: before");
             $receiver->fault({hold => 'before'});
-            my $during = event('message.sent');
-            my $held   = hook_later_at($edge, $during);
-            $receiver->wait_held;
-            $break->($redis);
-            is(code(hook_at($edge, $during)), '503 delivery_in_flight', "$fallback: one under way");
-            $receiver->release;
-            is(code($held->result), 200, "$fallback: is delivered");
-            is(code(hook_at($edge, $during)), 200, "$fallback: and known");
-            is(passed($receiver, $during), 1, "$fallback: not handed on again");
-
-            my $away = once($edge, "$fallback: meanwhile");
-            $receiver->fault({status => 500});
-            my $failed = event('message.sent');
-            is(code(hook_at($edge, $failed)), 500, "$fallback: one that fails");
-            is(code(hook_at($edge, $failed)), 200, "$fallback: is handed on again");
-            is(code(hook_at($other, event('message.sent'))), 200, "$fallback: the other edge goes on too");
-
-            $mend->($redis);
-            back($_) for $edge, $other;
-            is(code(hook_at($edge, $_)), 200, "$fallback: repeats of all of them") for $body, $during, $away, $failed;
-            is(join(' ', map { passed($receiver, $_) } $body, $during, $away, $failed), '1 1 1 2', "$fallback: known at the edge that delivered them");
-            is(code(hook_at($other, $body)), 200, "$fallback: one of before, at the other edge");
-            is(passed($receiver, $body), 1, "$fallback: is known by Redis");
-            my $after = once($edge, "$fallback: afterwards");
-            is(code(hook_at($other, $after)), 200, "$fallback: and at the other edge");
-            is(passed($receiver, $after), 1, "$fallback: is known there");
-            is(scalar($edge->logged(qr/\[error\]|\[crit\]/)), scalar($edge->logged(qr/recv\(\) failed|upstream/)), "$fallback: nothing worse than a notice");
-            $_->quit for $edge, $other;
-            $redis->stop;
+            $one->{held} = hook_later_at(@$one{qw(edge during)});
         }
+        once($run->{other}, 'at another edge');
+        $receiver->wait_held(2);
+        $ways{$name}[0]->($redis);
+        is(code(hook_at(@{$run->{$_}}{qw(edge during)})), '503 delivery_in_flight', "$_: one under way") for qw(zone reject);
+        $receiver->release;
+
+        for my $fallback (qw(zone reject)) {
+            my $one  = $run->{$fallback};
+            my $edge = $one->{edge};
+            is(code($one->{held}->result), 200, "$fallback: it is delivered");
+            is(code(hook_again($edge, $one->{during})), 200, "$fallback: and known");
+            is(passed($receiver, $one->{during}), 1, "$fallback: not handed on again");
+
+            $one->{away} = once($edge, "$fallback: meanwhile");
+            $receiver->fault({status => 500});
+            $one->{failed} = event('message.sent');
+            is(code(hook_at($edge, $one->{failed})), 500, "$fallback: one that fails");
+            is(code(hook_again($edge, $one->{failed})), 200, "$fallback: is handed on again");
+        }
+        is(code(hook_at($run->{other}, event('message.sent'))), 200, 'the other edge goes on too');
+    };
+}
+
+$ways{$_}[1]->($run{$_}{redis}) for sort keys %ways;
+
+for my $name (sort keys %ways) {
+    subtest "$name: back" => sub {
+        my $run   = $run{$name};
+        my $other = $run->{other};
+        back($_) for $other, map { $run->{$_}{edge} } qw(zone reject);
+
+        for my $fallback (qw(zone reject)) {
+            my $one    = $run->{$fallback};
+            my $edge   = $one->{edge};
+            my @bodies = @$one{qw(before during away failed)};
+            is(code(hook_again($edge, $_)), 200, "$fallback: repeats of all of them") for @bodies;
+            is(join(' ', map { passed($receiver, $_) } @bodies), '1 1 1 2', "$fallback: known at the edge that delivered them");
+            is(code(hook_again($other, $one->{before})), 200, "$fallback: one of before, at the other edge");
+            is(passed($receiver, $one->{before}), 1, "$fallback: is known by Redis");
+            my $after = once($edge, "$fallback: afterwards");
+            is(code(hook_again($other, $after)), 200, "$fallback: and at the other edge");
+            is(passed($receiver, $after), 1, "$fallback: is known there");
+            is(scalar($edge->logged(qr/\[(?:error|crit)\].*chatmaid/)), 0, "$fallback: nothing worse than a warning");
+        }
+        $_->quit for $other, map { $run->{$_}{edge} } qw(zone reject);
+        $run->{redis}->stop;
     };
 }
 
@@ -100,7 +124,7 @@ subtest 'claimed in Redis, ended without it, and the other way round' => sub {
     is(code(hook_at($edge, $body)), '503 delivery_in_flight', 'under way since before it was back');
     $receiver->release;
     is(code($held->result), 200, 'delivered');
-    is(code(hook_at($edge, $body)), 200, 'a repeat');
+    is(code(hook_again($edge, $body)), 200, 'a repeat');
     is(passed($receiver, $body), 1, 'not handed on again');
 };
 

@@ -128,13 +128,12 @@ subtest 'locations' => sub {
 subtest 'internal redirects of what was verified' => sub {
     both_ways('/tried', '/landed');
     fresh;
-    $receiver->fault({status => 503}, {status => 500});
-    my $answer = to('/page');
-    is($answer->{status}, 405, 'error_page to a location that verifies: it comes as a GET') if $answer->{status} == 405;
-    cmp_ok($receiver->count(path => '/landed'), '<=', 1, 'it is not handed on more than once');
+    $receiver->fault({status => 503});
+    is(code(to('/page')), 200, 'error_page to a location that verifies');
+    is_deeply([got()], ['POST /page', 'GET /landed'], 'verified once is enough: nginx makes it a GET');
     fresh;
     $receiver->fault({status => 500});
-    $answer = to('/page');
+    my $answer = to('/page');
     is("$answer->{status} $answer->{body}", '202 took it', 'error_page to a named location');
 
     fresh;
@@ -142,7 +141,7 @@ subtest 'internal redirects of what was verified' => sub {
     is(code(to('/accel')), 200, 'X-Accel-Redirect: verified once is enough');
     is(scalar(grep { m{ /inside$} } got()), 1, 'although its secret is another');
     is(code(forge('/refused')), '401 signature_mismatch', 'a refusal is not subject to error_page');
-    is(code(to('/inside')), 404, 'internal stays internal');
+    is(code(to('/inside')), '404 not_found', 'internal stays internal');
 };
 
 # What comes to a webhook location in any other way than as a request of its own.
@@ -169,7 +168,7 @@ subtest 'ways around' => sub {
     fresh;
     my $raw = raw($head->('/allowed', sign($pair)) . $head->('/allowed', sign($pair, secret => $forged))
         . "GET /plain HTTP/1.0\r\n\r\n", all => 1)->{raw};
-    is(join(' ', $raw =~ /^HTTP\/1\.1 (\d+)/mg), '200 401 204', 'true, forged and plain on one connection');
+    is(join(' ', $raw =~ /HTTP\/1\.1 (\d+)/g), '200 401 204', 'true, forged and plain on one connection');
     is(scalar got(), 1, 'the true one is handed on');
 };
 
@@ -181,7 +180,7 @@ sub backend ($name, $whole) {
         $stream->on(read => sub ($stream, $bytes) {
             $buffer{$id} .= $bytes;
             my ($params, $body) = $whole->($buffer{$id}) or return;
-            my $said = sha256_hex($body) . ' ' . ($params =~ /EVENT..?(\S*?message\.\w+)/s ? $1 =~ s/.*?(message\.\w+)\z/$1/r : 'none');
+            my $said = sha256_hex($body) . ' ' . ($params =~ /EVENT.*?(message\.\w+)/s ? $1 : 'none');
             my $text = "Content-Type: text/plain\r\n\r\n$said";
             $stream->write($name eq 'uwsgi' ? "HTTP/1.0 200 OK\r\n$text"
                 : pack('CCnnCC', 1, 6, 1, length $text, 0, 0) . $text . pack('CCnnCCx8', 1, 3, 1, 8, 0, 0));

@@ -28,7 +28,7 @@ sub count () { $receiver->count }
 # Delivered, then sent again: how often the receiver got one of them.
 sub times_of ($at, @bodies) {
     fresh;
-    my @codes = map { code(hook_at($at, $_)) } @bodies;
+    my @codes = map { code(hook_again($at, $_)) } @bodies;
     is(join(' ', @codes), join(' ', (200) x @bodies), 'each is answered with 200') or note join "\n", @bodies;
     return count;
 }
@@ -97,15 +97,15 @@ subtest 'signed fields alone' => sub {
     fresh;
     my $body = event('message.sent');
     is(code(hook_at($zone, $body, signed($body, t => time - 1200))), 200, 'delivered');
-    is(code(hook_at($zone, $body)), 200, 'signed anew');
-    is(code(hook_at($zone, $body, 'X-Chatmaid-Event' => 'message.read', 'X-Chatmaid-Delivery' => 2)), 200, 'other headers');
-    is(code(hook_at($zone->url('/webhooks/chatmaid?again=1'), $body)), 200, 'another query');
+    is(code(hook_again($zone, $body)), 200, 'signed anew');
+    is(code(hook_again($zone, $body, 'X-Chatmaid-Event' => 'message.read', 'X-Chatmaid-Delivery' => 2)), 200, 'other headers');
+    is(code(hook_again($zone->url('/webhooks/chatmaid?again=1'), $body)), 200, 'another query');
     is(count, 1, 'one event');
 
     is(code(hook_at($zone->url('/second'), $body)), 200, 'at another location');
     is(count, 2, 'is another delivery');
     is(code(hook_at($zone->url('/shop'), $body)), 200, 'and again');
-    is(code(hook_at($zone->url('/second'), $body)), 200, 'each once');
+    is(code(hook_again($zone->url('/second'), $body)), 200, 'each once');
     is(count, 3, 'no more');
     is(code(hook_at($zone->url('/off'), $body)), 200, 'without deduplication') for 1 .. 2;
     is(count, 5, 'all are handed on');
@@ -116,11 +116,11 @@ subtest 'what a duplicate is told' => sub {
     my $body = event('message.sent');
     $receiver->fault({status => 202, body => 'accepted'});
     is(hook_at($zone, $body)->{status}, 202, "the first: the receiver's answer");
-    my $answer = hook_at($zone, $body, 'X-Case' => 'again');
+    my $answer = hook_again($zone, $body, 'X-Case' => 'again');
     is($answer->{status}, 200, 'a repeat: 200');
     is(count, 1, 'from the edge itself');
-    my $line = wait_for(sub { $zone->access_log =~ /^(.*" again)$/m && $1 });
-    like($line, qr/"duplicate\|message\.sent\|msg_\d+\|/, 'variables');
+    my $line = wait_for(sub { $zone->access_log =~ /^(.*"duplicate\|message\.sent\|msg_\d+\|.*" again)$/m && $1 });
+    ok($line, 'variables');
     like($line, qr/upstream="-\|-\|-\|/, 'no upstream');
     is(scalar($zone->logged(qr/\[warn\].*chatmaid/)), 0, 'no warning');
 };
@@ -129,16 +129,16 @@ subtest 'delivered only after 2xx' => sub {
     my %failing = (
         400 => {status => 400}, 404 => {status => 404}, 429 => {status => 429}, 302 => {status => 302, body => ''},
         500 => {status => 500}, 502 => {close => 'before'}, '502 ' => {close => 'after', reset => 1}, 504 => {hold => 'before'},
-        '502  ' => {raw => "nonsense\r\n"},
+        '502  ' => {raw => "HTTP/1.1 200 OK\r\nX: y"},
     );
     for my $edge ($zone, $one) {
         for my $status (sort keys %failing) {
             fresh;
             my $body = event('message.sent');
             $receiver->fault({%{$failing{$status}}, times => 2});
-            is(hook_at($edge->url('/fails'), $body)->{status}, $status + 0, "$status: first") for 1 .. 2;
-            is(code(hook_at($edge->url('/fails'), $body)), 200, "$status: in the end delivered");
-            is(code(hook_at($edge->url('/fails'), $body)), 200, "$status: and once more");
+            is(hook_again($edge->url('/fails'), $body)->{status}, $status + 0, "$status: first") for 1 .. 2;
+            is(code(hook_again($edge->url('/fails'), $body)), 200, "$status: in the end delivered");
+            is(code(hook_again($edge->url('/fails'), $body)), 200, "$status: and once more");
             is(count, 3, "$status: three tries");
         }
     }
@@ -147,7 +147,7 @@ subtest 'delivered only after 2xx' => sub {
         my $body = event('message.sent');
         $receiver->fault({status => $status, body => ''});
         is(hook_at($zone, $body)->{status}, $status, "$status: delivered");
-        is(code(hook_at($zone, $body)), 200, "$status: a repeat");
+        is(code(hook_again($zone, $body)), 200, "$status: a repeat");
         is(count, 1, "$status: not handed on again");
     }
 };
@@ -158,13 +158,13 @@ subtest 'after error_page' => sub {
     my $body = event('message.sent');
     $receiver->fault({status => 500});
     is(hook_at($zone->url('/page'), $body)->{status}, 202, '500 made 202');
-    is(code(hook_at($zone->url('/page'), $body)), 200, 'is delivered');
+    is(code(hook_again($zone->url('/page'), $body)), 200, 'is delivered');
     is(count, 1, 'and not handed on again');
 
     $body = event('message.sent');
     $receiver->fault({status => 503});
     is(hook_at($zone->url('/page'), $body)->{status}, 404, '503 made 404');
-    is(code(hook_at($zone->url('/page'), $body)), 200, 'is handed on again');
+    is(code(hook_again($zone->url('/page'), $body)), 200, 'is handed on again');
     is(count, 3, 'until it succeeds');
 };
 
@@ -185,7 +185,7 @@ subtest 'in flight' => sub {
         is($receiver->count(path => '/second'), 1, 'one is under way');
         $receiver->release;
         is(code($first->result), 200, 'the first is answered');
-        is(code(hook_at($edge->url('/second'), $body)), 200, 'then a repeat too');
+        is(code(hook_again($edge->url('/second'), $body)), 200, 'then a repeat too');
         is($receiver->count(path => '/second'), 1, 'handed on once');
         ok(wait_for(sub { $edge->access_log =~ /"delivery_in_flight\|message\.sent\|/ }), '$chatmaid_webhook');
     }
@@ -201,14 +201,14 @@ subtest 'the sender has gone' => sub {
             is(code(hook_at($edge, $body)), '503 delivery_in_flight', "$how: still under way");
             $receiver->release;
             ok(wait_for(sub { $edge->access_log =~ /" gone-$how$/m }), "$how: ended");
-            is(code(hook_at($edge, $body)), 200, "$how: a repeat");
+            is(code(hook_again($edge, $body)), 200, "$how: a repeat");
             is(count, 1, "$how: was delivered");
 
             $body = event('message.sent');
             $receiver->fault({hold => 'before', status => 500});
             raw($edge->port, [head($body), $body, sub { $receiver->wait_held }], abort => $how);
             $receiver->release;
-            ok(wait_for(sub { code(hook_at($edge, $body)) eq '200' }), "$how: one that failed");
+            ok(wait_for(sub { code(hook_again($edge, $body)) eq '200' }), "$how: one that failed");
             is(passed($receiver, $body), 2, "$how: is handed on again");
         }
     }
@@ -216,7 +216,7 @@ subtest 'the sender has gone' => sub {
     my $body = event('message.sent');
     $receiver->fault({hold => 'before', match => {path => '/second'}});
     raw($zone->port, [head($body, path => '/second'), $body, sub { $receiver->wait_held }], abort => 'reset');
-    ok(wait_for(sub { code(hook_at($zone->url('/second'), $body)) eq '200' }), 'without proxy_ignore_client_abort');
+    ok(wait_for(sub { code(hook_again($zone->url('/second'), $body)) eq '200' }), 'without proxy_ignore_client_abort');
     is($receiver->count(path => '/second'), 2, 'the delivery was cut off, so it is handed on again');
     $receiver->release;
 };
@@ -225,7 +225,7 @@ subtest 'two edges' => sub {
     fresh;
     my $body = event('message.sent');
     is(code(hook_at($one, $body)), 200, 'delivered by one');
-    is(code(hook_at($two, $body)), 200, 'repeated at the other') for 1 .. 3;
+    is(code(hook_again($two, $body)), 200, 'repeated at the other') for 1 .. 3;
     is(count, 1, 'handed on once');
     is(code(hook_at($zone, $body)), 200, 'an edge of its own');
     is(count, 2, 'knows nothing of it');
@@ -237,7 +237,7 @@ subtest 'two edges' => sub {
     $codes{code($_->result)}++ for @all;
     is(join(' ', sort keys %codes), join(' ', sort { $a cmp $b } grep { $codes{$_} } '200', '503 delivery_in_flight'), 'all at once: delivered, or in flight');
     is(scalar(grep { passed($receiver, $_) == 1 } @bodies), 20, 'each is handed on once');
-    is(scalar(grep { code(hook_at($two, $_)) eq '200' } @bodies), 20, 'and known afterwards');
+    is(scalar(grep { code(hook_again($two, $_)) eq '200' } @bodies), 20, 'and known afterwards');
     is(count, 20, 'to both');
 };
 
@@ -261,12 +261,12 @@ subtest 'over a reload' => sub {
         my $held = hook_later_at($edge->url('/second'), $during);
         $receiver->wait_held;
         $edge->reload;
-        is(code(hook_at($edge, $before)), 200, 'a repeat after the reload');
+        is(code(hook_again($edge, $before)), 200, 'a repeat after the reload');
         is(passed($receiver, $before), 1, 'is known');
         is(code(hook_at($edge->url('/second'), $during)), '503 delivery_in_flight', 'one that the old worker has under way');
         $receiver->release;
         is(code($held->result), 200, 'is delivered by it');
-        is(code(hook_at($edge->url('/second'), $during)), 200, 'and then known to the new one');
+        is(code(hook_again($edge->url('/second'), $during)), 200, 'and then known to the new one');
         is(passed($receiver, $during), 1, 'handed on once');
     }
 };

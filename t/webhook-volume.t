@@ -74,8 +74,8 @@ is(scalar(grep { $succeeded{$_} } 1 .. $count), $count, 'each has been delivered
 is(scalar keys %late, 0, 'none is handed on after that');
 my $failed = 1 - $count / $receiver->count;
 cmp_ok($failed, '>', 0.2, 'the receiver failed often');
-is(scalar(grep { !/^(?:200|500|502|504|503 delivery_in_flight)$/ } keys %codes), 0, 'no other answers');
-ok($codes{$_}, "answers: $_") for 200, 500, 502, 504;
+is(scalar(grep { !/^(?:200|500|50[24] .*|503 delivery_in_flight)$/ } keys %codes), 0, 'no other answers');
+for my $status (200, 500, 502, 504) { ok((grep { /^$status/ } keys %codes), "answers: $status") }
 
 $receiver->clear_faults;
 is(code(hook_at($edges[$_ % 2], event('message.received'))), 200, 'all is well afterwards') for 0, 1;

@@ -111,8 +111,8 @@ subtest 'signature' => sub {
     my $long = refused('20,000 bytes', 400, 'malformed_signature', $body, 'X-Chatmaid-Signature' => 'x' x 20_000);
     cmp_ok(length((warned(0))[-1]), '<', 2000, '20,000 bytes: not all in the log');
     unlike($long->{body}, qr/x{100}/, '20,000 bytes: nor in the answer');
-    refused('old', 400, 'timestamp_out_of_tolerance', $body, signed(never($body, t => time - 1600), t => time - 1600));
-    refused('of the future', 400, 'timestamp_out_of_tolerance', $body, signed(never($body, t => time + 400), t => time + 400));
+    refused('old', 400, 'timestamp_out_of_tolerance', $body, signed($body, t => time - 1600));
+    refused('of the future', 400, 'timestamp_out_of_tolerance', $body, signed($body, t => time + 400));
     refused('forged', 401, 'signature_mismatch', forged);
     refused('of another body', 401, 'signature_mismatch', "$body ", 'X-Chatmaid-Signature' => "t=$t,v1=" . 'a' x 64);
 };
@@ -169,7 +169,7 @@ subtest 'the connection after it' => sub {
         for my $pieces ([$head . $body . $next], [$head, $body, $next], [$head, (split /(?<=,)/, $body), $next]) {
             my $raw = raw($pieces, all => 1)->{raw};
             my $how = @$pieces . ' pieces';
-            is(join(' ', $raw =~ /^HTTP\/1\.1 (?!100)(\d+)/mg), "$status 204", "$name: the next request, in $how");
+            is(join(' ', $raw =~ /HTTP\/1\.1 (?!100)(\d+)/g), "$status 204", "$name: the next request, in $how");
         }
     }
 };

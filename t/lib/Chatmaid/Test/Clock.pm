@@ -4,7 +4,6 @@ package Chatmaid::Test::Clock;
 #
 #   my $clock = clock;                   # the true time, until it is put forward
 #   nginx(clock => $clock);
-#   redis_server(clock => $clock);
 #   $clock->forward(31);                 # for all of them, from the next look on
 #
 #   nginx(clock => clock(at => 1785000000));     # stands still there

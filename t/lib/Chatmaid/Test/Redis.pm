@@ -31,7 +31,7 @@ sub import ($class, @names) {
 
 # --- A real server -----------------------------------------------------------
 
-# args: more options.  tls: the kind of its certificate.  clock: one of its own.
+# args: more options.  tls: the kind of its certificate.
 
 sub redis_server (%option) {
     state $serial = 0;
@@ -46,7 +46,7 @@ sub redis_server (%option) {
         '--tls-key-file', certificates->key($option{tls})) if $option{tls};
 
     my $self = Chatmaid::Test::Redis->new(
-        name => $name, port => $port, socket => "$dir/redis.sock", clock => $option{clock},
+        name => $name, port => $port, socket => "$dir/redis.sock",
         command => ['redis-server', @port, '--bind', '127.0.0.1',
             '--unixsocket', "$dir/redis.sock", '--dir', $dir, '--save', '',
             '--enable-debug-command', 'local', @{$option{args} // []}]);

@@ -19,12 +19,12 @@ use Chatmaid::Sandbox::Messages;
 use Chatmaid::Sandbox::Webhooks;
 use Chatmaid::Test ();
 use Chatmaid::Test::Nginx;
-use Chatmaid::Test::World qw(fresh_secret);
+use Chatmaid::Test::World qw(fresh_secret wait_for);
 use Exporter 'import';
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(receiver edge edge_t webhook_secret event sign signed hook hook_at
-    hook_later hook_later_at head code passed bodies);
+    hook_again hook_later hook_later_at head code passed bodies);
 
 my $PATH  = '/webhooks/chatmaid';
 my $WHOLE = <<'END';
@@ -114,6 +114,16 @@ sub hook_later ($body, @headers)   { hook_later_at($PATH, $body, @headers) }
 sub hook_at ($at, $body, @headers) { hook_later_at($at, $body, @headers)->result }
 sub hook_later_at ($at, $body, @headers) {
     return $edge->client->later(POST => url_at($at), $body, signed($body), @headers);
+}
+
+# A repeat of what has been answered.  That is recorded once the answer is out,
+# so for a moment an edge may still say that it is under way.
+
+sub hook_again ($at, $body, @headers) {
+    return wait_for(sub {
+        my $answer = hook_at($at, $body, @headers);
+        code($answer) ne '503 delivery_in_flight' && $answer;
+    }, 10, 'the delivery to be recorded');
 }
 
 # For raw(): the head of such a request.  Options: path, method, signature,
