@@ -7,13 +7,8 @@
 #include "ngx_http_chatmaid_crypto.h"
 #include <openssl/err.h>
 #include <openssl/rand.h>
-#if (OPENSSL_VERSION_NUMBER >= 0x30000000L)
-#include <openssl/core_names.h>
-#endif
 
 
-static ngx_http_chatmaid_hmac_t *ngx_http_chatmaid_hmac_make(ngx_str_t *key);
-static void ngx_http_chatmaid_hmac_free(ngx_http_chatmaid_hmac_t *hmac);
 static void ngx_http_chatmaid_hmac_cleanup(void *data);
 static void ngx_http_chatmaid_crypto_failed(ngx_log_t *log,
     const char *function);
@@ -74,15 +69,17 @@ ngx_http_chatmaid_hmac_key(ngx_pool_t *pool, ngx_str_t *key)
         return NULL;
     }
 
-    hmac = ngx_http_chatmaid_hmac_make(key);
-
-    if (hmac == NULL) {
-        ngx_http_chatmaid_crypto_failed(pool->log, "HMAC_Init");
-        return NULL;
-    }
+    hmac = HMAC_CTX_new();
 
     cln->handler = ngx_http_chatmaid_hmac_cleanup;
     cln->data = hmac;
+
+    if (hmac == NULL
+        || HMAC_Init_ex(hmac, key->data, key->len, EVP_sha256(), NULL) != 1)
+    {
+        ngx_http_chatmaid_crypto_failed(pool->log, "HMAC_Init_ex");
+        return NULL;
+    }
 
     return hmac;
 }
@@ -91,118 +88,7 @@ ngx_http_chatmaid_hmac_key(ngx_pool_t *pool, ngx_str_t *key)
 static void
 ngx_http_chatmaid_hmac_cleanup(void *data)
 {
-    ngx_http_chatmaid_hmac_free(data);
-}
-
-
-/* OpenSSL 3 deprecates HMAC_CTX, and before it there is nothing else. */
-
-#if (OPENSSL_VERSION_NUMBER >= 0x30000000L)
-
-static ngx_http_chatmaid_hmac_t *
-ngx_http_chatmaid_hmac_make(ngx_str_t *key)
-{
-    EVP_MAC       *mac;
-    OSSL_PARAM     params[2];
-    EVP_MAC_CTX   *hmac;
-
-    static char    digest[] = "SHA256";
-
-    mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    hmac = EVP_MAC_CTX_new(mac);
-    EVP_MAC_free(mac);              /* the context has its own reference */
-
-    params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest,
-                                                 0);
-    params[1] = OSSL_PARAM_construct_end();
-
-    if (hmac && EVP_MAC_init(hmac, key->data, key->len, params) != 1) {
-        EVP_MAC_CTX_free(hmac);
-        return NULL;
-    }
-
-    return hmac;
-}
-
-
-static void
-ngx_http_chatmaid_hmac_free(ngx_http_chatmaid_hmac_t *hmac)
-{
-    EVP_MAC_CTX_free(hmac);
-}
-
-
-ngx_http_chatmaid_hmac_t *
-ngx_http_chatmaid_hmac_begin(ngx_log_t *log, ngx_http_chatmaid_hmac_t *key)
-{
-    EVP_MAC_CTX  *run;
-
-    run = EVP_MAC_CTX_dup(key);
-
-    if (run == NULL) {
-        ngx_http_chatmaid_crypto_failed(log, "EVP_MAC_CTX_dup");
-    }
-
-    return run;
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_hmac_update(ngx_log_t *log, ngx_http_chatmaid_hmac_t *run,
-    u_char *data, size_t len)
-{
-    if (EVP_MAC_update(run, data, len) != 1) {
-        ngx_http_chatmaid_crypto_failed(log, "EVP_MAC_update");
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_hmac_end(ngx_log_t *log, ngx_http_chatmaid_hmac_t *run,
-    u_char *md)
-{
-    int     rc;
-    size_t  len;
-
-    rc = EVP_MAC_final(run, md, &len, NGX_HTTP_CHATMAID_SHA256_LEN);
-
-    EVP_MAC_CTX_free(run);
-
-    if (rc != 1) {
-        ngx_http_chatmaid_crypto_failed(log, "EVP_MAC_final");
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-#else
-
-static ngx_http_chatmaid_hmac_t *
-ngx_http_chatmaid_hmac_make(ngx_str_t *key)
-{
-    HMAC_CTX  *hmac;
-
-    hmac = HMAC_CTX_new();
-
-    if (hmac
-        && HMAC_Init_ex(hmac, key->data, key->len, EVP_sha256(), NULL) != 1)
-    {
-        HMAC_CTX_free(hmac);
-        return NULL;
-    }
-
-    return hmac;
-}
-
-
-static void
-ngx_http_chatmaid_hmac_free(ngx_http_chatmaid_hmac_t *hmac)
-{
-    HMAC_CTX_free(hmac);
+    HMAC_CTX_free(data);
 }
 
 
@@ -253,8 +139,6 @@ ngx_http_chatmaid_hmac_end(ngx_log_t *log, ngx_http_chatmaid_hmac_t *run,
 
     return NGX_OK;
 }
-
-#endif
 
 
 ngx_int_t

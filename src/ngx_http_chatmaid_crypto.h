@@ -12,6 +12,12 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+
+/* As nginx does: OpenSSL 3 has HMAC_CTX still, but would rather not. */
+#ifndef OPENSSL_SUPPRESS_DEPRECATED
+#define OPENSSL_SUPPRESS_DEPRECATED
+#endif
+
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
@@ -22,11 +28,7 @@
 
 /* HMAC-SHA256: a key made ready, or a run with it. */
 
-#if (OPENSSL_VERSION_NUMBER >= 0x30000000L)
-typedef EVP_MAC_CTX  ngx_http_chatmaid_hmac_t;
-#else
-typedef HMAC_CTX     ngx_http_chatmaid_hmac_t;
-#endif
+typedef HMAC_CTX  ngx_http_chatmaid_hmac_t;
 
 
 /* Writes the SHA-256 of "data" to md[32].  NGX_OK, or NGX_ERROR where OpenSSL
