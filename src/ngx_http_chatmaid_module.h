@@ -188,6 +188,7 @@ struct ngx_http_chatmaid_ctx_s {
     ngx_http_chatmaid_call_t     *call;      /* the latest one */
     ngx_uint_t                    attempts;  /* calls begun */
     ngx_event_t                   pause;     /* before the next */
+    ngx_msec_t                    next_try;  /* its time; 0: at any */
 
     /* of a send */
     json_t                       *message;   /* owned by the request's pool */

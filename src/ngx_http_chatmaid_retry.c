@@ -18,8 +18,6 @@
 
 
 static ngx_msec_t ngx_http_chatmaid_retry_time(ngx_http_chatmaid_ctx_t *ctx);
-static ngx_uint_t ngx_http_chatmaid_retry_fits(ngx_http_chatmaid_ctx_t *ctx,
-    ngx_msec_t time);
 static void ngx_http_chatmaid_retry_handler(ngx_event_t *ev);
 
 
@@ -27,6 +25,7 @@ ngx_int_t
 ngx_http_chatmaid_retry_held(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t *left)
 {
+    ngx_msec_int_t                  own;
     ngx_http_chatmaid_loc_conf_t   *conf;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
@@ -34,6 +33,11 @@ ngx_http_chatmaid_retry_held(ngx_http_request_t *r,
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     *left = ngx_http_chatmaid_account_held(mcf->zone, conf->account_id);
+
+    if (ctx->next_try) {
+        own = (ngx_msec_int_t) (ctx->next_try - ngx_current_msec);
+        *left = ngx_max(*left, (ngx_msec_t) ngx_max(own, 0));
+    }
 
     if (*left == 0 || ngx_http_chatmaid_retry_fits(ctx, *left)) {
         return NGX_OK;
@@ -81,6 +85,8 @@ ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
+    ctx->next_try = 0;
+
     if (!ctx->problem.passing) {
         return NGX_DECLINED;
     }
@@ -91,9 +97,13 @@ ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
         ngx_http_chatmaid_account_hold(mcf->zone, conf->account_id, time);
     }
 
-    if (ctx->single || ctx->attempts > (ngx_uint_t) conf->retries
-        || !ngx_http_chatmaid_retry_fits(ctx, time))
-    {
+    if (ctx->single || ctx->attempts > (ngx_uint_t) conf->retries) {
+        return NGX_DECLINED;
+    }
+
+    ctx->next_try = ngx_max(ngx_current_msec + time, 1);
+
+    if (!ngx_http_chatmaid_retry_fits(ctx, time)) {
         return NGX_DECLINED;
     }
 
@@ -131,7 +141,7 @@ ngx_http_chatmaid_retry_time(ngx_http_chatmaid_ctx_t *ctx)
 
 /* No pause is begun that would end after the flow's deadline. */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_chatmaid_retry_fits(ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t time)
 {
     ngx_msec_int_t  left;

@@ -26,9 +26,14 @@ ngx_int_t ngx_http_chatmaid_retry_hold(ngx_http_request_t *r,
 
 /* After a call that failed with ctx->problem: holds the account's calls back
  * where Chatmaid said so.  NGX_AGAIN, the flow is to be parked, and to try
- * again when it is resumed; NGX_DECLINED, that was the last try. */
+ * again when it is resumed; NGX_DECLINED, that was the last try, or, where
+ * ctx->next_try is set, only the flow's time does not suffice. */
 ngx_int_t ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
+
+/* Whether a pause of "time" milliseconds ends before the flow's deadline. */
+ngx_uint_t ngx_http_chatmaid_retry_fits(ngx_http_chatmaid_ctx_t *ctx,
+    ngx_msec_t time);
 
 
 #endif /* _NGX_HTTP_CHATMAID_RETRY_H_INCLUDED_ */

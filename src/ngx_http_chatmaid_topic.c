@@ -10,6 +10,7 @@
 #include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_note.h"
+#include "ngx_http_chatmaid_retry.h"
 
 
 /* between polls, in milliseconds */
@@ -43,10 +44,12 @@ struct ngx_http_chatmaid_topic_s {
     ngx_http_chatmaid_look_t     look;       /* the first one */
     uint64_t                     stamp;      /* of the note seen last */
 
+    ngx_uint_t                   attempts;   /* of the first call */
+    ngx_msec_t                   next_try;   /* of it; 0: at any time */
+
     ngx_uint_t                   looks;      /* that hold it */
 
-    ngx_http_chatmaid_problem_t  problem;
-    ngx_str_t                    detail;     /* the problem's, in pool */
+    ngx_http_chatmaid_problem_t  problem;    /* of a call; in pool */
 
     unsigned                     looked:1;   /* before the first call */
     unsigned                     noted:1;    /* something has happened to it */
@@ -66,7 +69,13 @@ typedef struct {
 
 static ngx_http_chatmaid_topic_t *ngx_http_chatmaid_topic_create(
     ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *name);
+static ngx_uint_t ngx_http_chatmaid_topic_too_late(
+    ngx_http_chatmaid_topic_t *topic, ngx_http_chatmaid_ctx_t *ctx);
+static void ngx_http_chatmaid_topic_tell(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_topic_looked(ngx_http_chatmaid_look_t *look);
+static void ngx_http_chatmaid_topic_keep(ngx_http_chatmaid_topic_t *topic,
+    ngx_http_chatmaid_problem_t *problem);
 static ngx_uint_t ngx_http_chatmaid_topic_status(json_t *data);
 static ngx_uint_t ngx_http_chatmaid_topic_reached(
     ngx_http_chatmaid_topic_t *topic, ngx_http_chatmaid_ctx_t *ctx);
@@ -198,14 +207,8 @@ ngx_http_chatmaid_topic_turn(ngx_http_request_t *r,
 
     topic = ctx->topic;
 
-    if (topic->failed) {
-        ctx->problem = topic->problem;
-        ctx->problem.detail.data = ngx_pstrdup(r->pool, &topic->detail);
-
-        if (ctx->problem.detail.data == NULL) {
-            ctx->problem.detail.len = 0;
-        }
-
+    if (topic->failed || ngx_http_chatmaid_topic_too_late(topic, ctx)) {
+        ngx_http_chatmaid_topic_tell(r, ctx);
         return NGX_HTTP_CHATMAID_TURN_FAIL;
     }
 
@@ -218,11 +221,52 @@ ngx_http_chatmaid_topic_turn(ngx_http_request_t *r,
     }
 
     if (topic->carrier == ctx) {
+        ctx->attempts = ngx_max(ctx->attempts, topic->attempts);
+        ctx->next_try = topic->next_try;
+
         return NGX_HTTP_CHATMAID_TURN_CARRY;
     }
 
     return topic->text.len ? NGX_HTTP_CHATMAID_TURN_IDLE
                            : NGX_HTTP_CHATMAID_TURN_READ;
+}
+
+
+/* Nothing is known yet, and the next try is after our deadline. */
+
+static ngx_uint_t
+ngx_http_chatmaid_topic_too_late(ngx_http_chatmaid_topic_t *topic,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_msec_int_t  left;
+
+    left = (ngx_msec_int_t) (topic->next_try - ngx_current_msec);
+
+    return topic->next_try && topic->text.len == 0 && left > 0
+           && !ngx_http_chatmaid_retry_fits(ctx, left);
+}
+
+
+static void
+ngx_http_chatmaid_topic_tell(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_msec_int_t              left;
+    ngx_http_chatmaid_topic_t  *topic;
+
+    topic = ctx->topic;
+    left = (ngx_msec_int_t) (topic->next_try - ngx_current_msec);
+
+    ctx->problem = topic->problem;
+    ctx->problem.detail.data = ngx_pstrdup(r->pool, &topic->problem.detail);
+
+    if (ctx->problem.detail.data == NULL) {
+        ctx->problem.detail.len = 0;
+    }
+
+    if (ctx->problem.retry_after && !topic->failed && left > 0) {
+        ctx->problem.retry_after = (left + 999) / 1000;
+    }
 }
 
 
@@ -399,14 +443,8 @@ ngx_http_chatmaid_topic_failed(ngx_http_chatmaid_ctx_t *ctx)
         }
     }
 
-    topic->detail.data = ngx_pstrdup(topic->pool, &ctx->problem.detail);
-    topic->detail.len = topic->detail.data ? ctx->problem.detail.len : 0;
+    ngx_http_chatmaid_topic_keep(topic, &ctx->problem);
 
-    topic->problem = ctx->problem;
-    topic->problem.detail.len = topic->detail.len;
-    topic->problem.errors = NULL;
-    topic->problem.error = NULL;
-    topic->problem.messages = NULL;
     topic->failed = 1;
 
     /* who comes from now on begins anew */
@@ -423,16 +461,20 @@ ngx_http_chatmaid_topic_failed(ngx_http_chatmaid_ctx_t *ctx)
 
 
 void
-ngx_http_chatmaid_topic_limited(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_topic_put_off(ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_queue_t                *q;
     ngx_http_chatmaid_ctx_t    *waiter;
     ngx_http_chatmaid_topic_t  *topic;
 
     topic = ctx->topic;
+    topic->attempts = ctx->attempts;
+    topic->next_try = ctx->next_try;
 
-    if (topic->text.len) {
-        return;
+    ngx_http_chatmaid_topic_keep(topic, &ctx->problem);
+
+    if (!ctx->pause.timer_set) {
+        topic->carrier = NULL;
     }
 
     for (q = ngx_queue_head(&topic->waiters);
@@ -445,6 +487,25 @@ ngx_http_chatmaid_topic_limited(ngx_http_chatmaid_ctx_t *ctx)
             ngx_http_chatmaid_topic_wake(waiter);
         }
     }
+}
+
+
+/* What goes with the carrier's memory stays behind. */
+
+static void
+ngx_http_chatmaid_topic_keep(ngx_http_chatmaid_topic_t *topic,
+    ngx_http_chatmaid_problem_t *problem)
+{
+    topic->problem = *problem;
+    topic->problem.detail.data = ngx_pstrdup(topic->pool, &problem->detail);
+
+    if (topic->problem.detail.data == NULL) {
+        topic->problem.detail.len = 0;
+    }
+
+    topic->problem.errors = NULL;
+    topic->problem.error = NULL;
+    topic->problem.messages = NULL;
 }
 
 

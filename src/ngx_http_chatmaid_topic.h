@@ -67,9 +67,10 @@ ngx_int_t ngx_http_chatmaid_topic_answered(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, json_t *data);
 void ngx_http_chatmaid_topic_failed(ngx_http_chatmaid_ctx_t *ctx);
 
-/* By the carrier: the account is held back.  Who waits for its read may have
- * less time than that. */
-void ngx_http_chatmaid_topic_limited(ngx_http_chatmaid_ctx_t *ctx);
+/* By the carrier, after a first call that failed with ctx->problem: there is
+ * another try, not before ctx->next_try.  Unless it is in that pause itself it
+ * ceases to be the carrier. */
+void ngx_http_chatmaid_topic_put_off(ngx_http_chatmaid_ctx_t *ctx);
 
 /* The message as it was last seen, copied to r->pool: NGX_OK; NGX_DECLINED, it
  * has not been seen; NGX_ERROR. */

@@ -342,37 +342,28 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
 
 /*
  * A first call is tried again, like any read.  Where that takes longer than we
- * have, others may have more time: the failure is ours alone.
+ * have, others may have more time.
  */
 
 static ngx_int_t
 ngx_http_chatmaid_wait_failed(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    ngx_int_t                      rc;
-    ngx_http_chatmaid_loc_conf_t  *conf;
-
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    ngx_int_t  rc;
 
     rc = ngx_http_chatmaid_retry_pause(r, ctx);
 
-    if (ctx->problem.limited) {
-        ngx_http_chatmaid_topic_limited(ctx);
+    if (ctx->next_try) {
+        ngx_http_chatmaid_topic_put_off(ctx);
+
+    } else {
+        ngx_http_chatmaid_topic_failed(ctx);
     }
 
     if (rc == NGX_AGAIN) {
         ctx->next = &ngx_http_chatmaid_wait_steps
                                         [NGX_HTTP_CHATMAID_FORWARD_STEP];
         return ngx_http_chatmaid_flow_idle(r, ctx);
-    }
-
-    if (ctx->single || !ctx->problem.passing
-        || ctx->attempts > (ngx_uint_t) conf->retries)
-    {
-        ngx_http_chatmaid_topic_failed(ctx);
-
-    } else if (!ctx->answered) {
-        return NGX_DECLINED;
     }
 
     ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
