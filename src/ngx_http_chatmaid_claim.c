@@ -18,6 +18,7 @@
 static void ngx_http_chatmaid_claim_handler(ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_claim_renew_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_claim_look_handler(ngx_event_t *ev);
+static void ngx_http_chatmaid_claim_abandon(ngx_http_chatmaid_ctx_t *ctx);
 
 
 /* The sends of this worker that wait for another one. */
@@ -45,6 +46,8 @@ ngx_http_chatmaid_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
         {
             return NGX_ERROR;
         }
+
+        ctx->leave = ngx_http_chatmaid_claim_abandon;
 
         claim->pool = r->pool;
         claim->term = NGX_HTTP_CHATMAID_LEASE;
@@ -237,7 +240,9 @@ ngx_http_chatmaid_claim_end(ngx_http_chatmaid_ctx_t *ctx)
 }
 
 
-void
+/* Before the request's memory goes, in whatever state the claim is. */
+
+static void
 ngx_http_chatmaid_claim_abandon(ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_http_chatmaid_main_conf_t  *mcf;
@@ -251,9 +256,7 @@ ngx_http_chatmaid_claim_abandon(ngx_http_chatmaid_ctx_t *ctx)
         ngx_queue_remove(&ctx->waiting);
     }
 
-    if (ctx->claim.pool) {
-        mcf = ngx_http_get_module_main_conf(ctx->request,
-                                            ngx_http_chatmaid_module);
-        mcf->store->abandon(mcf->store_data, &ctx->claim);
-    }
+    mcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_chatmaid_module);
+
+    mcf->store->abandon(mcf->store_data, &ctx->claim);
 }

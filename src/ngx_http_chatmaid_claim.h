@@ -44,8 +44,5 @@ ngx_int_t ngx_http_chatmaid_claim_remove(ngx_http_request_t *r,
 /* Wakes the sends of this worker that wait for it. */
 void ngx_http_chatmaid_claim_end(ngx_http_chatmaid_ctx_t *ctx);
 
-/* Before the request's memory goes, in whatever state the claim is. */
-void ngx_http_chatmaid_claim_abandon(ngx_http_chatmaid_ctx_t *ctx);
-
 
 #endif /* _NGX_HTTP_CHATMAID_CLAIM_H_INCLUDED_ */

@@ -7,9 +7,6 @@
 #include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_claim.h"
-#include "ngx_http_chatmaid_topic.h"
-#include "ngx_http_chatmaid_wait.h"
 
 
 static void ngx_http_chatmaid_flow_run(ngx_http_request_t *r);
@@ -232,8 +229,8 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
 
     r->error_page = 1;
 
-    rc = ctx->topic ? ngx_http_chatmaid_wait_expired(r, ctx)
-                    : ngx_http_chatmaid_flow_expired(r, ctx);
+    rc = ctx->expire ? ctx->expire(r, ctx)
+                     : ngx_http_chatmaid_flow_expired(r, ctx);
 
     ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
 
@@ -320,6 +317,7 @@ ngx_http_chatmaid_flow_cleanup(void *data)
         ngx_del_timer(&ctx->pause);
     }
 
-    ngx_http_chatmaid_claim_abandon(ctx);
-    ngx_http_chatmaid_topic_leave(ctx);
+    if (ctx->leave) {
+        ctx->leave(ctx);
+    }
 }

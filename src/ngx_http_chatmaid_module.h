@@ -141,6 +141,8 @@ typedef struct {
 typedef ngx_int_t (*ngx_http_chatmaid_step_pt)(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 
+typedef void (*ngx_http_chatmaid_leave_pt)(ngx_http_chatmaid_ctx_t *ctx);
+
 
 struct ngx_http_chatmaid_route_s {
     const char                   *path;      /* "*" stands for an ID */
@@ -215,7 +217,9 @@ struct ngx_http_chatmaid_ctx_s {
     ngx_http_chatmaid_problem_t   problem;
 
     ngx_event_t                   deadline;  /* of the answer */
+    ngx_http_chatmaid_step_pt     expire;    /* answers then; NULL: 504 */
     ngx_int_t                     answer_rc; /* of an answer before the end */
+    ngx_http_chatmaid_leave_pt    leave;     /* claim or topic, at the end */
 
     unsigned                      parked:1;  /* a completion will resume us */
     unsigned                      gone:1;    /* the caller has left */

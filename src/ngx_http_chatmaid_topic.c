@@ -84,6 +84,7 @@ static ngx_http_chatmaid_ctx_t *ngx_http_chatmaid_topic_longest(
     ngx_http_chatmaid_topic_t *topic);
 static void ngx_http_chatmaid_topic_wake(ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_topic_wake_handler(ngx_event_t *ev);
+static void ngx_http_chatmaid_topic_leave(ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_topic_release(ngx_http_chatmaid_topic_t *topic);
 static void ngx_http_chatmaid_topic_schedule(void);
 static void ngx_http_chatmaid_topic_tick_handler(ngx_event_t *ev);
@@ -144,6 +145,7 @@ ngx_http_chatmaid_topic_join(ngx_http_request_t *r,
     }
 
     ctx->topic = topic;
+    ctx->leave = ngx_http_chatmaid_topic_leave;
     ctx->queued = 1;
 
     ngx_queue_insert_tail(&topic->waiters, &ctx->waiter);
@@ -647,7 +649,9 @@ ngx_http_chatmaid_topic_unqueue(ngx_http_chatmaid_ctx_t *ctx)
 }
 
 
-void
+/* Before the request's memory goes, in whatever state it is. */
+
+static void
 ngx_http_chatmaid_topic_leave(ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_http_chatmaid_topic_t  *topic;

@@ -80,8 +80,5 @@ ngx_int_t ngx_http_chatmaid_topic_text(ngx_http_request_t *r,
 /* Does not wait any more; as the carrier it still may be. */
 void ngx_http_chatmaid_topic_unqueue(ngx_http_chatmaid_ctx_t *ctx);
 
-/* Before the request's memory goes, in whatever state it is. */
-void ngx_http_chatmaid_topic_leave(ngx_http_chatmaid_ctx_t *ctx);
-
 
 #endif /* _NGX_HTTP_CHATMAID_TOPIC_H_INCLUDED_ */

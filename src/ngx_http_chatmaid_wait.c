@@ -35,6 +35,8 @@ static ngx_int_t ngx_http_chatmaid_wait_failed(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_wait_expired(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_wait_steps[] = {
@@ -127,6 +129,7 @@ ngx_http_chatmaid_wait_read(ngx_http_request_t *r,
     }
 
     ctx->next = ngx_http_chatmaid_wait_steps;
+    ctx->expire = ngx_http_chatmaid_wait_expired;
 
     return ngx_http_chatmaid_wait_subject(r, ctx, id);
 }
@@ -390,7 +393,9 @@ ngx_http_chatmaid_wait_answer(ngx_http_request_t *r,
 }
 
 
-ngx_int_t
+/* At the deadline. */
+
+static ngx_int_t
 ngx_http_chatmaid_wait_expired(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {

@@ -19,9 +19,5 @@
 ngx_int_t ngx_http_chatmaid_wait_read(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id, ngx_str_t *args);
 
-/* Answers one that waits at its deadline; returns what answering returned. */
-ngx_int_t ngx_http_chatmaid_wait_expired(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-
 
 #endif /* _NGX_HTTP_CHATMAID_WAIT_H_INCLUDED_ */
