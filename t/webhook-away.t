@@ -10,7 +10,7 @@ my $serial   = 0;
 
 sub edge_of ($redis, $options, %more) {
     return edge(name => 'edge' . ++$serial, error_log => 'notice', webhook => 'proxy_ignore_client_abort on;',
-        http => 'chatmaid_redis ' . $redis->url . " timeout=250ms $options;", %more);
+        http => 'chatmaid_redis ' . $redis->url . " $options" . ($options =~ /timeout/ ? ";" : " timeout=250ms;"), %more);
 }
 
 sub killed ($redis) {
@@ -25,6 +25,13 @@ sub back ($edge) {
         select undef, undef, undef, 0.1;
         return 0;
     }, 30, $edge->name . ' to have it back');
+}
+
+# Bytes that wait for Redis to read them.
+sub unread ($redis) {
+    my $port = sprintf ':%04X', $redis->port;
+    return grep { my @field = split; ($field[1] // '') =~ /$port$/ && $field[3] eq '01' && $field[4] !~ /:00000000$/ }
+        slurp('/proc/net/tcp') =~ /^.*$/mg;
 }
 
 # Delivered at first, known from then on.
@@ -126,6 +133,22 @@ subtest 'claimed in Redis, ended without it, and the other way round' => sub {
     is(code($held->result), 200, 'delivered');
     is(code(hook_again($edge, $body)), 200, 'a repeat');
     is(passed($receiver, $body), 1, 'not handed on again');
+};
+
+# Its claim is answered when nobody is there any more to deliver the event.
+subtest 'the sender leaves while Redis is asked' => sub {
+    my $redis = redis_server;
+    my ($edge, $other) = map { edge_of($redis, 'timeout=20s') } 1, 2;
+    once($_, 'connected') for $edge, $other;
+    my @bodies = map { event('message.sent') } 1 .. 4;
+    $redis->kill('STOP');
+    raw($edge->port, [head($bodies[$_]), $bodies[$_]], abort => $_ % 2 ? 'close' : 'reset') for 0 .. 3;
+    wait_for(sub { unread($redis) }, 10, 'the claims to be on their way');
+    is(wait_for(sub { my @gone = $edge->access_log =~ /" 499 /g; @gone == 4 }), 1, 'they are gone');
+    $redis->kill('CONT');
+    is(code(hook_again($other, $_)), 200, 'a repeat is handed on, at once') for @bodies;
+    is(scalar(grep { passed($receiver, $_) == 1 } @bodies), 4, 'each is delivered, once');
+    is(code(hook_again($edge, $_)), 200, 'and known') for @bodies;
 };
 
 subtest 'a full zone' => sub {
