@@ -1,0 +1,162 @@
+# A note in the store, which a webhook leaves, makes those who wait for its message
+# ask at once: on each gateway of one Redis, or by the zone alone.
+
+use Chatmaid::Test;
+use Chatmaid::Test::Redis;
+use Chatmaid::Test::Webhook qw(webhook_secret event signed);
+use Chatmaid::Test::World qw(patience);
+use Digest::SHA qw(sha256_hex);
+use Time::HiRes qw(time);
+
+my $api   = sandbox;
+my $redis = redis_server;
+my $count = 0;
+
+sub gateway ($name, $workers, $store) {
+    return nginx(name => $name, workers => $workers, files => {webhook_secret => webhook_secret . "\n"},
+        http   => "chatmaid_sender +15550100001; chatmaid_webhook_secret_file %DIR%/webhook_secret; $store",
+        server => <<'END');
+        listen 127.0.0.1:%PORT:both% reuseport;
+        location ^~ /shop/        { chatmaid_gateway /.chatmaid/; chatmaid_account shop; }
+        location ^~ /shop-too/    { chatmaid_gateway /.chatmaid/; chatmaid_account shop; }
+        location = /webhook       { chatmaid_webhook on; chatmaid_account shop; proxy_pass http://127.0.0.1:%PORT%/done; }
+        location = /webhook/other { chatmaid_webhook on; chatmaid_account other; proxy_pass http://127.0.0.1:%PORT%/done; }
+        location = /done { return 204; }
+END
+}
+
+my $shared = 'chatmaid_redis ' . $redis->url . ' prefix=waits:;';
+my %at = (
+    one   => gateway(one   => 1, $shared),
+    two   => gateway(two   => 1, $shared),
+    alone => gateway(alone => 2, ''),
+    away  => gateway(away  => 1, 'chatmaid_redis redis://127.0.0.1:' . port('nobody') . ';'),
+);
+
+sub message () { $at{one}->post('/send', {to => '+15550100099', text => 'Message ' . ++$count})->{json}{id} }
+sub waits ($name, $id, $query = 'wait=60&until=read') { $at{$name}->later(GET => 'http://127.0.0.1:' . $at{$name}->port('both') . "/shop/messages/$id?$query") }
+sub told ($answer) { join ' ', $answer->{status}, $answer->{json}{status}, $answer->{headers}{'chatmaid-wait'} // () }
+sub reads ($id)    { $api->count(path => "/v1/messages/$id") }
+
+sub left_note ($id, $value = sprintf '%016x', 1e9 + ++$count) {
+    my $key = sha256_hex(join '', map { length($_) . ":$_," } 'chatmaid-note-1', 'shop', $id);
+    $redis->cli('SET', "waits:note:$key", $value, 'PX', 60000);
+}
+
+sub hook ($name, $id, $event = 'message.read', $path = '/webhook') {
+    my $body = event($event, {messageId => $id});
+    return $at{$name}->post($at{$name}->url($path), $body, signed($body))->{status};
+}
+
+# What is asked from now on, until so long after the last of "$then".
+sub asked_again ($id, $seconds, $then) {
+    my $before = reads($id);
+    $then->();
+    my $end = time + $seconds;
+    wait_for(sub { time > $end }, $seconds + 1);
+    return reads($id) - $before;
+}
+
+
+# --- All polls by time are used up -------------------------------------------
+
+# Twenty a minute there are: what is asked for afterwards has a note.  A worker
+# of two may have all callers for a message, or none.
+
+my %id = map { $_ => [map { message } 1 .. ($_ eq 'alone' ? 2 : 4)] } sort keys %at;
+my %waiting;
+for my $name (sort keys %at) {
+    $waiting{$name} = [map { my $id = $_; [map { waits($name, $id) } 1 .. ($name eq 'alone' ? 8 : 1)] } @{$id{$name}}];
+}
+
+sub topics ($name) {
+    my (%topic, $log);
+    $log = $at{$name}->error_log;
+    $topic{"$1 $2"} = 1 while $log =~ m{ (\d+)#\d+: \S+ chatmaid gateway "/shop/messages/(\w+)"}g;
+    return scalar keys %topic;
+}
+
+sub total ($name) { my $n = 0; $n += reads($_) for @{$id{$name}}; return $n }
+
+wait_for(sub { total($_) >= 20 + topics($_) }, 40, "polls of $_") for sort keys %at;
+is(total($_), 20 + topics($_), "$_: a read of each message, and twenty polls") for sort keys %at;
+
+
+# --- News --------------------------------------------------------------------
+
+subtest 'a note' => sub {
+    my $id = $id{one}[0];
+    $api->move($id, 'delivered');
+    is(asked_again($id, 1.5, sub { }), 0, 'without one nobody asks');
+    is(asked_again($id, 2.5, sub { left_note($id) }), 1, 'with one: once');
+    my $since = time;
+    $api->move($id, 'read');
+    left_note($id);
+    is(told($waiting{one}[0][0]->result), '200 read', 'another one, and the wait is over');
+    cmp_ok(time - $since, '<', patience(1) + 1, 'soon');
+    ok(!$waiting{one}[1][0]->done, 'that for another message is not');
+};
+
+subtest 'a webhook' => sub {
+    my ($one, $two, $alone, $away) = map { $id{$_}[1] } qw(one two alone away);
+    $api->move($_, 'read') for $one, $two, $alone, $away;
+    my $since = time;
+    is(hook('one', $two), 204, 'at one gateway');
+    is(told($waiting{two}[1][0]->result), '200 read', 'the wait at another');
+    is(hook('one', $one), 204, 'at one gateway');
+    is(told($waiting{one}[1][0]->result), '200 read', 'the wait there');
+    is(hook('alone', $alone), 204, 'without Redis');
+    is(told($_->result), '200 read', 'the wait in each worker') for @{$waiting{alone}[1]};
+    is(hook('away', $away), 204, 'Redis is away');
+    is(told($waiting{away}[1][0]->result), '200 read', 'the wait there');
+    cmp_ok(time - $since, '<', patience(4) + 2, 'soon');
+};
+
+subtest 'no news' => sub {
+    my $id = $id{two}[2];
+    is(asked_again($id, 1.5, sub { hook('one', $id, 'message.sent', '/webhook/other') }), 0, 'another account');
+    is(asked_again($id, 1.5, sub { hook('one', "x$id"); hook('one', '') }), 0, 'another message');
+    is(asked_again($id, 1.5, sub { left_note($id, $_) for '', 'x', '0' x 16, 'a' x 17 }), 0, 'what is no note');
+    is(asked_again($id, 1.5, sub { hook('two', $id, 'message.sent', '/webhook') }), 1, 'but this is');
+
+    my $new = message;
+    left_note($new);
+    is(hook('alone', $new), 204, 'a note from before');
+    my @waits = map { waits($_, $new) } qw(two alone);
+    $api->wait_requests(2, path => "/v1/messages/$new");
+    is(asked_again($new, 2, sub { }), 0, 'was there before the wait');
+    $api->move($new, 'read');
+    left_note($new);
+    hook('alone', $new);
+    is(told($_->result), '200 read', 'what comes then is') for @waits;
+};
+
+subtest 'while a call is under way' => sub {
+    my $id = message;
+    $api->fault({hold => 'after', match => {path => "/v1/messages/$id"}, json => {success => \1, data => {id => $id, status => 'sent'}}});
+    my $wait = waits('two', $id);
+    $api->wait_held;
+    left_note($id);
+    $api->move($id, 'read');
+    $api->release;
+    is(told($wait->result), '200 read', 'it is asked for again');
+    is(reads($id), 2, 'once');
+};
+
+subtest 'Redis hangs, and is killed' => sub {
+    my ($hangs, $dead) = @{$id{one}}[2, 3];
+    $api->move($_, 'read') for $hangs, $dead;
+    $redis->kill('STOP');
+    is(hook('one', $hangs), 204, 'a webhook while it hangs');
+    is(told($waiting{one}[2][0]->result), '200 read', 'the wait there');
+    my $new = message;
+    is(told(waits('one', $new, 'wait=5&until=sent')->result), '200 sent', 'a new one');
+    $redis->kill('CONT');
+    $redis->kill('KILL');
+    wait_for(sub { !$redis->alive }, 15, 'Redis to die');
+    is(hook('one', $dead), 204, 'a webhook when it is dead');
+    is(told($waiting{one}[3][0]->result), '200 read', 'the wait there');
+};
+
+$_->abort for grep { !$_->done } map { map { @$_ } @$_ } values %waiting;
+done;
