@@ -101,6 +101,11 @@ ngx_http_chatmaid_shared_claim(void *store, ngx_http_chatmaid_claim_t *claim)
     }
 
     ngx_http_chatmaid_script_word(&words, claim->maybe ? "1" : "0", 1);
+
+    ngx_hex_dump(words.former, claim->former, NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_script_word(&words, words.former,
+                                  claim->ended ? sizeof(words.former) : 0);
+
     ngx_http_chatmaid_script_number(&words, decided ? 0 : claim->window);
     ngx_http_chatmaid_script_number(&words, claim->number);
 
