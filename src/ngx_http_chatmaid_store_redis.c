@@ -459,13 +459,19 @@ ngx_http_chatmaid_shared_finished(void *data, ngx_uint_t error,
 
     claim->command = NULL;
 
+    /* what began without Redis stays in the zone: Redis may not be back yet for
+     * all workers, or for long */
+
+    if (error != NGX_HTTP_CHATMAID_REDIS_OK || claim->local) {
+        (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
+    }
+
     if (error == NGX_HTTP_CHATMAID_REDIS_OK) {
         ngx_http_chatmaid_store_zone_forget(mcf->zone, claim);
         claim->rc = NGX_OK;
 
     } else {
         ngx_http_chatmaid_shared_complain(error, reply);
-        (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
     }
 
     claim->handler(claim);

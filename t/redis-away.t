@@ -215,6 +215,9 @@ subtest 'claimed in the zone, finished in Redis' => sub {
     is($waiter->result->{body}, $answer->{body}, 'the one that waits for it');
     is(send_at($two, $m, $k)->{body}, $answer->{body}, 'replayed at the other gateway');
     is(scalar(sends_of($m)), 1, 'one try');
+    killed($redis);
+    is(replayed(send_at($one, $m, $k)), 'replayed', 'and where it was claimed, lost again');
+    is(scalar(sends_of($m)), 1, 'no other try');
 };
 
 subtest 'the deadline passes while Redis is asked' => sub {
