@@ -282,7 +282,7 @@ ngx_http_chatmaid_account_left(ngx_http_chatmaid_account_state_t *state)
 
     left = (ngx_msec_int_t) (state->held - ngx_current_msec);
 
-    if (!state->holding || left <= 0) {
+    if (!state->holding || left <= 0 || left > NGX_HTTP_CHATMAID_MAX_HOLD) {
         state->holding = 0;
         return 0;
     }

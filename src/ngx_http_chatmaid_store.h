@@ -46,6 +46,7 @@ struct ngx_http_chatmaid_claim_s {
     u_char                       id[NGX_HTTP_CHATMAID_ID_LEN];
     u_char                       fingerprint[NGX_HTTP_CHATMAID_ID_LEN];
     u_char                       owner[NGX_HTTP_CHATMAID_OWNER_LEN];
+    u_char                       former[NGX_HTTP_CHATMAID_OWNER_LEN];
 
     /* of a keyless send: its window and that window's number, and the record of
      * the window before, to which an equal send belongs for as long as a window
@@ -80,6 +81,7 @@ struct ngx_http_chatmaid_claim_s {
     unsigned                     waited:1;   /* for another's, and asks again */
     unsigned                     local:1;    /* stands in the zone alone */
     unsigned                     retained:1; /* Redis' connection is, for it */
+    unsigned                     ended:1;    /* that of "former" has, here */
     unsigned                     event:1;    /* a webhook's: has no answer, and
                                               * is not refused without Redis */
 };

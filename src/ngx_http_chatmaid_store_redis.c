@@ -99,6 +99,11 @@ ngx_http_chatmaid_shared_claim(void *store, ngx_http_chatmaid_claim_t *claim)
     }
 
     ngx_http_chatmaid_script_word(&words, claim->maybe ? "1" : "0", 1);
+
+    ngx_hex_dump(words.former, claim->former, NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_script_word(&words, words.former,
+                                  claim->ended ? sizeof(words.former) : 0);
+
     ngx_http_chatmaid_script_number(&words, decided ? 0 : claim->window);
     ngx_http_chatmaid_script_number(&words, claim->number);
 
@@ -452,13 +457,19 @@ ngx_http_chatmaid_shared_finished(void *data, ngx_uint_t error,
 
     claim->command = NULL;
 
+    /* what began without Redis stays in the zone: Redis may not be back yet for
+     * all workers, or for long */
+
+    if (error != NGX_HTTP_CHATMAID_REDIS_OK || claim->local) {
+        (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
+    }
+
     if (error == NGX_HTTP_CHATMAID_REDIS_OK) {
         ngx_http_chatmaid_store_zone_forget(mcf->zone, claim);
         claim->rc = NGX_OK;
 
     } else {
         ngx_http_chatmaid_store_redis_complain(error, reply);
-        (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
     }
 
     claim->handler(claim);

@@ -33,15 +33,16 @@
 
 
 /*
- * ARGV further: maybe, and of a keyless send the window and its number;
- * KEYS[2]: the record of the window before.
+ * ARGV further: maybe, an owner who has ended (its lease is as good as over),
+ * or none, and of a keyless send the window and its number; KEYS[2]: the record
+ * of the window before.
  */
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_claim_script = {
     ngx_string(
     NGX_HTTP_CHATMAID_SCRIPT_NOW
-    "local key, previous, window = KEYS[1], 0, tonumber(ARGV[6]) "
-    "if window > 0 and math.floor(now / window) ~= tonumber(ARGV[7]) then "
+    "local key, previous, window = KEYS[1], 0, tonumber(ARGV[7]) "
+    "if window > 0 and math.floor(now / window) ~= tonumber(ARGV[8]) then "
     "    return {'clock', now, 0} "
     "end "
     "if KEYS[2] then "
@@ -62,7 +63,8 @@ ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_claim_script = {
     "        return {'done', now, previous, r[7], r[8]} "
     "    end "
     "    if r[2] ~= 'in_flight' or r[4] ~= ARGV[1] then "
-    "        if r[2] == 'in_flight' and tonumber(r[6]) > now then "
+    "        if r[2] == 'in_flight' and r[4] ~= ARGV[6] "
+    "        and tonumber(r[6]) > now then "
     "            return {'in_flight', now, previous} "
     "        end "
     "        maybe = '1' "

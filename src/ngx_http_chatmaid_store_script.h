@@ -28,6 +28,7 @@ typedef struct {
     u_char           numbers[NGX_HTTP_CHATMAID_MAX_WORDS][NGX_INT64_LEN];
     u_char           fingerprint[2 * NGX_HTTP_CHATMAID_ID_LEN];
     u_char           owner[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
+    u_char           former[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
     u_char           keys[2][NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX
                              + sizeof("event:") - 1
                              + 2 * NGX_HTTP_CHATMAID_ID_LEN];

@@ -149,6 +149,13 @@ ngx_http_chatmaid_local_judge(ngx_http_chatmaid_zone_t *zone,
 
     if (!take) {
         claim->maybe |= (rec != NULL);
+        claim->ended = (rec && rec->state
+                               == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS);
+
+        if (claim->ended) {
+            ngx_memcpy(claim->former, rec->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+        }
+
         return;
     }
 
@@ -276,8 +283,14 @@ ngx_http_chatmaid_local_finish(void *store, ngx_http_chatmaid_claim_t *claim)
     }
 
     if (answer == NULL) {
-        rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
         rec->maybe = 1;
+
+        if (ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
+            == 0)
+        {
+            rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
+        }
+
         claim->rc = NGX_ERROR;
         goto done;
     }
@@ -321,7 +334,8 @@ ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
 
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
 
-    if (rec && (rec->state != NGX_HTTP_CHATMAID_RECORD_DONE || claim->event)
+    if (rec && (rec->state != NGX_HTTP_CHATMAID_RECORD_DONE
+                || (claim->event && !claim->local))
         && ngx_memcmp(rec->fingerprint, claim->fingerprint,
                       NGX_HTTP_CHATMAID_ID_LEN)
            == 0)
@@ -484,6 +498,7 @@ ngx_http_chatmaid_local_create(ngx_http_chatmaid_zone_t *zone,
     if (rec) {
         ngx_memcpy(rec->fingerprint, claim->fingerprint,
                    NGX_HTTP_CHATMAID_ID_LEN);
+        ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
     }
 
     return rec;

@@ -15,7 +15,8 @@
 
 
 /* The same as claim(), but the record is not taken: a result of CLAIMED says
- * that it might be, and claim->maybe whether a try went before. */
+ * that it might be, claim->maybe whether a try went before, and claim->ended
+ * that its owner, who is in claim->former, makes no more of them. */
 void ngx_http_chatmaid_store_zone_look(ngx_shm_zone_t *shm_zone,
     ngx_http_chatmaid_claim_t *claim);
 

@@ -91,6 +91,32 @@ subtest 'a large answer' => sub {
     is(post('/send', $m, 'Idempotency-Key' => 'large')->{json}{id}, 'msg_large', 'a retry asks Chatmaid again');
 };
 
+# Its own claim is over: another worker's, which has taken it, is not ended by it.
+subtest 'a large answer that comes late' => sub {
+    my $nginx = nginx(name => 'late', workers => 2, http => 'chatmaid_zone late:256k; chatmaid_retries 0;',
+        gateway => 'chatmaid_sender +15550100001;', server => <<'END');
+        location ^~ /impatient/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; chatmaid_idempotency_wait 0; }
+END
+    my $m    = message;
+    my $send = sub ($place) { later(POST => url("/$place/send"), $m, 'Idempotency-Key' => 'late') };
+    $api->fault({hold => 'after', status => 201, json => {success => \1, data => {id => 'msg_late', content => 'x' x 100_000}}},
+        {hold => 'before'});
+    my $first = $send->('chatmaid');
+    $api->wait_held;
+    my ($stopped) = map { /#(\d+): .*chatmaid claim, result:0/ ? $1 : () } $nginx->log_lines;
+    kill STOP => $stopped;
+    my $second = $send->('chatmaid');
+    $api->wait_held(2);
+    $api->release(1);
+    kill CONT => $stopped;
+    is($first->result->{json}{id}, 'msg_late', 'is answered');
+    ok(scalar($nginx->logged(qr/\[warn\].*no room for an answer/)), 'and finds no room');
+    is($send->('impatient')->result->{status}, 409, 'the one that took over is still under way');
+    $api->release;
+    is($second->result->{status}, 201, 'and is answered');
+    is($send->('impatient')->result->{headers}{'idempotent-replayed'}, 'true', 'and recorded');
+};
+
 subtest 'replies of a wrong shape' => sub {
     my $reply;
     my $fake  = redis_fake(sub ($self, $stream, @words) { $stream->write($words[0] =~ /^EVAL/ ? $reply : "+OK\r\n") });
