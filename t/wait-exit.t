@@ -31,8 +31,9 @@ subtest 'reload' => sub {
     my @waits = (map { waits($known) } 1 .. 3), map { waits($known, 'wait=60&until=read') } 1 .. 3;
     push @waits, map { waits($asked) } 1 .. 2;
     known($_) for $known, $asked;
-    my $h2 = h2_connect($nginx->port('h2'));
-    my $stream = start_read($h2, "/chatmaid/messages/$known?wait=80");
+    my $h2 = connect_h2($nginx->port('h2'));
+    my ($stream, $head) = opened($h2, GET => "/chatmaid/messages/$known?wait=80");
+    put($h2, $head);
     get('/account');
     $api->fault({hold => 'before', match => {of($asked)}});
     $api->wait_held;

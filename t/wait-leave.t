@@ -22,6 +22,12 @@ sub of ($id)    { (path => "/v1/messages/$id") }
 sub reads ($id) { $api->count(of($id)) }
 sub path ($account, $id, $query = 'wait=80') { "/$account/messages/$id?$query" }
 
+sub start_read ($h2, $path) {
+    my ($id, $head) = opened($h2, GET => $path);
+    put($h2, $head);
+    return $id;
+}
+
 # Connections at work, this question's left out.
 sub active () { get(url('/status'))->{body} =~ /Writing: (\d+)/ ? $1 - 1 : die 'no status' }
 
@@ -32,7 +38,7 @@ sub begin ($kind, $account, $id) {
     if ($kind eq 'h1') {
         $wait = {wait => later(GET => url(path($account, $id)))};
     } else {
-        $wait = {h2 => h2_connect($nginx->port('h2'))};
+        $wait = {h2 => connect_h2($nginx->port('h2'))};
         $wait->{id} = start_read($wait->{h2}, path($account, $id));
     }
     wait_for(sub { my @calls = $api->requests(of($id)); @calls > $before && !grep { !$_->{ended} } @calls }, 15, 'its read') unless $before;
@@ -85,7 +91,7 @@ subtest 'while its first read is under way' => sub {
         my $id = message;
         $api->fault({hold => 'before', match => {of($id)}});
         my $wait = $way->[0] eq 'h1' ? {wait => later(GET => url(path('read', $id)))} : do {
-            my $h2 = h2_connect($nginx->port('h2'));
+            my $h2 = connect_h2($nginx->port('h2'));
             +{h2 => $h2, id => start_read($h2, path('read', $id))} };
         $api->wait_held;
         leave($wait, $way->[1]);
@@ -126,7 +132,7 @@ subtest 'others stay' => sub {
     my $id    = message;
     my @go    = map { begin($_->[0], 'one', $id) } @ways;
     my @stay  = map { begin('h1', 'one', $id) } 1 .. 3;
-    my $h2    = h2_connect($nginx->port('h2'));
+    my $h2    = connect_h2($nginx->port('h2'));
     my @both  = map { start_read($h2, path('one', $id)) } 1 .. 2;
     get('/account');
     leave($go[$_], $ways[$_][1]) for 0 .. 2;
@@ -145,20 +151,20 @@ subtest 'many come and go' => sub {
     my $many  = volume(2000, 60);
     my $begin = $api->count + 1;
     $api->fault({delay_before => 20, match => {path => '/v1/messages/*'}, times => 0});
-    my $h2 = h2_connect($nginx->port('h2'));
+    my $h2 = connect_h2($nginx->port('h2'));
     my (@waits, @asked);
     for my $n (1 .. $many) {
         my $id    = $ids[rand @ids];
         my $query = (qw(wait=1 wait=80 wait=80&until=sent wait=2&until=read))[rand 4];
         push @waits, $n % 3 ? {wait => later(GET => url(path('storm', $id, $query)))} : do {
-            $h2 = h2_connect($nginx->port('h2')) if rand() < 0.1;
+            $h2 = connect_h2($nginx->port('h2')) if rand() < 0.1;
             +{h2 => $h2, id => start_read($h2, path('storm', $id, $query))} };
         $api->move($ids[rand @ids], (qw(sent pending))[rand 2]) if $n % 50 == 0;
         if (@waits > 30) {
             @waits = shuffle @waits;
             leave(pop @waits, (qw(reset close))[rand 8 < 1]) for 1 .. 1 + rand 20;
             @waits = grep { !$_->{h2} || $_->{h2}{socket}->opened } @waits;
-            $h2    = h2_connect($nginx->port('h2')) unless $h2->{socket}->opened;
+            $h2    = connect_h2($nginx->port('h2')) unless $h2->{socket}->opened;
         }
     }
     leave($_, 'reset') for @waits;
