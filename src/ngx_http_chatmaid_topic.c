@@ -21,7 +21,7 @@
 #define NGX_HTTP_CHATMAID_LOOK        5         /* ticks between looks */
 
 /* How long a worker that is shutting down waits for a first answer. */
-#define NGX_HTTP_CHATMAID_LAST_WAIT   4000
+#define NGX_HTTP_CHATMAID_LAST_WAIT   3000
 
 
 struct ngx_http_chatmaid_topic_s {
