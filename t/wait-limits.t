@@ -1,14 +1,13 @@
-# Waits and Chatmaid's rate limit: no poll while the account is held back, and a
-# wait that has no time for that is told so.
+# While an account is held back no poll of it begins, whatever call was refused;
+# who waits is answered in its time all the same.
 
 use Chatmaid::Test;
-use Chatmaid::Test::World qw(patience);
 use Time::HiRes qw(time);
 
 my $api = sandbox;
 
 # An account of its own for each case.
-my @accounts = qw(first short joins later poll send seen plain);
+my @accounts = qw(poll send seen plain);
 my $nginx = nginx(key => live_key, http => 'chatmaid_idempotency off; chatmaid_sender +15550100001; chatmaid_wait_max 90s;', server => join "\n",
     map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account $_; }" } @accounts);
 
@@ -34,46 +33,6 @@ sub known ($id) { wait_for(sub { grep { $_->{ended} } $api->requests(of($id)) },
 
 sub calls_between ($since, $until) { grep { $_->{time} > $since + 0.1 && $_->{time} < $until - 0.1 } $api->requests }
 
-
-subtest 'the first read is refused' => sub {
-    my $id = message;
-    $api->move($id, 'read');
-    limit("/v1/messages/$id", 2);
-    my $wait  = waits('first', $id, 'wait=20');
-    my $since = limited;
-    is(told($wait->result), '200 read', 'it is tried again');
-    is(reads($id), 2, 'once');
-    cmp_ok($api->last->{time} - $since, '>', 1.9, 'after that time');
-
-    limit("/v1/messages/$id", 30);
-    my $answer = waits('short', $id, 'wait=20')->result;
-    is(told($answer), '429 rate_limited 429', 'a wait that is shorter is told so');
-    is($answer->{headers}{'retry-after'}, 30, 'with its time');
-    is(reads($id), 3, 'at once');
-    $answer = waits('short', $id, 'wait=20')->result;
-    is(told($answer), '429 rate_limited 429', 'and so is the next');
-    like($answer->{headers}{'retry-after'}, qr/\A(?:2\d|30)\z/, 'with what is left of it');
-    is(reads($id), 3, 'without a call');
-};
-
-subtest 'others wait for that read' => sub {
-    my $id = message;
-    $api->move($id, 'read');
-    $api->fault({hold => 'before', status => 429, json => {success => \0, message => ['slow down'], retryAfter => 3}, match => {of($id)}});
-    my $long = waits('joins', $id, 'wait=70');
-    $api->wait_held;
-    my @more  = map { waits('joins', $id, 'wait=60') } 1 .. 2;
-    my @short = map { waits('joins', $id, 'wait=2') } 1 .. 2;
-    get('/account');
-    my $start = time;
-    $api->release;
-    is(join(' ', map { told($_->result) } @short), '429 rate_limited 429 429 rate_limited 429', 'who has no time for it is told so');
-    push @short, waits('joins', $id, 'wait=1');
-    is(told($short[2]->result), '429 rate_limited 429', 'who comes now as well');
-    ok(!$long->done, 'at once');
-    is(join(' ', map { told($_->result) } $long, @more), join(' ', ('200 read') x 3), 'the others are answered');
-    is(reads($id), 2, 'by one more call');
-};
 
 subtest 'a poll is refused' => sub {
     my $id    = message;
