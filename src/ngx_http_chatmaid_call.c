@@ -56,6 +56,13 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    /* the answer before this one is not read any more; it may be large */
+
+    if (ctx->call && ctx->call->answer.data) {
+        (void) ngx_pfree(r->pool, ctx->call->answer.data);
+        ngx_str_null(&ctx->call->answer);
+    }
+
     ps->handler = ngx_http_chatmaid_call_done;
     ps->data = call;
 

@@ -40,6 +40,7 @@ ngx_http_chatmaid_flow_start(ngx_http_request_t *r)
     cln->data = ctx;
 
     ctx->request = r;
+    ctx->next = ctx->steps;
 
     r->read_event_handler = ngx_http_chatmaid_flow_reading;
     r->write_event_handler = ngx_http_chatmaid_flow_run;
@@ -103,6 +104,16 @@ ngx_http_chatmaid_flow_run(ngx_http_request_t *r)
     if (rc != NGX_DONE) {
         rc = ngx_http_chatmaid_refuse(r, ctx, rc);
         ngx_http_chatmaid_flow_end(r, ctx, rc);
+    }
+}
+
+
+void
+ngx_http_chatmaid_flow_go(ngx_http_chatmaid_ctx_t *ctx,
+    ngx_http_chatmaid_step_pt step)
+{
+    for (ctx->next = ctx->steps; *ctx->next != step; ctx->next++) {
+        /* void */
     }
 }
 

@@ -14,9 +14,13 @@
 #include "ngx_http_chatmaid_module.h"
 
 
-/* Begins the steps of ctx->route, once the whole request is here.  The caller
+/* Begins ctx->steps, once the whole request is here.  The caller
  * has counted a reference for it (r->main->count), which its end gives back. */
 void ngx_http_chatmaid_flow_start(ngx_http_request_t *r);
+
+/* The step with which the flow goes on, one of its own. */
+void ngx_http_chatmaid_flow_go(ngx_http_chatmaid_ctx_t *ctx,
+    ngx_http_chatmaid_step_pt step);
 
 /* Goes on with a parked flow, from an event of our own (not from a subrequest,
  * which posts its parent instead).  r may be gone after it. */

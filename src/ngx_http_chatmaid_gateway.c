@@ -148,7 +148,7 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
                                            id))
         {
             ctx->route = route;
-            ctx->next = route->steps;
+            ctx->steps = route->steps;
             return NGX_OK;
         }
     }

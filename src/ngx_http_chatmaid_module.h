@@ -182,6 +182,7 @@ struct ngx_http_chatmaid_ctx_s {
     ngx_uint_t                    entry_status;  /* see page.c */
     ngx_chain_t                  *page;      /* a problem for nginx's page */
 
+    ngx_http_chatmaid_step_pt    *steps;
     ngx_http_chatmaid_step_pt    *next;
     const ngx_http_chatmaid_route_t  *route;
     ngx_str_t                     request_id;

@@ -47,7 +47,7 @@ ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
     rc = ngx_http_chatmaid_retry_hold(r, ctx);
 
     if (rc == NGX_AGAIN) {
-        ctx->next = ngx_http_chatmaid_read_steps;
+        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_read_forward);
         return ngx_http_chatmaid_flow_idle(r, ctx);
     }
 
@@ -67,7 +67,7 @@ ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
         rc = ngx_http_chatmaid_retry_pause(r, ctx);
 
         if (rc == NGX_AGAIN) {
-            ctx->next = ngx_http_chatmaid_read_steps;
+            ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_read_forward);
             return ngx_http_chatmaid_flow_idle(r, ctx);
         }
     }

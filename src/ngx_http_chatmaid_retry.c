@@ -16,7 +16,12 @@
 #define NGX_HTTP_CHATMAID_FIRST_PAUSE  250      /* milliseconds */
 #define NGX_HTTP_CHATMAID_LAST_PAUSE   8000
 
+/* How much longer than Chatmaid asks for a pause is at most. */
+#define NGX_HTTP_CHATMAID_SPREAD       1000     /* milliseconds */
 
+
+static ngx_msec_t ngx_http_chatmaid_retry_spread(ngx_http_chatmaid_ctx_t *ctx,
+    ngx_msec_t time);
 static ngx_msec_t ngx_http_chatmaid_retry_time(ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_retry_handler(ngx_event_t *ev);
 
@@ -69,7 +74,8 @@ ngx_http_chatmaid_retry_hold(ngx_http_request_t *r,
                    "chatmaid account held back for %M", left);
 
     ngx_http_chatmaid_flow_timer(r, &ctx->pause,
-                                 ngx_http_chatmaid_retry_handler, left);
+                                 ngx_http_chatmaid_retry_handler,
+                                 ngx_http_chatmaid_retry_spread(ctx, left));
     return NGX_AGAIN;
 }
 
@@ -111,9 +117,27 @@ ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
                    "chatmaid try %ui failed, next one in %M", ctx->attempts,
                    time);
 
+    if (ctx->problem.retry_after) {
+        time = ngx_http_chatmaid_retry_spread(ctx, time);
+    }
+
     ngx_http_chatmaid_flow_timer(r, &ctx->pause,
                                  ngx_http_chatmaid_retry_handler, time);
     return NGX_AGAIN;
+}
+
+
+/* All that wait for the same moment would be too many at once again. */
+
+static ngx_msec_t
+ngx_http_chatmaid_retry_spread(ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t time)
+{
+    ngx_msec_t  more;
+
+    more = ngx_min(time / 4, NGX_HTTP_CHATMAID_SPREAD);
+    more = ngx_random() % (more + 1);
+
+    return ngx_http_chatmaid_retry_fits(ctx, time + more) ? time + more : time;
 }
 
 

@@ -55,14 +55,6 @@ ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
     NULL
 };
 
-/* where a send goes on that has waited, or need not go all the way */
-
-#define NGX_HTTP_CHATMAID_NAME_STEP     1
-#define NGX_HTTP_CHATMAID_CLAIM_STEP    2
-#define NGX_HTTP_CHATMAID_FORWARD_STEP  4
-#define NGX_HTTP_CHATMAID_SETTLE_STEP   6
-#define NGX_HTTP_CHATMAID_ANSWER_STEP   8
-
 
 static ngx_int_t
 ngx_http_chatmaid_send_parse(ngx_http_request_t *r,
@@ -143,8 +135,7 @@ ngx_http_chatmaid_send_claim(ngx_http_request_t *r,
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     if (!conf->idempotency) {
-        ctx->next = &ngx_http_chatmaid_send_steps
-                                           [NGX_HTTP_CHATMAID_FORWARD_STEP];
+        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_forward);
         return NGX_OK;
     }
 
@@ -173,7 +164,7 @@ ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
 
     case NGX_HTTP_CHATMAID_CLOCK:
         ngx_str_null(&ctx->key);
-        ctx->next = &ngx_http_chatmaid_send_steps[NGX_HTTP_CHATMAID_NAME_STEP];
+        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_operation_name);
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_IN_FLIGHT:
@@ -182,8 +173,7 @@ ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
         if (!ctx->answered
             && ngx_http_chatmaid_claim_wait(r, ctx) == NGX_AGAIN)
         {
-            ctx->next = &ngx_http_chatmaid_send_steps
-                                             [NGX_HTTP_CHATMAID_CLAIM_STEP];
+            ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_claim);
             return NGX_AGAIN;
         }
 
@@ -233,7 +223,7 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     }
 
     ctx->replayed = 1;
-    ctx->next = &ngx_http_chatmaid_send_steps[NGX_HTTP_CHATMAID_ANSWER_STEP];
+    ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_answer);
 
     return NGX_OK;
 }
@@ -248,15 +238,13 @@ ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
     rc = ngx_http_chatmaid_send_permit(r, ctx);
 
     if (rc == NGX_AGAIN) {
-        ctx->next = &ngx_http_chatmaid_send_steps
-                                           [NGX_HTTP_CHATMAID_FORWARD_STEP];
+        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_forward);
         return NGX_AGAIN;
     }
 
     if (rc != NGX_OK) {
         ctx->failed = 1;
-        ctx->next = &ngx_http_chatmaid_send_steps
-                                            [NGX_HTTP_CHATMAID_SETTLE_STEP];
+        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_settle);
         return NGX_OK;
     }
 
@@ -344,8 +332,7 @@ ngx_http_chatmaid_send_forwarded(ngx_http_request_t *r,
     ctx->problem.unknown = ctx->doubtful;
 
     if (ngx_http_chatmaid_retry_pause(r, ctx) == NGX_AGAIN) {
-        ctx->next = &ngx_http_chatmaid_send_steps
-                                           [NGX_HTTP_CHATMAID_FORWARD_STEP];
+        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_forward);
         return NGX_AGAIN;
     }
 

@@ -10,61 +10,13 @@
 #include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_note.h"
+#include "ngx_http_chatmaid_poll.h"
 #include "ngx_http_chatmaid_retry.h"
 
 
 /* between polls, in milliseconds */
 #define NGX_HTTP_CHATMAID_FIRST_STEP  500
 #define NGX_HTTP_CHATMAID_LAST_STEP   5000
-
-#define NGX_HTTP_CHATMAID_TICK        100
-#define NGX_HTTP_CHATMAID_LOOK        5         /* ticks between looks */
-
-/* How long a worker that is shutting down waits for a first answer. */
-#define NGX_HTTP_CHATMAID_LAST_WAIT   3000
-
-
-struct ngx_http_chatmaid_topic_s {
-    ngx_str_node_t               sn;         /* by account and path */
-    ngx_queue_t                  queue;      /* longest unasked first */
-    ngx_queue_t                  waiters;    /* ngx_http_chatmaid_ctx_t */
-    ngx_pool_t                  *pool;
-
-    ngx_http_chatmaid_main_conf_t  *mcf;
-    u_char                      *account_id;
-    u_char                       note_id[NGX_HTTP_CHATMAID_ID_LEN];
-
-    ngx_http_chatmaid_ctx_t     *carrier;    /* who asks, or is to */
-    ngx_str_t                    text;       /* as last seen; on the heap */
-    ngx_uint_t                   status;
-    ngx_msec_t                   asked;      /* when its last call began */
-    ngx_msec_t                   due;        /* time of the next poll */
-    ngx_msec_t                   step;
-
-    ngx_http_chatmaid_look_t     look;       /* the first one */
-    uint64_t                     stamp;      /* of the note seen last */
-
-    ngx_uint_t                   attempts;   /* of the first call */
-    ngx_msec_t                   next_try;   /* of it; 0: at any time */
-
-    ngx_uint_t                   looks;      /* that hold it */
-
-    ngx_http_chatmaid_problem_t  problem;    /* of a call; in pool */
-
-    unsigned                     looked:1;   /* before the first call */
-    unsigned                     noted:1;    /* something has happened to it */
-    unsigned                     permitted:1;  /* a poll that hasn't begun */
-    unsigned                     failed:1;   /* with the problem */
-};
-
-
-/* All topics that are looked for at once. */
-
-typedef struct {
-    ngx_http_chatmaid_look_t     look;
-    ngx_http_chatmaid_topic_t  **topics;
-    ngx_pool_t                  *pool;
-} ngx_http_chatmaid_survey_t;
 
 
 static ngx_http_chatmaid_topic_t *ngx_http_chatmaid_topic_create(
@@ -74,37 +26,23 @@ static ngx_uint_t ngx_http_chatmaid_topic_too_late(
 static void ngx_http_chatmaid_topic_tell(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_topic_looked(ngx_http_chatmaid_look_t *look);
+static void ngx_http_chatmaid_topic_again(ngx_http_chatmaid_topic_t *topic);
 static void ngx_http_chatmaid_topic_keep(ngx_http_chatmaid_topic_t *topic,
     ngx_http_chatmaid_problem_t *problem);
 static ngx_uint_t ngx_http_chatmaid_topic_status(json_t *data);
 static ngx_uint_t ngx_http_chatmaid_topic_reached(
     ngx_http_chatmaid_topic_t *topic, ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_topic_pass(ngx_http_chatmaid_topic_t *topic);
-static ngx_http_chatmaid_ctx_t *ngx_http_chatmaid_topic_longest(
-    ngx_http_chatmaid_topic_t *topic);
-static void ngx_http_chatmaid_topic_wake(ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_topic_wake_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_topic_leave(ngx_http_chatmaid_ctx_t *ctx);
-static void ngx_http_chatmaid_topic_release(ngx_http_chatmaid_topic_t *topic);
-static void ngx_http_chatmaid_topic_schedule(void);
-static void ngx_http_chatmaid_topic_tick_handler(ngx_event_t *ev);
-static void ngx_http_chatmaid_topic_polls(ngx_uint_t noted);
-static ngx_uint_t ngx_http_chatmaid_topic_is_due(
-    ngx_http_chatmaid_topic_t *topic, ngx_uint_t noted);
-static void ngx_http_chatmaid_topic_hurry(void);
-static void ngx_http_chatmaid_topic_survey(void);
-static void ngx_http_chatmaid_topic_surveyed(ngx_http_chatmaid_look_t *look);
 
 
 /* Of this worker. */
 
+ngx_queue_t               ngx_http_chatmaid_topic_queue;
+ngx_uint_t                ngx_http_chatmaid_topic_count;
 static ngx_rbtree_t       ngx_http_chatmaid_topics;
 static ngx_rbtree_node_t  ngx_http_chatmaid_topics_sentinel;
-static ngx_queue_t        ngx_http_chatmaid_topic_queue;
-static ngx_uint_t         ngx_http_chatmaid_topic_count;
-static ngx_event_t        ngx_http_chatmaid_tick;
-static ngx_uint_t         ngx_http_chatmaid_ticks;
-static ngx_uint_t         ngx_http_chatmaid_surveying;
 
 
 ngx_int_t
@@ -150,7 +88,7 @@ ngx_http_chatmaid_topic_join(ngx_http_request_t *r,
 
     ngx_queue_insert_tail(&topic->waiters, &ctx->waiter);
 
-    ngx_http_chatmaid_topic_schedule();
+    ngx_http_chatmaid_poll_schedule();
 
     return NGX_OK;
 }
@@ -406,11 +344,21 @@ ngx_http_chatmaid_topic_answered(ngx_http_request_t *r,
     }
 
     topic->carrier = NULL;
+
+    ngx_http_chatmaid_topic_again(topic);
+
+    return NGX_OK;
+}
+
+
+/* The time of the next poll. */
+
+static void
+ngx_http_chatmaid_topic_again(ngx_http_chatmaid_topic_t *topic)
+{
     topic->due = ngx_current_msec + topic->step;
     topic->step = ngx_min(topic->step + topic->step / 2,
                           NGX_HTTP_CHATMAID_LAST_STEP);
-
-    return NGX_OK;
 }
 
 
@@ -438,9 +386,7 @@ ngx_http_chatmaid_topic_failed(ngx_http_chatmaid_ctx_t *ctx)
     case NGX_HTTP_CHATMAID_UNAVAILABLE:
 
         if (topic->text.len) {
-            topic->due = ngx_current_msec + topic->step;
-            topic->step = ngx_min(topic->step + topic->step / 2,
-                                  NGX_HTTP_CHATMAID_LAST_STEP);
+            ngx_http_chatmaid_topic_again(topic);
             return;
         }
     }
@@ -512,8 +458,8 @@ ngx_http_chatmaid_topic_keep(ngx_http_chatmaid_topic_t *topic,
 
 
 /*
- * The carrier is no longer there.  Another one carries on where nothing is known
- * yet, or makes the poll that had not begun.
+ * The carrier is no longer there.  Another one carries on where nothing is
+ * known yet, or makes the poll that had not begun.
  */
 
 static void
@@ -538,7 +484,7 @@ ngx_http_chatmaid_topic_pass(ngx_http_chatmaid_topic_t *topic)
  * while it carries a call keeps its connection until that has ended.
  */
 
-static ngx_http_chatmaid_ctx_t *
+ngx_http_chatmaid_ctx_t *
 ngx_http_chatmaid_topic_longest(ngx_http_chatmaid_topic_t *topic)
 {
     ngx_queue_t              *q;
@@ -622,7 +568,7 @@ ngx_http_chatmaid_topic_reached(ngx_http_chatmaid_topic_t *topic,
 
 /* In this turn of the event loop, but not here: no flow runs within another. */
 
-static void
+void
 ngx_http_chatmaid_topic_wake(ngx_http_chatmaid_ctx_t *ctx)
 {
     if (!ctx->wake.timer_set) {
@@ -678,7 +624,7 @@ ngx_http_chatmaid_topic_leave(ngx_http_chatmaid_ctx_t *ctx)
 }
 
 
-static void
+void
 ngx_http_chatmaid_topic_release(ngx_http_chatmaid_topic_t *topic)
 {
     if (topic->carrier || topic->looks || !ngx_queue_empty(&topic->waiters)) {
@@ -697,246 +643,4 @@ ngx_http_chatmaid_topic_release(ngx_http_chatmaid_topic_t *topic)
     }
 
     ngx_destroy_pool(topic->pool);
-}
-
-
-static void
-ngx_http_chatmaid_topic_schedule(void)
-{
-    static ngx_connection_t  dummy;
-
-    if (ngx_http_chatmaid_tick.timer_set) {
-        return;
-    }
-
-    dummy.fd = (ngx_socket_t) -1;
-
-    ngx_http_chatmaid_tick.handler = ngx_http_chatmaid_topic_tick_handler;
-    ngx_http_chatmaid_tick.data = &dummy;
-    ngx_http_chatmaid_tick.log = ngx_cycle->log;
-
-    ngx_add_timer(&ngx_http_chatmaid_tick, NGX_HTTP_CHATMAID_TICK);
-}
-
-
-static void
-ngx_http_chatmaid_topic_tick_handler(ngx_event_t *ev)
-{
-    if (ngx_queue_empty(&ngx_http_chatmaid_topic_queue)) {
-        return;
-    }
-
-    if (++ngx_http_chatmaid_ticks % NGX_HTTP_CHATMAID_LOOK == 0) {
-        ngx_http_chatmaid_topic_survey();
-    }
-
-    if (ngx_exiting) {
-        ngx_http_chatmaid_topic_hurry();
-
-    } else {
-        ngx_http_chatmaid_topic_polls(1);
-        ngx_http_chatmaid_topic_polls(0);
-    }
-
-    ngx_http_chatmaid_topic_schedule();
-}
-
-
-/*
- * Lets one of those who wait ask, where it is time to and allowed: first where
- * something has happened, and the message longest unasked before the others.
- */
-
-static void
-ngx_http_chatmaid_topic_polls(ngx_uint_t noted)
-{
-    u_char                     *refused;
-    ngx_queue_t                *q;
-    ngx_http_chatmaid_topic_t  *topic;
-
-    refused = NULL;
-
-    for (q = ngx_queue_head(&ngx_http_chatmaid_topic_queue);
-         q != ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue);
-         q = ngx_queue_next(q))
-    {
-        topic = ngx_queue_data(q, ngx_http_chatmaid_topic_t, queue);
-
-        if (!ngx_http_chatmaid_topic_is_due(topic, noted)) {
-            continue;
-        }
-
-        /* what is refused to one is refused to those after it */
-
-        if (refused && ngx_memcmp(refused, topic->account_id,
-                                  NGX_HTTP_CHATMAID_ID_LEN)
-                       == 0)
-        {
-            continue;
-        }
-
-        if (!ngx_http_chatmaid_account_poll(topic->mcf->zone,
-                                            topic->account_id, noted,
-                                            topic->asked))
-        {
-            refused = topic->account_id;
-            continue;
-        }
-
-        topic->permitted = 1;
-        topic->carrier = ngx_http_chatmaid_topic_longest(topic);
-
-        ngx_http_chatmaid_topic_wake(topic->carrier);
-    }
-}
-
-
-static ngx_uint_t
-ngx_http_chatmaid_topic_is_due(ngx_http_chatmaid_topic_t *topic,
-    ngx_uint_t noted)
-{
-    if (topic->carrier || topic->failed || topic->text.len == 0
-        || ngx_queue_empty(&topic->waiters) || topic->noted != noted)
-    {
-        return 0;
-    }
-
-    return noted || (ngx_msec_int_t) (topic->due - ngx_current_msec) <= 0;
-}
-
-
-/* The worker is shutting down: who waits is answered what there is. */
-
-static void
-ngx_http_chatmaid_topic_hurry(void)
-{
-    ngx_msec_t                  left;
-    ngx_queue_t                *q, *w;
-    ngx_http_chatmaid_ctx_t    *ctx;
-    ngx_http_chatmaid_topic_t  *topic;
-
-    for (q = ngx_queue_head(&ngx_http_chatmaid_topic_queue);
-         q != ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue);
-         q = ngx_queue_next(q))
-    {
-        topic = ngx_queue_data(q, ngx_http_chatmaid_topic_t, queue);
-
-        left = topic->text.len ? 0 : NGX_HTTP_CHATMAID_LAST_WAIT;
-
-        for (w = ngx_queue_head(&topic->waiters);
-             w != ngx_queue_sentinel(&topic->waiters);
-             w = ngx_queue_next(w))
-        {
-            ctx = ngx_queue_data(w, ngx_http_chatmaid_ctx_t, waiter);
-
-            if (ctx->deadline.timer_set
-                && (ngx_msec_int_t) (ctx->deadline.timer.key
-                                     - ngx_current_msec)
-                   > (ngx_msec_int_t) left)
-            {
-                ngx_del_timer(&ctx->deadline);
-                ngx_add_timer(&ctx->deadline, left);
-            }
-        }
-    }
-}
-
-
-/* Looks for all notes at once. */
-
-static void
-ngx_http_chatmaid_topic_survey(void)
-{
-    ngx_pool_t                     *pool;
-    ngx_queue_t                    *q;
-    ngx_http_chatmaid_topic_t      *topic;
-    ngx_http_chatmaid_survey_t     *survey;
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    if (ngx_http_chatmaid_surveying) {
-        return;
-    }
-
-    pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, ngx_cycle->log);
-    if (pool == NULL) {
-        return;
-    }
-
-    survey = ngx_pcalloc(pool, sizeof(ngx_http_chatmaid_survey_t));
-
-    if (survey == NULL
-        || (survey->topics = ngx_palloc(pool, ngx_http_chatmaid_topic_count
-                                              * sizeof(void *))) == NULL
-        || (survey->look.ids = ngx_palloc(pool, ngx_http_chatmaid_topic_count
-                                          * NGX_HTTP_CHATMAID_ID_LEN)) == NULL
-        || (survey->look.stamps = ngx_palloc(pool,
-                                             ngx_http_chatmaid_topic_count
-                                             * sizeof(uint64_t))) == NULL)
-    {
-        ngx_destroy_pool(pool);
-        return;
-    }
-
-    mcf = NULL;
-
-    for (q = ngx_queue_head(&ngx_http_chatmaid_topic_queue);
-         q != ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue);
-         q = ngx_queue_next(q))
-    {
-        topic = ngx_queue_data(q, ngx_http_chatmaid_topic_t, queue);
-
-        if (topic->text.len == 0) {
-            continue;           /* its own look may still be under way */
-        }
-
-        mcf = topic->mcf;
-
-        survey->topics[survey->look.n] = topic;
-        ngx_memcpy(survey->look.ids[survey->look.n], topic->note_id,
-                   NGX_HTTP_CHATMAID_ID_LEN);
-
-        topic->looks++;
-        survey->look.n++;
-    }
-
-    survey->pool = pool;
-    survey->look.pool = pool;
-    survey->look.handler = ngx_http_chatmaid_topic_surveyed;
-    survey->look.data = survey;
-
-    ngx_http_chatmaid_surveying = 1;
-
-    if (mcf == NULL
-        || mcf->store->look(mcf->store_data, &survey->look) != NGX_AGAIN)
-    {
-        ngx_http_chatmaid_topic_surveyed(&survey->look);
-    }
-}
-
-
-static void
-ngx_http_chatmaid_topic_surveyed(ngx_http_chatmaid_look_t *look)
-{
-    ngx_http_chatmaid_survey_t *survey = look->data;
-
-    uint64_t                    stamp;
-    ngx_uint_t                  i;
-    ngx_http_chatmaid_topic_t  *topic;
-
-    ngx_http_chatmaid_surveying = 0;
-
-    for (i = 0; i < look->n; i++) {
-        topic = survey->topics[i];
-        stamp = look->stamps[i];
-
-        if (stamp && stamp != topic->stamp) {
-            topic->stamp = stamp;
-            topic->noted = 1;
-        }
-
-        topic->looks--;
-        ngx_http_chatmaid_topic_release(topic);
-    }
-
-    ngx_destroy_pool(survey->pool);
 }

@@ -28,6 +28,46 @@
 #define NGX_HTTP_CHATMAID_FAILED     5
 
 
+struct ngx_http_chatmaid_topic_s {
+    ngx_str_node_t               sn;         /* by account and path */
+    ngx_queue_t                  queue;      /* longest unasked first */
+    ngx_queue_t                  waiters;    /* ngx_http_chatmaid_ctx_t */
+    ngx_pool_t                  *pool;
+
+    ngx_http_chatmaid_main_conf_t  *mcf;
+    u_char                      *account_id;
+    u_char                       note_id[NGX_HTTP_CHATMAID_ID_LEN];
+
+    ngx_http_chatmaid_ctx_t     *carrier;    /* who asks, or is to */
+    ngx_str_t                    text;       /* as last seen; on the heap */
+    ngx_uint_t                   status;
+    ngx_msec_t                   asked;      /* when its last call began */
+    ngx_msec_t                   due;        /* time of the next poll */
+    ngx_msec_t                   step;
+
+    ngx_http_chatmaid_look_t     look;       /* the first one */
+    uint64_t                     stamp;      /* of the note seen last */
+
+    ngx_uint_t                   attempts;   /* of the first call */
+    ngx_msec_t                   next_try;   /* of it; 0: at any time */
+
+    ngx_uint_t                   looks;      /* that hold it */
+
+    ngx_http_chatmaid_problem_t  problem;    /* of a call; in pool */
+
+    unsigned                     looked:1;   /* before the first call */
+    unsigned                     noted:1;    /* something has happened to it */
+    unsigned                     permitted:1;  /* a poll that hasn't begun */
+    unsigned                     failed:1;   /* with the problem */
+};
+
+
+/* All topics of this worker, the longest unasked first, and how many. */
+
+extern ngx_queue_t  ngx_http_chatmaid_topic_queue;
+extern ngx_uint_t   ngx_http_chatmaid_topic_count;
+
+
 /* What is to be done next by one that waits. */
 
 enum {
@@ -79,6 +119,13 @@ ngx_int_t ngx_http_chatmaid_topic_text(ngx_http_request_t *r,
 
 /* Does not wait any more; as the carrier it still may be. */
 void ngx_http_chatmaid_topic_unqueue(ngx_http_chatmaid_ctx_t *ctx);
+
+/* For polls: the waiter that is to carry one; resumes it, in an event of its
+ * own; lets go of a topic that was held by topic->looks. */
+ngx_http_chatmaid_ctx_t *ngx_http_chatmaid_topic_longest(
+    ngx_http_chatmaid_topic_t *topic);
+void ngx_http_chatmaid_topic_wake(ngx_http_chatmaid_ctx_t *ctx);
+void ngx_http_chatmaid_topic_release(ngx_http_chatmaid_topic_t *topic);
 
 
 #endif /* _NGX_HTTP_CHATMAID_TOPIC_H_INCLUDED_ */

@@ -48,10 +48,6 @@ static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_wait_steps[] = {
     NULL
 };
 
-#define NGX_HTTP_CHATMAID_TURN_STEP     1
-#define NGX_HTTP_CHATMAID_FORWARD_STEP  2
-#define NGX_HTTP_CHATMAID_ANSWER_STEP   4
-
 
 ngx_int_t
 ngx_http_chatmaid_wait_read(ngx_http_request_t *r,
@@ -128,7 +124,7 @@ ngx_http_chatmaid_wait_read(ngx_http_request_t *r,
         ctx->until = NGX_HTTP_CHATMAID_DELIVERED;
     }
 
-    ctx->next = ngx_http_chatmaid_wait_steps;
+    ctx->steps = ngx_http_chatmaid_wait_steps;
     ctx->expire = ngx_http_chatmaid_wait_expired;
 
     return ngx_http_chatmaid_wait_subject(r, ctx, id);
@@ -247,8 +243,7 @@ ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_TURN_ANSWER:
-        ctx->next = &ngx_http_chatmaid_wait_steps
-                                            [NGX_HTTP_CHATMAID_ANSWER_STEP];
+        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_answer);
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_TURN_FAIL:
@@ -265,7 +260,7 @@ ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
         /* fall through */
 
     default:
-        ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
+        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_turn);
         return ngx_http_chatmaid_flow_idle(r, ctx);
     }
 }
@@ -285,8 +280,7 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
     rc = ngx_http_chatmaid_wait_permit(r, ctx);
 
     if (rc == NGX_AGAIN) {
-        ctx->next = &ngx_http_chatmaid_wait_steps
-                                        [NGX_HTTP_CHATMAID_FORWARD_STEP];
+        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_forward);
         return ngx_http_chatmaid_flow_idle(r, ctx);
     }
 
@@ -337,7 +331,7 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
         return ngx_http_chatmaid_wait_failed(r, ctx);
     }
 
-    ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
+    ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_turn);
 
     return rc;
 }
@@ -364,12 +358,11 @@ ngx_http_chatmaid_wait_failed(ngx_http_request_t *r,
     }
 
     if (rc == NGX_AGAIN) {
-        ctx->next = &ngx_http_chatmaid_wait_steps
-                                        [NGX_HTTP_CHATMAID_FORWARD_STEP];
+        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_forward);
         return ngx_http_chatmaid_flow_idle(r, ctx);
     }
 
-    ctx->next = &ngx_http_chatmaid_wait_steps[NGX_HTTP_CHATMAID_TURN_STEP];
+    ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_turn);
 
     return NGX_OK;
 }
