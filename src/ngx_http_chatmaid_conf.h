@@ -34,9 +34,10 @@ char *ngx_http_chatmaid_conf_window(ngx_conf_t *cf, void *post, void *data);
 char *ngx_http_chatmaid_conf_not_zero(ngx_conf_t *cf, void *post, void *data);
 
 /* Reads the secret that a file holds in one line, by the rules that README has
- * for such files; with "ascii" only visible characters of it.  "path" becomes absolute; secret->data is
- * NGX_HTTP_CHATMAID_MAX_SECRET + 1 bytes of cf->pool that the caller wipes and
- * frees.  NGX_OK or, after a message that names the directive, NGX_ERROR. */
+ * for such files; with "ascii" only visible characters of it.  "path" becomes
+ * absolute; secret->data is NGX_HTTP_CHATMAID_MAX_SECRET + 1 bytes of cf->pool
+ * that the caller wipes and frees.  NGX_OK or, after a message that names the
+ * directive, NGX_ERROR. */
 #define NGX_HTTP_CHATMAID_MAX_SECRET  4096
 
 ngx_int_t ngx_http_chatmaid_conf_secret(ngx_conf_t *cf, ngx_command_t *cmd,

@@ -19,7 +19,7 @@
 /* The most that one byte of a text grows to: MARK, or a digit. */
 #define NGX_HTTP_CHATMAID_EXACT_GROWTH  5
 
-/* An exponent of more digits is left as it is: no sum with it is sure to fit. */
+/* An exponent of more digits is left as it is: a sum with it might not fit. */
 #define NGX_HTTP_CHATMAID_EXACT_DIGITS  15
 
 

@@ -27,7 +27,7 @@ ngx_int_t ngx_http_chatmaid_exact_parse(ngx_log_t *log, ngx_str_t *text,
     json_t **json, const char **reason);
 
 /* What a string holds, in the pool, with control characters as JSON writes them
- * ("\u000a"): NGX_OK; NGX_DECLINED: no string, or NULL; NGX_ERROR: no memory. */
+ * ("\u000a").  NGX_OK; NGX_DECLINED: no string, or NULL; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_exact_string(ngx_pool_t *pool, json_t *json,
     ngx_str_t *text);
 

@@ -34,6 +34,21 @@ static char *ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 
 
+typedef struct {
+    ngx_http_phases        phase;
+    ngx_http_handler_pt    handler;
+} ngx_http_chatmaid_phase_t;
+
+
+static ngx_http_chatmaid_phase_t  ngx_http_chatmaid_phases[] = {
+    { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_page_rewrite_handler },
+    { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_call_precontent_handler },
+    { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_webhook_handler },
+    { NGX_HTTP_LOG_PHASE, ngx_http_chatmaid_webhook_log_handler },
+    { 0, NULL }
+};
+
+
 static ngx_conf_enum_t  ngx_http_chatmaid_environment[] = {
     { ngx_string("test"), NGX_HTTP_CHATMAID_TEST },
     { ngx_string("live"), NGX_HTTP_CHATMAID_LIVE },
@@ -271,6 +286,7 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
     ngx_str_t                       zone = ngx_string("chatmaid");
     ngx_http_handler_pt            *h;
     ngx_http_core_main_conf_t      *cmcf;
+    ngx_http_chatmaid_phase_t      *ph;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
@@ -301,35 +317,21 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
         }
     }
 
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_REWRITE_PHASE].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
+    for (ph = ngx_http_chatmaid_phases; ph->handler; ph++) {
+
+        h = ngx_array_push(&cmcf->phases[ph->phase].handlers);
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
+
+        *h = ph->handler;
     }
-
-    *h = ngx_http_chatmaid_page_rewrite_handler;
-
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = ngx_http_chatmaid_call_precontent_handler;
-
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = ngx_http_chatmaid_webhook_handler;
-
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = ngx_http_chatmaid_webhook_log_handler;
 
     ngx_http_chatmaid_filter_init();
+
+    if (mcf->gateways.nelts == 0) {
+        return NGX_OK;
+    }
 
     ngx_http_chatmaid_conf_find_locations(cf);
 

@@ -51,6 +51,7 @@ struct ngx_http_chatmaid_webhook_s {
     unsigned                             parked:1;
     unsigned                             authentic:1; /* event is Chatmaid's */
     unsigned                             passed:1;    /* handed on */
+    unsigned                             answered:1;  /* refused, a repeat */
 };
 
 

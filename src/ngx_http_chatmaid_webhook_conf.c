@@ -202,7 +202,7 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
 }
 
 
-/* Handlers are set while the configuration is parsed, and all of it has been. */
+/* Handlers are set when their directives are parsed, and all have been. */
 
 static char *
 ngx_http_chatmaid_webhook_conf_check_handler(ngx_conf_t *cf,
