@@ -36,6 +36,12 @@ for my $signal (qw(INT TERM HUP)) {
     like($output, qr{^HTTP/1\.1 201 }m, 'shows the answer');
     like($output, qr{^\{.*"id":"[^"]+".*\}$}m, 'a message');
     unlike($output, qr/sk_test_/, 'and no key');
+
+    like($output, qr{^\$ curl -i https://127\.0\.0\.1:\d+/webhooks/chatmaid .*^HTTP/1\.1 204 }ms, 'a webhook is taken');
+    like($output, qr{^The receiver got .*X-Chatmaid-Verified: verified, X-Chatmaid-Event: message\.received$}m, 'and arrives');
+    like($output, qr{^A forgery.*^HTTP/1\.1 401 .*"signature_mismatch"}ms, 'a forged one is refused');
+    like($output, qr{^The first event once more.*^HTTP/1\.1 200 .*^The receiver got nothing of both}ms, 'a repeat is dropped');
+    unlike($output, qr/whsec_/, 'and no secret is shown');
     cmp_ok(scalar session(), '>=', 4, 'script, sandbox, master, worker');
 
     my ($port) = $output =~ m{http://127\.0\.0\.1:(\d+)/};
