@@ -43,6 +43,15 @@ like($said, qr/^chatmaid:op:[0-9a-f]{64}\n\z/m, 'the ambiguous ones');
 unlike(typed($records), qr/^state\ndone/m, 'it was deleted');
 is(post('/send', $m, 'Idempotency-Key' => 'order-1')->{headers}{'idempotent-replayed'}, undef, 'so a retry is sent again');
 
+typed("redis-cli XADD chatmaid-events '*' event message.read body '{}'");
+my $inbox = recipe('XREADGROUP');
+my ($id) = typed("redis-cli XINFO STREAM chatmaid-events") =~ /^(\d+-\d+)$/m;
+like(typed($inbox =~ s/1795561058880-0/$id/r), qr/\AOK\nchatmaid-events\n\Q$id\E\nevent\nmessage\.read\nbody\n\{\}\n1\n\z/,
+    'a group reads the inbox and acknowledges');
+typed("redis-cli XADD chatmaid-events '*' event message.sent body '{}'");
+typed('redis-cli XREADGROUP GROUP orders worker-1 COUNT 10 STREAMS chatmaid-events ">"');
+like(typed(recipe('XAUTOCLAIM') =~ s/60000/0/r), qr/^message\.sent$/m, 'another worker takes over');
+
 like(typed(recipe('ns chatmaid-1 test:')), qr/\Af660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da\b/, 'the test vector');
 like($readme, qr/f660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da/, 'is the one in README');
 
