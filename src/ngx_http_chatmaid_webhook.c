@@ -35,6 +35,15 @@ static ngx_http_chatmaid_webhook_step_pt  ngx_http_chatmaid_webhook_steps[] = {
 };
 
 
+/* Of one that comes to a stream's location by a way from its first. */
+
+static ngx_http_chatmaid_webhook_step_pt  ngx_http_chatmaid_webhook_inbox[] = {
+    ngx_http_chatmaid_webhook_stream,
+    ngx_http_chatmaid_webhook_streamed,
+    NULL
+};
+
+
 /*
  * nginx enters the phase anew whenever a step has been waited for, and after an
  * internal redirect.
@@ -59,11 +68,12 @@ ngx_http_chatmaid_webhook_handler(ngx_http_request_t *r)
                    (ngx_uint_t) (wh != NULL),
                    (ngx_uint_t) (wh ? wh->passed : 0));
 
-    if (wh && wh->passed) {
-        return NGX_DECLINED;
-    }
-
     if (r != r->main) {
+
+        if (wh && wh->passed) {
+            return NGX_DECLINED;
+        }
+
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "chatmaid webhook location reached by a subrequest of "
                       "a request that has not been verified");
@@ -89,6 +99,15 @@ ngx_http_chatmaid_webhook_handler(ngx_http_request_t *r)
 
     if (wh->answered || wh->reading) {
         return NGX_HTTP_FORBIDDEN;
+    }
+
+    if (wh->passed && *wh->next == NULL) {
+
+        if (conf->webhook_stream == NULL) {
+            return NGX_DECLINED;
+        }
+
+        wh->next = ngx_http_chatmaid_webhook_inbox;
     }
 
     return ngx_http_chatmaid_webhook_run(r, wh);
