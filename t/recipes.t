@@ -2,6 +2,7 @@
 
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
+use Chatmaid::Test::Webhook;
 use Mojo::File qw(path);
 
 my $api    = sandbox;
@@ -43,14 +44,29 @@ like($said, qr/^chatmaid:op:[0-9a-f]{64}\n\z/m, 'the ambiguous ones');
 unlike(typed($records), qr/^state\ndone/m, 'it was deleted');
 is(post('/send', $m, 'Idempotency-Key' => 'order-1')->{headers}{'idempotent-replayed'}, undef, 'so a retry is sent again');
 
-typed("redis-cli XADD chatmaid-events '*' event message.read body '{}'");
-my $inbox = recipe('XREADGROUP');
-my ($id) = typed("redis-cli XINFO STREAM chatmaid-events") =~ /^(\d+-\d+)$/m;
-like(typed($inbox =~ s/1795561058880-0/$id/r), qr/\AOK\nchatmaid-events\n\Q$id\E\nevent\nmessage\.read\nbody\n\{\}\n1\n\z/,
-    'a group reads the inbox and acknowledges');
-typed("redis-cli XADD chatmaid-events '*' event message.sent body '{}'");
-typed('redis-cli XREADGROUP GROUP orders worker-1 COUNT 10 STREAMS chatmaid-events ">"');
-like(typed(recipe('XAUTOCLAIM') =~ s/60000/0/r), qr/^message\.sent$/m, 'another worker takes over');
+subtest 'a stream and its consumer group' => sub {
+    my ($create, $read, $ack, $claim) = split /\n/, recipe('XREADGROUP');
+    typed('redis-cli ACL SETUSER gateway +xadd');
+    edge(files => {password => $password}, webhook => '-proxy_pass; chatmaid_webhook_stream chatmaid:events;',
+        http => "chatmaid_redis redis://gateway\@127.0.0.1:$port password_file=%DIR%/password timeout=1s;");
+
+    like(typed($create), qr/\AOK\n\z/, 'the group');
+    my $body = event('message.received', {messageId => 'inmsg_1'}, '2026-07-25T17:21:00.500Z');
+    is(code(hook($body)), 200, 'an event');
+    is(code(hook(event('message.sent'))), 200, 'another');
+
+    my $entries = typed($read);
+    like($entries, qr/^event\nmessage\.received\nmessage_id\ninmsg_1\ntimestamp\n2026-07-25T17:21:00\.500Z\nreceived\n\d{13}\nbody\n\Q$body\E$/m, 'is read');
+    my ($first, $second) = $entries =~ /^(\d+-\d+)$/mg;
+    is(typed($ack =~ s/ID/$first/r), "1\n", 'done with');
+    is(typed($ack =~ s/ID/$first/r), "0\n", 'once');
+    unlike(typed($claim), qr/^\d+-[1-9]|^event$/m, 'what a worker has had for less than a minute stays with it');
+    my $claimed = typed($claim =~ s/60000/0/r);
+    like($claimed, qr/^\Q$second\E$/m, 'after that, another gets it');
+    unlike($claimed, qr/^\Q$first\E$/m, 'and not what was done');
+    like(typed('redis-cli XPENDING chatmaid:events mailroom'), qr/worker-2/, 'so it is its own');
+    unlike(typed($read =~ s/BLOCK 5000 //r), qr/^event$/m, 'nothing is new');
+};
 
 like(typed(recipe('ns chatmaid-1 test:')), qr/\Af660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da\b/, 'the test vector');
 like($readme, qr/f660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da/, 'is the one in README');

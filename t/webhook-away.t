@@ -155,17 +155,24 @@ subtest 'the sender leaves while Redis is asked' => sub {
 };
 
 subtest 'a full zone' => sub {
-    my $edge = edge(name => 'small', error_log => 'notice', http => 'chatmaid_zone chatmaid:512k;');
-    my $count = 1500;
-    my @all;
-    for my $part (1 .. $count / 100) {
-        my @bodies = map { event('message.sent') } 1 .. 100;
-        my @asked  = map { hook_later_at($edge, $_) } @bodies;
-        push @all, grep { $_->result->{status} == 200 } @asked;
-    }
-    is(scalar @all, $count, 'every event is handed on');
+    my $edge   = edge(name => 'small', error_log => 'notice', http => 'chatmaid_zone chatmaid:64k;');
+    my $count  = 300;
+    my $events = sub { my @all = map { event('message.sent') } 1 .. $count; (\@all, map { hook_later_at($edge, $_) } @all) };
+
+    my ($bodies, @asked) = $events->();
+    is(scalar(grep { $_->result->{status} == 200 } @asked), $count, 'every event is handed on');
     is(scalar($edge->logged(qr/\[warn\].*zone is full/)), 1, 'it is full, and says so once');
     once($edge, 'the latest are known');
+
+    # with more of them under way than it has room for
+    $receiver->fault({hold => 'before', times => $count});
+    ($bodies, @asked) = $events->();
+    $receiver->wait_held($count);
+    is(code(hook_at($edge, $bodies->[0])), '503 delivery_in_flight', 'the first is under way');
+    $receiver->release;
+    is(scalar(grep { $_->result->{status} == 200 } @asked), $count, 'all are handed on');
+    ok(scalar($edge->logged(qr/\[warn\].*without a mark/)), 'those that cannot be marked with a warning');
+    once($edge, 'and then it has room again');
 };
 
 done;
