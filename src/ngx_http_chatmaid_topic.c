@@ -38,6 +38,7 @@ struct ngx_http_chatmaid_topic_s {
     ngx_str_t                    text;       /* as last seen; on the heap */
     ngx_uint_t                   status;
     ngx_msec_t                   asked;      /* when its last call began */
+    ngx_uint_t                   call;       /* that one's name; see account.h */
     ngx_msec_t                   due;        /* time of the next poll */
     ngx_msec_t                   step;
 
@@ -351,7 +352,8 @@ ngx_http_chatmaid_topic_asked(ngx_http_request_t *r,
     topic = ctx->topic;
 
     if (topic->text.len == 0) {
-        ngx_http_chatmaid_account_read(topic->mcf->zone, topic->account_id);
+        topic->call = ngx_http_chatmaid_account_read(topic->mcf->zone,
+                                                     topic->account_id);
     }
 
     topic->asked = ngx_current_msec;
@@ -360,6 +362,14 @@ ngx_http_chatmaid_topic_asked(ngx_http_request_t *r,
 
     ngx_queue_remove(&topic->queue);
     ngx_queue_insert_tail(&ngx_http_chatmaid_topic_queue, &topic->queue);
+}
+
+
+void
+ngx_http_chatmaid_topic_ended(ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_account_ended(ctx->topic->mcf->zone,
+                                    ctx->topic->account_id, ctx->topic->call);
 }
 
 
@@ -751,6 +761,7 @@ static void
 ngx_http_chatmaid_topic_polls(ngx_uint_t noted)
 {
     u_char                     *refused;
+    ngx_uint_t                  call;
     ngx_queue_t                *q;
     ngx_http_chatmaid_topic_t  *topic;
 
@@ -775,14 +786,15 @@ ngx_http_chatmaid_topic_polls(ngx_uint_t noted)
             continue;
         }
 
-        if (!ngx_http_chatmaid_account_poll(topic->mcf->zone,
-                                            topic->account_id, noted,
-                                            topic->asked))
-        {
+        call = ngx_http_chatmaid_account_poll(topic->mcf->zone,
+                                              topic->account_id, noted,
+                                              topic->asked);
+        if (call == 0) {
             refused = topic->account_id;
             continue;
         }
 
+        topic->call = call;
         topic->permitted = 1;
         topic->carrier = ngx_http_chatmaid_topic_longest(topic);
 
