@@ -38,7 +38,7 @@ struct ngx_http_chatmaid_topic_s {
     ngx_str_t                    text;       /* as last seen; on the heap */
     ngx_uint_t                   status;
     ngx_msec_t                   asked;      /* when its last call began */
-    ngx_uint_t                   call;       /* that one's name; see account.h */
+    ngx_uint_t                   call;       /* its name; see account.h */
     ngx_msec_t                   due;        /* time of the next poll */
     ngx_msec_t                   step;
 
