@@ -10,17 +10,39 @@
 
 #define NGX_HTTP_CHATMAID_MAX_HOLD   60000      /* milliseconds */
 
-/* Calls are counted when they begin, and one may be longer on its way to
- * Chatmaid than a later one: a second more keeps them apart there too. */
+/*
+ * Of a minute, which a call's end begins: when it was on its way Chatmaid may
+ * have seen it at any time.  Reads count in what there is for all, so that they
+ * leave some polls, and in the share of those by time, so that they leave some
+ * to notes.
+ */
 
-#define NGX_HTTP_CHATMAID_MINUTE     61000
+#define NGX_HTTP_CHATMAID_MINUTE       60000
+#define NGX_HTTP_CHATMAID_MAX_POLLS    30
+#define NGX_HTTP_CHATMAID_MAX_TIMED    20
+#define NGX_HTTP_CHATMAID_MAX_READS    20
+#define NGX_HTTP_CHATMAID_TIMED_READS  15
 
-#define NGX_HTTP_CHATMAID_MAX_POLLS  30
-#define NGX_HTTP_CHATMAID_MAX_TIMED  20
-#define NGX_HTTP_CHATMAID_MAX_READS  20         /* as far as they count */
+#define NGX_HTTP_CHATMAID_CALLS                                               \
+    (NGX_HTTP_CHATMAID_MAX_POLLS + NGX_HTTP_CHATMAID_MAX_READS)
 
 /* How long one that was refused a poll is waited for: it asks again sooner. */
 #define NGX_HTTP_CHATMAID_CLAIM      400
+
+
+enum {
+    NGX_HTTP_CHATMAID_CALL_NONE = 0,
+    NGX_HTTP_CHATMAID_CALL_READ,            /* a wait begins with it */
+    NGX_HTTP_CHATMAID_CALL_TIMED,
+    NGX_HTTP_CHATMAID_CALL_NOTED,
+    NGX_HTTP_CHATMAID_CALL_KINDS
+};
+
+
+typedef struct {
+    ngx_msec_t               time;      /* of its end, or, yet, its beginning */
+    ngx_uint_t               kind;
+} ngx_http_chatmaid_account_call_t;
 
 
 /* One for each account that was ever held back or polled: there are few. */
@@ -31,13 +53,7 @@ typedef struct {
     ngx_msec_t               held;      /* the time when that ends */
     ngx_uint_t               holding;   /* since "held" may be long ago */
 
-    /* the latest of each kind, and how many there have been */
-    ngx_msec_t               polls[NGX_HTTP_CHATMAID_MAX_POLLS];
-    ngx_msec_t               timed[NGX_HTTP_CHATMAID_MAX_TIMED];
-    ngx_msec_t               reads[NGX_HTTP_CHATMAID_MAX_READS];
-    ngx_uint_t               npolls;
-    ngx_uint_t               ntimed;
-    ngx_uint_t               nreads;
+    ngx_http_chatmaid_account_call_t  calls[NGX_HTTP_CHATMAID_CALLS];
 
     /* of those who were refused a poll the one that is to get the next */
     ngx_msec_t               claim;     /* when it was asked for */
@@ -58,8 +74,12 @@ static ngx_uint_t ngx_http_chatmaid_account_has_room(
 static ngx_uint_t ngx_http_chatmaid_account_claim(
     ngx_http_chatmaid_account_state_t *state, ngx_uint_t room,
     ngx_uint_t noted, ngx_msec_t asked);
-static ngx_uint_t ngx_http_chatmaid_account_recent(ngx_msec_t *times,
-    ngx_uint_t n, ngx_uint_t count);
+static ngx_uint_t ngx_http_chatmaid_account_add(
+    ngx_http_chatmaid_account_state_t *state, ngx_uint_t kind);
+static void ngx_http_chatmaid_account_count(
+    ngx_http_chatmaid_account_state_t *state, ngx_uint_t *n);
+static ngx_uint_t ngx_http_chatmaid_account_recent(
+    ngx_http_chatmaid_account_call_t *call);
 
 
 ngx_msec_t
@@ -106,7 +126,7 @@ ngx_uint_t
 ngx_http_chatmaid_account_poll(ngx_shm_zone_t *shm_zone, u_char *id,
     ngx_uint_t noted, ngx_msec_t asked)
 {
-    ngx_uint_t                          permitted;
+    ngx_uint_t                          call, permitted;
     ngx_http_chatmaid_zone_t           *zone = shm_zone->data;
     ngx_http_chatmaid_account_state_t  *state;
 
@@ -122,18 +142,14 @@ ngx_http_chatmaid_account_poll(ngx_shm_zone_t *shm_zone, u_char *id,
                                                     asked);
     }
 
-    if (permitted) {
-        state->polls[state->npolls++ % NGX_HTTP_CHATMAID_MAX_POLLS]
-                                                          = ngx_current_msec;
-        if (!noted) {
-            state->timed[state->ntimed++ % NGX_HTTP_CHATMAID_MAX_TIMED]
-                                                          = ngx_current_msec;
-        }
-    }
+    call = permitted ? ngx_http_chatmaid_account_add(state,
+                               noted ? NGX_HTTP_CHATMAID_CALL_NOTED
+                                     : NGX_HTTP_CHATMAID_CALL_TIMED)
+                     : 0;
 
     ngx_http_chatmaid_zone_unlock(zone);
 
-    return permitted;
+    return call;
 }
 
 
@@ -141,29 +157,27 @@ static ngx_uint_t
 ngx_http_chatmaid_account_has_room(ngx_http_chatmaid_account_state_t *state,
     ngx_uint_t noted)
 {
-    ngx_uint_t  n;
+    ngx_uint_t  n[NGX_HTTP_CHATMAID_CALL_KINDS];
 
     if (ngx_http_chatmaid_account_left(state)) {
         return 0;
     }
 
+    ngx_http_chatmaid_account_count(state, n);
+
     if (!noted
-        && ngx_http_chatmaid_account_recent(state->timed,
-                                            NGX_HTTP_CHATMAID_MAX_TIMED,
-                                            state->ntimed)
-           == NGX_HTTP_CHATMAID_MAX_TIMED)
+        && n[NGX_HTTP_CHATMAID_CALL_TIMED]
+           + ngx_min(n[NGX_HTTP_CHATMAID_CALL_READ],
+                     NGX_HTTP_CHATMAID_TIMED_READS)
+           >= NGX_HTTP_CHATMAID_MAX_TIMED)
     {
         return 0;
     }
 
-    n = ngx_http_chatmaid_account_recent(state->polls,
-                                         NGX_HTTP_CHATMAID_MAX_POLLS,
-                                         state->npolls)
-        + ngx_http_chatmaid_account_recent(state->reads,
-                                           NGX_HTTP_CHATMAID_MAX_READS,
-                                           state->nreads);
-
-    return n < NGX_HTTP_CHATMAID_MAX_POLLS;
+    return n[NGX_HTTP_CHATMAID_CALL_TIMED] + n[NGX_HTTP_CHATMAID_CALL_NOTED]
+           + ngx_min(n[NGX_HTTP_CHATMAID_CALL_READ],
+                     NGX_HTTP_CHATMAID_MAX_READS)
+           < NGX_HTTP_CHATMAID_MAX_POLLS;
 }
 
 
@@ -207,19 +221,39 @@ ngx_http_chatmaid_account_claim(ngx_http_chatmaid_account_state_t *state,
 }
 
 
-void
+ngx_uint_t
 ngx_http_chatmaid_account_read(ngx_shm_zone_t *shm_zone, u_char *id)
 {
+    ngx_uint_t                          call;
     ngx_http_chatmaid_zone_t           *zone = shm_zone->data;
     ngx_http_chatmaid_account_state_t  *state;
 
     ngx_http_chatmaid_zone_lock(zone);
 
     state = ngx_http_chatmaid_account_get(zone, id);
+    call = state ? ngx_http_chatmaid_account_add(state,
+                                                 NGX_HTTP_CHATMAID_CALL_READ)
+                 : 0;
 
-    if (state) {
-        state->reads[state->nreads++ % NGX_HTTP_CHATMAID_MAX_READS]
-                                                          = ngx_current_msec;
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return call;
+}
+
+
+void
+ngx_http_chatmaid_account_ended(ngx_shm_zone_t *shm_zone, u_char *id,
+    ngx_uint_t call)
+{
+    ngx_http_chatmaid_zone_t           *zone = shm_zone->data;
+    ngx_http_chatmaid_account_state_t  *state;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    state = ngx_http_chatmaid_account_find(zone, id);
+
+    if (state && call) {
+        state->calls[call - 1].time = ngx_current_msec;
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
@@ -291,21 +325,52 @@ ngx_http_chatmaid_account_left(ngx_http_chatmaid_account_state_t *state)
 }
 
 
-/* How many of the latest n, of "count" in all, were in the last minute.
- * Another worker's clock may be a little ahead of ours. */
+/*
+ * Counts a call in the place of one that does not count any more; of reads
+ * there may be more than count, and no such place.
+ */
 
 static ngx_uint_t
-ngx_http_chatmaid_account_recent(ngx_msec_t *times, ngx_uint_t n,
-    ngx_uint_t count)
+ngx_http_chatmaid_account_add(ngx_http_chatmaid_account_state_t *state,
+    ngx_uint_t kind)
 {
-    ngx_uint_t  i, recent;
+    ngx_uint_t  i;
 
-    recent = 0;
+    for (i = 0; i < NGX_HTTP_CHATMAID_CALLS; i++) {
 
-    for (i = 0; i < ngx_min(n, count); i++) {
-        recent += ((ngx_msec_int_t) (ngx_current_msec - times[i])
-                   <= NGX_HTTP_CHATMAID_MINUTE);
+        if (!ngx_http_chatmaid_account_recent(&state->calls[i])) {
+            state->calls[i].time = ngx_current_msec;
+            state->calls[i].kind = kind;
+            return i + 1;
+        }
     }
 
-    return recent;
+    return 0;
+}
+
+
+static void
+ngx_http_chatmaid_account_count(ngx_http_chatmaid_account_state_t *state,
+    ngx_uint_t *n)
+{
+    ngx_uint_t  i;
+
+    ngx_memzero(n, NGX_HTTP_CHATMAID_CALL_KINDS * sizeof(ngx_uint_t));
+
+    for (i = 0; i < NGX_HTTP_CHATMAID_CALLS; i++) {
+        if (ngx_http_chatmaid_account_recent(&state->calls[i])) {
+            n[state->calls[i].kind]++;
+        }
+    }
+}
+
+
+/* Another worker's clock may be a little ahead of ours. */
+
+static ngx_uint_t
+ngx_http_chatmaid_account_recent(ngx_http_chatmaid_account_call_t *call)
+{
+    return call->kind != NGX_HTTP_CHATMAID_CALL_NONE
+           && (ngx_msec_int_t) (ngx_current_msec - call->time)
+              <= NGX_HTTP_CHATMAID_MINUTE;
 }

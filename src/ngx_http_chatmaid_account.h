@@ -29,13 +29,19 @@ void ngx_http_chatmaid_account_hold(ngx_shm_zone_t *shm_zone, u_char *id,
 /* Whether a poll may begin now, which is counted then: at most 30 in any
  * minute, 20 of them without a note, none while the account is held back.
  * Those with a note come first, then the one whose message was "asked" for
- * longest ago; one that is refused asks again every 100 ms, or gives it up. */
+ * longest ago; one that is refused asks again every 100 ms, or gives it up.
+ * 0: it may not; else a name for ngx_http_chatmaid_account_ended(). */
 ngx_uint_t ngx_http_chatmaid_account_poll(ngx_shm_zone_t *shm_zone, u_char *id,
     ngx_uint_t noted, ngx_msec_t asked);
 
-/* Counts a read with which a wait begins.  These leave to polls at least ten a
- * minute. */
-void ngx_http_chatmaid_account_read(ngx_shm_zone_t *shm_zone, u_char *id);
+/* Counts a read with which a wait begins, in the place of a poll: these leave
+ * at least five a minute, and five more to those with a note.  Its name, or
+ * 0. */
+ngx_uint_t ngx_http_chatmaid_account_read(ngx_shm_zone_t *shm_zone, u_char *id);
+
+/* Such a call has ended: its minute begins. */
+void ngx_http_chatmaid_account_ended(ngx_shm_zone_t *shm_zone, u_char *id,
+    ngx_uint_t call);
 
 
 #endif /* _NGX_HTTP_CHATMAID_ACCOUNT_H_INCLUDED_ */

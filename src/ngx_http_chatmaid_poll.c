@@ -92,6 +92,7 @@ static void
 ngx_http_chatmaid_poll_start(ngx_uint_t noted)
 {
     u_char                     *refused;
+    ngx_uint_t                  call;
     ngx_queue_t                *q;
     ngx_http_chatmaid_topic_t  *topic;
 
@@ -116,14 +117,15 @@ ngx_http_chatmaid_poll_start(ngx_uint_t noted)
             continue;
         }
 
-        if (!ngx_http_chatmaid_account_poll(topic->mcf->zone,
-                                            topic->account_id, noted,
-                                            topic->asked))
-        {
+        call = ngx_http_chatmaid_account_poll(topic->mcf->zone,
+                                              topic->account_id, noted,
+                                              topic->asked);
+        if (call == 0) {
             refused = topic->account_id;
             continue;
         }
 
+        topic->call = call;
         topic->permitted = 1;
         topic->carrier = ngx_http_chatmaid_topic_longest(topic);
 

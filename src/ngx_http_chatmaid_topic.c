@@ -289,7 +289,8 @@ ngx_http_chatmaid_topic_asked(ngx_http_request_t *r,
     topic = ctx->topic;
 
     if (topic->text.len == 0) {
-        ngx_http_chatmaid_account_read(topic->mcf->zone, topic->account_id);
+        topic->call = ngx_http_chatmaid_account_read(topic->mcf->zone,
+                                                     topic->account_id);
     }
 
     topic->asked = ngx_current_msec;
@@ -298,6 +299,14 @@ ngx_http_chatmaid_topic_asked(ngx_http_request_t *r,
 
     ngx_queue_remove(&topic->queue);
     ngx_queue_insert_tail(&ngx_http_chatmaid_topic_queue, &topic->queue);
+}
+
+
+void
+ngx_http_chatmaid_topic_ended(ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_http_chatmaid_account_ended(ctx->topic->mcf->zone,
+                                    ctx->topic->account_id, ctx->topic->call);
 }
 
 

@@ -42,6 +42,7 @@ struct ngx_http_chatmaid_topic_s {
     ngx_str_t                    text;       /* as last seen; on the heap */
     ngx_uint_t                   status;
     ngx_msec_t                   asked;      /* when its last call began */
+    ngx_uint_t                   call;       /* its name; see account.h */
     ngx_msec_t                   due;        /* time of the next poll */
     ngx_msec_t                   step;
 
@@ -96,9 +97,10 @@ ngx_uint_t ngx_http_chatmaid_topic_is_first(ngx_http_chatmaid_ctx_t *ctx);
  * flow is to be parked, and this asked again. */
 ngx_int_t ngx_http_chatmaid_topic_look(ngx_http_chatmaid_ctx_t *ctx);
 
-/* By the carrier: its call begins. */
+/* By the carrier: its call begins, and has ended. */
 void ngx_http_chatmaid_topic_asked(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
+void ngx_http_chatmaid_topic_ended(ngx_http_chatmaid_ctx_t *ctx);
 
 /* By the carrier, which it ceases to be: what came (the message as Chatmaid's
  * "data"; NGX_OK, NGX_ERROR), or a failure (ctx->problem) of which there are no

@@ -321,6 +321,8 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
     json_t     *answer;
     ngx_int_t   rc;
 
+    ngx_http_chatmaid_topic_ended(ctx);
+
     rc = ngx_http_chatmaid_verdict(r, ctx, &answer);
 
     if (rc == NGX_OK) {
