@@ -73,6 +73,14 @@ subtest 'a message event' => sub {
     two_events('true, not "true"', $in->('message.sent', 1, $d), $in->('message.sent', 1, qq({"messageId":"$id","a":"true"})));
     $d = $data->('{"messageId":"ID","a":{"b":1}}');
     two_events('nested otherwise', $in->('message.sent', 1, $d), $in->('message.sent', 1, qq({"messageId":"$id","a":{},"b":1})));
+    for my $pair (['a number beyond 64 bits', '123456789012345678901', '123456789012345678902'], ['many decimals', '1.00000000000000000001', '1.00000000000000000002'],
+        ['a large exponent', '1e400', '2e400'], ['after a NUL', '"a\u0000b"', '"a\u0000c"'], ['lone surrogates', '"\ud800"', '"\ud801"'],
+        ['a surrogate and its escape', '"\ud800"', '"\\\\ud800"'], ['zero and minus zero in a text', '"0"', '"-0"'], ['null and nothing', 'null', '{}'],
+        ['a member after a NUL', '{"a\u0000b":1}', '{"a\u0000c":1}']) {
+        my ($name, @values) = @$pair;
+        my $messageId = id;
+        two_events($name, map { $in->('message.sent', 1, qq({"messageId":"$messageId","a":$_})) } @values);
+    }
     two_events('an event of an unknown name', $in->('message.x', 1, $data->('{"messageId":"ID"}')), $in->('message.y', 1, qq({"messageId":"$id"})));
     $d = $data->('{"messageId":"ID"}');
     one_event('an unknown message event', $in->('message.reaction', 1, $d), $in->('message.reaction', 2, $d));

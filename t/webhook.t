@@ -64,6 +64,8 @@ subtest 'verified' => sub {
     is_deeply([logged], ['verified', 'x', '-', '-'], 'its variables');
     is(code(asked('{"event":"y","timestamp":7,"data":{"messageId":["no"]}}')), 200, 'members of other types');
     is_deeply([logged], ['verified', 'y', '-', '-'], 'their variables');
+    is(code(asked($_)), 200, "what JSON allows: $_") for '{"event":"z","a\u0000b":1}', '{"\u0000":0,"event":"z2"}', '{"event":"z3","":{"":[]}}',
+        '{"event":"z4","n":[1e999,-0,123456789012345678901234567890,0.1e-400]}', '{"event":"z5","s":"\udfff"}', " \n{\"event\"\t:\r\"z6\"} \n";
     is(code(asked(event('phone.connected'), 'Content-Type' => 'text/plain')), 200, 'whatever its Content-Type');
     is(code(asked(event('message.sent'), 'X-Chatmaid-Event' => 'phone.connected')), 200, 'whatever X-Chatmaid-Event');
     is((logged)[1], 'message.sent', 'which is not looked at');
