@@ -38,6 +38,8 @@ END_CONF
         location = /tried     { chatmaid_webhook on; try_files /none /landed; $up; }
         location = /landed    { chatmaid_webhook on; $up; }
         location = /page      { chatmaid_webhook on; proxy_intercept_errors on; error_page 503 = /landed; error_page 500 =202 \@took; $up; }
+        location = /spilled   { chatmaid_webhook on; client_body_buffer_size 1k; proxy_intercept_errors on; error_page 503 = \@second; $up; }
+        location \@second     { $up; }
         location \@took       { return 202 "took it"; }
         location = /refused   { chatmaid_webhook on; error_page 401 400 =200 /plain; $up; }
         location = /accel     { chatmaid_webhook on; $up; }
@@ -131,6 +133,12 @@ subtest 'internal redirects of what was verified' => sub {
     $receiver->fault({status => 503});
     is(code(to('/page')), 200, 'error_page to a location that verifies');
     is_deeply([got()], ['POST /page', 'GET /landed'], 'verified once is enough: nginx makes it a GET');
+    fresh;
+    my $large = event('message.received', {content => 'x' x 20_000});
+    $receiver->fault({status => 503});
+    is(code(hook_at('/spilled', $large)), 200, 'a second receiver, by error_page');
+    is(passed($receiver, $large), 2, 'gets the body as well, although it was in a file');
+
     fresh;
     $receiver->fault({status => 500});
     my $answer = to('/page');
