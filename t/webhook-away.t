@@ -156,7 +156,7 @@ subtest 'the sender leaves while Redis is asked' => sub {
 
 subtest 'a full zone' => sub {
     my $edge = edge(name => 'small', error_log => 'notice', http => 'chatmaid_zone chatmaid:512k;');
-    my $count = 1500;
+    my $count = 2000;
     my @all;
     for my $part (1 .. $count / 100) {
         my @bodies = map { event('message.sent') } 1 .. 100;
