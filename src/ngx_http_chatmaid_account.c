@@ -294,7 +294,7 @@ ngx_http_chatmaid_account_get(ngx_http_chatmaid_zone_t *zone, u_char *id)
         return state;
     }
 
-    state = ngx_http_chatmaid_zone_alloc(zone,
+    state = ngx_http_chatmaid_zone_alloc(zone, NGX_HTTP_CHATMAID_ZONE_SEND,
                                     sizeof(ngx_http_chatmaid_account_state_t));
     if (state == NULL) {
         return NULL;

@@ -124,7 +124,8 @@ struct ngx_http_chatmaid_look_s {
  *              owner, unless the record is done or of another message by now.
  * ambiguous()  a try may have been accepted: the next send takes over.
  * remove()     no try can have been accepted.  claim->rc is NGX_DECLINED where
- *              that is not sure of the whole record: it is ambiguous then.
+ *              that is not sure of the whole record: it is ambiguous then, but
+ *              for an event, which leaves nothing.
  * abandon()    the claim's memory is about to go: calls no handler any more.
  * clock()      Unix time in milliseconds, as the store has it.
  * note()       leaves a note, if it can.

@@ -236,6 +236,12 @@ ngx_http_chatmaid_shared_own(ngx_http_chatmaid_main_conf_t *mcf,
     claim->local = 0;
     claim->lease = claim->asked + claim->term;
 
+    /* an event that the zone has no room for is known to Redis alone */
+
+    if (claim->event && claim->result == NGX_HTTP_CHATMAID_NO_STORE) {
+        claim->result = NGX_HTTP_CHATMAID_CLAIMED;
+    }
+
     redis = ngx_http_chatmaid_redis_get(mcf->redis);
 
     if (claim->result == NGX_HTTP_CHATMAID_CLAIMED || redis == NULL) {
@@ -425,7 +431,7 @@ ngx_http_chatmaid_shared_finish(void *store, ngx_http_chatmaid_claim_t *claim)
     /* an event's sender has been answered: here its repeat is known at once */
 
     if (claim->event) {
-        (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
+        ngx_http_chatmaid_store_zone_mark(mcf->zone, claim);
     }
 
     ngx_http_chatmaid_script_begin(&words, mcf->redis, claim);
@@ -519,7 +525,9 @@ ngx_http_chatmaid_shared_remove(void *store, ngx_http_chatmaid_claim_t *claim)
 
     claim->rc = NGX_DECLINED;
 
-    if (claim->maybe || (ngx_msec_int_t) (claim->lease - ngx_current_msec) <= 0)
+    if (!claim->event
+        && (claim->maybe
+            || (ngx_msec_int_t) (claim->lease - ngx_current_msec) <= 0))
     {
         return ngx_http_chatmaid_shared_ambiguous(store, claim);
     }
@@ -534,7 +542,9 @@ ngx_http_chatmaid_shared_remove(void *store, ngx_http_chatmaid_claim_t *claim)
         return rc;
     }
 
-    return ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, claim);
+    return claim->event ? ngx_http_chatmaid_store_zone.remove(mcf->zone, claim)
+                        : ngx_http_chatmaid_store_zone.ambiguous(mcf->zone,
+                                                                 claim);
 }
 
 
@@ -550,8 +560,9 @@ ngx_http_chatmaid_shared_removed(void *data, ngx_uint_t error,
 
     claim->command = NULL;
 
-    if (error == NGX_HTTP_CHATMAID_REDIS_OK
-        && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1)
+    if (claim->event
+        || (error == NGX_HTTP_CHATMAID_REDIS_OK
+            && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1))
     {
         (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
 

@@ -279,7 +279,8 @@ ngx_http_chatmaid_local_finish(void *store, ngx_http_chatmaid_claim_t *claim)
         answer = (claim->answer.len > zone->size
                                       / NGX_HTTP_CHATMAID_ZONE_SHARE)
                  ? NULL
-                 : ngx_http_chatmaid_zone_alloc(zone, claim->answer.len);
+                 : ngx_http_chatmaid_zone_alloc(zone, rec->kind,
+                                                claim->answer.len);
     }
 
     if (answer == NULL) {
@@ -303,7 +304,7 @@ ngx_http_chatmaid_local_finish(void *store, ngx_http_chatmaid_claim_t *claim)
     rec->answer_len = claim->answer.len;
     rec->status = claim->status;
 
-    ngx_http_chatmaid_zone_retire(zone, rec, NGX_HTTP_CHATMAID_RECORD_DONE);
+    ngx_http_chatmaid_zone_retire(zone, rec);
     ngx_http_chatmaid_local_keep(zone, rec, claim);
 
 done:
@@ -320,6 +321,28 @@ done:
     }
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_chatmaid_store_zone_mark(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = shm_zone->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_local_own(zone, claim);
+
+    if (rec) {
+        rec->status = claim->status;
+
+        ngx_http_chatmaid_zone_retire(zone, rec);
+        ngx_http_chatmaid_local_keep(zone, rec, claim);
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
 }
 
 
@@ -379,7 +402,9 @@ ngx_http_chatmaid_local_remove(void *store, ngx_http_chatmaid_claim_t *claim)
     claim->rc = NGX_DECLINED;
     rec = ngx_http_chatmaid_local_own(zone, claim);
 
-    if (rec && !rec->maybe) {
+    /* what failed deliveries of an event went before says nothing */
+
+    if (rec && (!rec->maybe || claim->event)) {
         ngx_http_chatmaid_zone_delete(zone, rec);
         claim->rc = NGX_OK;
 
@@ -426,11 +451,10 @@ ngx_http_chatmaid_local_note(void *store, u_char *id, uint64_t stamp)
 
     } else {
         rec = ngx_http_chatmaid_zone_create(zone, id,
-                                            sizeof(ngx_http_chatmaid_record_t),
+                                            NGX_HTTP_CHATMAID_ZONE_NOTE,
                                             NGX_HTTP_CHATMAID_NOTE_TTL);
         if (rec) {
-            ngx_http_chatmaid_zone_retire(zone, rec,
-                                          NGX_HTTP_CHATMAID_RECORD_NOTE);
+            ngx_http_chatmaid_zone_retire(zone, rec);
         }
     }
 
@@ -492,8 +516,8 @@ ngx_http_chatmaid_local_create(ngx_http_chatmaid_zone_t *zone,
     rec = ngx_http_chatmaid_zone_create(zone,
                                         ngx_http_chatmaid_claim_id(claim),
                                         claim->event
-                                        ? sizeof(ngx_http_chatmaid_record_t)
-                                        : NGX_HTTP_CHATMAID_ZONE_RECORD,
+                                        ? NGX_HTTP_CHATMAID_ZONE_EVENT
+                                        : NGX_HTTP_CHATMAID_ZONE_SEND,
                                         claim->ttl);
     if (rec) {
         ngx_memcpy(rec->fingerprint, claim->fingerprint,
@@ -505,7 +529,8 @@ ngx_http_chatmaid_local_create(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* Each try begins the record's ttl anew, and none ends under way. */
+/* Each try begins the record's ttl anew, and none ends under way.  That of an
+ * event under way is its lease: past it there is nothing to know of it. */
 
 static void
 ngx_http_chatmaid_local_keep(ngx_http_chatmaid_zone_t *zone,
@@ -516,7 +541,7 @@ ngx_http_chatmaid_local_keep(ngx_http_chatmaid_zone_t *zone,
     ttl = claim->ttl;
 
     if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT) {
-        ttl = ngx_max(ttl, claim->term);
+        ttl = claim->event ? claim->term : ngx_max(ttl, claim->term);
     }
 
     ngx_http_chatmaid_zone_keep(zone, rec, ttl);

@@ -20,6 +20,10 @@
 void ngx_http_chatmaid_store_zone_look(ngx_shm_zone_t *shm_zone,
     ngx_http_chatmaid_claim_t *claim);
 
+/* An event that is under way in the zone has been delivered. */
+void ngx_http_chatmaid_store_zone_mark(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim);
+
 /* Forgets what is unfinished of the claim's message (of an event, all of it),
  * whoever has it: another store knows the answer. */
 void ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,

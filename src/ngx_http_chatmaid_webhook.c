@@ -24,6 +24,7 @@ static ngx_http_chatmaid_webhook_step_pt  ngx_http_chatmaid_webhook_steps[] = {
     ngx_http_chatmaid_webhook_signature,    /* present and well-formed */
     ngx_http_chatmaid_webhook_time,         /* within the tolerance */
     ngx_http_chatmaid_webhook_body,
+    ngx_http_chatmaid_webhook_time,         /* still: a body may come slowly */
     ngx_http_chatmaid_webhook_verify,       /* the signature is its own */
     ngx_http_chatmaid_webhook_event,        /* what it says */
     ngx_http_chatmaid_webhook_note,         /* who waits for that message */

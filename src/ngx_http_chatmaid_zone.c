@@ -8,10 +8,18 @@
 
 
 /* Of the shared layout: a module that lays it out otherwise changes it. */
-#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  1
+#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  2
 
 /* How many finished records at most go for one that is to come. */
 #define NGX_HTTP_CHATMAID_ZONE_EVICT   64
+
+/*
+ * Larger than it need be: notes go after a minute, marks of events after a day,
+ * and pages in which both lie hardly ever come free.  The part of a zone that
+ * notes may take.
+ */
+#define NGX_HTTP_CHATMAID_ZONE_NOTE_SIZE   512
+#define NGX_HTTP_CHATMAID_ZONE_NOTE_SHARE  8
 
 /* How many records past their ttl an insertion removes at most. */
 #define NGX_HTTP_CHATMAID_ZONE_EXPIRE  4
@@ -23,6 +31,10 @@ static void ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone);
 static void ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 static void ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone);
+static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_oldest(
+    ngx_http_chatmaid_zone_t *zone);
+static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_oldest_of(
+    ngx_http_chatmaid_zone_t *zone, ngx_uint_t kind);
 
 
 ngx_shm_zone_t *
@@ -89,6 +101,7 @@ ngx_http_chatmaid_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 static void
 ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
 {
+    ngx_uint_t                    i;
     ngx_http_chatmaid_zone_sh_t  *sh = zone->sh;
 
     zone->shpool->log_nomem = 0;        /* a full zone is a normal case */
@@ -99,8 +112,11 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
                     ngx_http_chatmaid_zone_insert);
     ngx_rbtree_init(&sh->expiry, &sh->expiry_sentinel,
                     ngx_rbtree_insert_timer_value);
-    ngx_queue_init(&sh->finished);
     ngx_queue_init(&sh->accounts);
+
+    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_KINDS; i++) {
+        ngx_queue_init(&sh->finished[i]);
+    }
 }
 
 
@@ -160,6 +176,7 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
         zone->sh->changing = 1;
         zone->sh->evicted = 0;
         zone->sh->warned = 0;
+        zone->sh->notes = 0;
         zone->sh->begun_anew = 1;
 
         ngx_http_chatmaid_zone_format(zone);
@@ -193,7 +210,7 @@ ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone)
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "chatmaid zone is full: finished records are dropped "
                       "before their ttl, a retry of such a send asks Chatmaid "
-                      "again");
+                      "again, a repeat of such an event is handed on again");
     }
 }
 
@@ -241,19 +258,37 @@ ngx_http_chatmaid_zone_find(ngx_http_chatmaid_zone_t *zone, u_char *id)
 
 ngx_http_chatmaid_record_t *
 ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
-    size_t size, ngx_msec_t ttl)
+    ngx_http_chatmaid_zone_kind_e kind, ngx_msec_t ttl)
 {
     ngx_http_chatmaid_record_t  *rec;
 
+    static size_t  sizes[] = {
+        NGX_HTTP_CHATMAID_ZONE_RECORD,
+        sizeof(ngx_http_chatmaid_record_t),
+        NGX_HTTP_CHATMAID_ZONE_NOTE_SIZE
+    };
+
     ngx_http_chatmaid_zone_expire(zone);
 
-    rec = ngx_http_chatmaid_zone_alloc(zone, size);
+    if (kind == NGX_HTTP_CHATMAID_ZONE_NOTE
+        && zone->sh->notes >= zone->size / NGX_HTTP_CHATMAID_ZONE_NOTE_SHARE
+                              / NGX_HTTP_CHATMAID_ZONE_NOTE_SIZE)
+    {
+        ngx_http_chatmaid_zone_delete(zone,
+                                ngx_http_chatmaid_zone_oldest_of(zone, kind));
+    }
+
+    rec = ngx_http_chatmaid_zone_alloc(zone, kind, sizes[kind]);
 
     if (rec == NULL) {
         return NULL;
     }
 
+    zone->sh->notes += (kind == NGX_HTTP_CHATMAID_ZONE_NOTE);
+
     ngx_memzero(rec, sizeof(ngx_http_chatmaid_record_t));
+
+    rec->kind = kind;
 
     ngx_memcpy(rec->id, id, NGX_HTTP_CHATMAID_ID_LEN);
     ngx_memcpy(&rec->node.key, id, sizeof(ngx_rbtree_key_t));
@@ -270,11 +305,12 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
 
 void
 ngx_http_chatmaid_zone_retire(ngx_http_chatmaid_zone_t *zone,
-    ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_record_state_e state)
+    ngx_http_chatmaid_record_t *rec)
 {
-    rec->state = state;
+    rec->state = NGX_HTTP_CHATMAID_RECORD_DONE;
+    rec->retired = ngx_current_msec;
 
-    ngx_queue_insert_tail(&zone->sh->finished, &rec->finished);
+    ngx_queue_insert_tail(&zone->sh->finished[rec->kind], &rec->finished);
 }
 
 
@@ -297,9 +333,11 @@ ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
     ngx_rbtree_delete(&zone->sh->records, &rec->node);
     ngx_rbtree_delete(&zone->sh->expiry, &rec->expiry);
 
-    if (rec->state >= NGX_HTTP_CHATMAID_RECORD_DONE) {
+    if (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE) {
         ngx_queue_remove(&rec->finished);
     }
+
+    zone->sh->notes -= (rec->kind == NGX_HTTP_CHATMAID_ZONE_NOTE);
 
     if (rec->answer && rec->answer != (u_char *) (rec + 1)) {
         ngx_slab_free_locked(zone->shpool, rec->answer);
@@ -338,31 +376,80 @@ ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone)
 }
 
 
-/* Makes room by dropping what was finished longest ago, nothing else. */
+/*
+ * Makes room by dropping what was finished longest ago, nothing else.  What lay
+ * in many pages may leave none of them free: then one of the same kind goes,
+ * whose place has the size.
+ */
 
 void *
-ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone, size_t size)
+ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_zone_kind_e kind, size_t size)
 {
     void                        *p;
     ngx_uint_t                   i;
-    ngx_queue_t                 *q;
     ngx_http_chatmaid_record_t  *rec;
 
     for (i = 0; /* void */; i++) {
 
         p = ngx_slab_alloc_locked(zone->shpool, size);
 
-        if (p || i == NGX_HTTP_CHATMAID_ZONE_EVICT
-            || ngx_queue_empty(&zone->sh->finished))
-        {
+        if (p || i > NGX_HTTP_CHATMAID_ZONE_EVICT) {
             return p;
         }
 
-        q = ngx_queue_head(&zone->sh->finished);
-        rec = ngx_queue_data(q, ngx_http_chatmaid_record_t, finished);
+        rec = (i < NGX_HTTP_CHATMAID_ZONE_EVICT)
+              ? ngx_http_chatmaid_zone_oldest(zone)
+              : ngx_http_chatmaid_zone_oldest_of(zone, kind);
 
-        zone->sh->evicted += (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE);
+        if (rec == NULL) {
+            return NULL;
+        }
+
+        zone->sh->evicted += (rec->kind != NGX_HTTP_CHATMAID_ZONE_NOTE);
 
         ngx_http_chatmaid_zone_delete(zone, rec);
     }
+}
+
+
+static ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_zone_oldest(ngx_http_chatmaid_zone_t *zone)
+{
+    ngx_uint_t                   i;
+    ngx_http_chatmaid_record_t  *rec, *oldest;
+
+    oldest = NULL;
+
+    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_KINDS; i++) {
+
+        rec = ngx_http_chatmaid_zone_oldest_of(zone, i);
+
+        if (oldest == NULL
+            || (rec && (ngx_msec_int_t) (rec->retired - oldest->retired) < 0))
+        {
+            oldest = rec;
+        }
+    }
+
+    return oldest;
+}
+
+
+/* What is of this kind and was finished longest ago, or NULL. */
+
+static ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_zone_oldest_of(ngx_http_chatmaid_zone_t *zone,
+    ngx_uint_t kind)
+{
+    ngx_queue_t  *queue;
+
+    queue = &zone->sh->finished[kind];
+
+    if (ngx_queue_empty(queue)) {
+        return NULL;
+    }
+
+    return ngx_queue_data(ngx_queue_head(queue), ngx_http_chatmaid_record_t,
+                          finished);
 }

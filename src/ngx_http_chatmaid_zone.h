@@ -16,20 +16,28 @@
 
 
 /*
- * A record is this large from the start, so that what is done has room for its
- * answer where it had room to begin.  Only a longer answer, of a long text, is
- * allocated by itself.
+ * A send's record is this large from the start, so that what is done has room
+ * for its answer where it had room to begin.  Only a longer answer, of a long
+ * text, is allocated by itself.
  */
 #define NGX_HTTP_CHATMAID_ZONE_RECORD  1024
 
 
-/* What is DONE or a NOTE goes, oldest first, when the zone is full. */
+typedef enum {
+    NGX_HTTP_CHATMAID_ZONE_SEND = 0,
+    NGX_HTTP_CHATMAID_ZONE_EVENT,
+    NGX_HTTP_CHATMAID_ZONE_NOTE
+} ngx_http_chatmaid_zone_kind_e;
+
+#define NGX_HTTP_CHATMAID_ZONE_KINDS  3
+
+
+/* What is DONE goes, oldest first, when the zone is full. */
 
 typedef enum {
     NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT = 0,
     NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS,
-    NGX_HTTP_CHATMAID_RECORD_DONE,
-    NGX_HTTP_CHATMAID_RECORD_NOTE
+    NGX_HTTP_CHATMAID_RECORD_DONE
 } ngx_http_chatmaid_record_state_e;
 
 
@@ -38,12 +46,14 @@ typedef enum {
 typedef struct {
     ngx_rbtree_node_t                 node;        /* by the id's first bytes */
     ngx_rbtree_node_t                 expiry;      /* by the end of its ttl */
-    ngx_queue_t                       finished;    /* of one that may go */
+    ngx_queue_t                       finished;    /* of one that may go, */
+    ngx_msec_t                        retired;     /* since then */
 
     u_char                            id[NGX_HTTP_CHATMAID_ID_LEN];
     u_char                            fingerprint[NGX_HTTP_CHATMAID_ID_LEN];
     u_char                            owner[NGX_HTTP_CHATMAID_OWNER_LEN];
 
+    ngx_http_chatmaid_zone_kind_e     kind;
     ngx_http_chatmaid_record_state_e  state;
     ngx_uint_t                        maybe;
     ngx_msec_t                        begun;
@@ -64,8 +74,9 @@ typedef struct {
     ngx_rbtree_node_t                 records_sentinel;
     ngx_rbtree_t                      expiry;
     ngx_rbtree_node_t                 expiry_sentinel;
-    ngx_queue_t                       finished;
+    ngx_queue_t                       finished[NGX_HTTP_CHATMAID_ZONE_KINDS];
     ngx_queue_t                       accounts;    /* see account.c */
+    ngx_uint_t                        notes;       /* how many there are */
 
     ngx_uint_t                        evicted;     /* before their ttl */
     ngx_uint_t                        warned;      /* of it, since the start */
@@ -93,14 +104,15 @@ void ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone);
 ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_find(
     ngx_http_chatmaid_zone_t *zone, u_char *id);
 
-/* A new record of an id that has none, in flight and nobody's, with "size"
- * bytes in all; NULL where there is no room. */
+/* A new record of an id that has none, in flight and nobody's; NULL where there
+ * is no room. */
 ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_create(
-    ngx_http_chatmaid_zone_t *zone, u_char *id, size_t size, ngx_msec_t ttl);
+    ngx_http_chatmaid_zone_t *zone, u_char *id,
+    ngx_http_chatmaid_zone_kind_e kind, ngx_msec_t ttl);
 
-/* The record may go from now on, in the order in which this was called. */
+/* The record is done: it may go from now on. */
 void ngx_http_chatmaid_zone_retire(ngx_http_chatmaid_zone_t *zone,
-    ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_record_state_e state);
+    ngx_http_chatmaid_record_t *rec);
 
 /* Begins the ttl (milliseconds) of a record anew. */
 void ngx_http_chatmaid_zone_keep(ngx_http_chatmaid_zone_t *zone,
@@ -109,8 +121,10 @@ void ngx_http_chatmaid_zone_keep(ngx_http_chatmaid_zone_t *zone,
 void ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec);
 
-/* Memory for more, made free by dropping what may go; NULL: there is none. */
-void *ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone, size_t size);
+/* Memory for something of this kind, made free by dropping what may go; NULL:
+ * there is none. */
+void *ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_zone_kind_e kind, size_t size);
 
 
 #endif /* _NGX_HTTP_CHATMAID_ZONE_H_INCLUDED_ */

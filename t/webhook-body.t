@@ -12,6 +12,7 @@ my $edge     = edge(
     server => <<'END_CONF');
         listen 127.0.0.1:%PORT:h2% http2;
         location = /file   { chatmaid_webhook on; client_body_buffer_size 1k; proxy_pass http://127.0.0.1:%API%; }
+        location = /brief  { chatmaid_webhook on; chatmaid_webhook_tolerance 5s; proxy_pass http://127.0.0.1:%API%; }
         location = /always { chatmaid_webhook on; client_body_in_file_only clean; proxy_pass http://127.0.0.1:%API%; }
         location = /single { chatmaid_webhook on; client_body_in_single_buffer on; client_body_buffer_size 1100k; proxy_pass http://127.0.0.1:%API%; }
         location = /stream { chatmaid_webhook on; proxy_request_buffering off; proxy_http_version 1.1; proxy_pass http://127.0.0.1:%API%; }
@@ -100,6 +101,17 @@ subtest 'a body that ends too early' => sub {
         is(code(hook(event('message.sent'))), 200, "$name: the next event");
         is($receiver->count, $before + 1, "$name: nothing else is handed on");
     }
+};
+
+# Else an old event, or one that has been seen, comes through by its last byte.
+subtest 'a body that comes too late' => sub {
+    my $body   = sized(600);
+    my $before = $receiver->count;
+    my $t      = time - 4;
+    my $answer = raw([head($body, path => '/brief', signature => sign($body, t => $t)),
+        sub { wait_for(sub { time > $t + 6 }, 10, 'the event to grow old') }, $body], deadline => 30);
+    is(code($answer), '400 timestamp_out_of_tolerance', 'refused');
+    is($receiver->count, $before, 'not handed on');
 };
 
 subtest 'broken chunks' => sub {
