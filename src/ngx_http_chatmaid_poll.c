@@ -11,17 +11,20 @@
 
 #define NGX_HTTP_CHATMAID_TICK       100        /* milliseconds */
 #define NGX_HTTP_CHATMAID_LOOK       5          /* ticks between looks */
+#define NGX_HTTP_CHATMAID_MAX_LOOK   128        /* topics in one */
 
 /* How long a worker that is shutting down waits for a first answer. */
 #define NGX_HTTP_CHATMAID_LAST_WAIT  3000       /* milliseconds */
 
 
-/* All topics that are looked for at once. */
+/* Topics that are looked for at once. */
 
 typedef struct {
     ngx_http_chatmaid_look_t     look;
-    ngx_http_chatmaid_topic_t  **topics;
-    ngx_pool_t                  *pool;
+    ngx_http_chatmaid_topic_t   *topics[NGX_HTTP_CHATMAID_MAX_LOOK];
+    u_char                       ids[NGX_HTTP_CHATMAID_MAX_LOOK]
+                                    [NGX_HTTP_CHATMAID_ID_LEN];
+    uint64_t                     stamps[NGX_HTTP_CHATMAID_MAX_LOOK][2];
 } ngx_http_chatmaid_survey_t;
 
 
@@ -31,14 +34,16 @@ static ngx_uint_t ngx_http_chatmaid_poll_is_due(
     ngx_http_chatmaid_topic_t *topic, ngx_uint_t noted);
 static void ngx_http_chatmaid_poll_hurry(void);
 static void ngx_http_chatmaid_poll_survey(void);
+static ngx_queue_t *ngx_http_chatmaid_poll_survey_some(ngx_queue_t *q);
 static void ngx_http_chatmaid_poll_surveyed(ngx_http_chatmaid_look_t *look);
+static void ngx_http_chatmaid_poll_notes(ngx_http_chatmaid_survey_t *survey,
+    ngx_uint_t place);
 
 
 /* Of this worker. */
 
 static ngx_event_t  ngx_http_chatmaid_poll_tick;
 static ngx_uint_t   ngx_http_chatmaid_poll_ticks;
-static ngx_uint_t   ngx_http_chatmaid_poll_surveying;
 
 
 void
@@ -185,45 +190,49 @@ ngx_http_chatmaid_poll_hurry(void)
 }
 
 
-/* Looks for all notes at once. */
+/* Looks for all notes. */
 
 static void
 ngx_http_chatmaid_poll_survey(void)
 {
+    ngx_queue_t  *q;
+
+    q = ngx_queue_head(&ngx_http_chatmaid_topic_queue);
+
+    while (q != ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue)) {
+        q = ngx_http_chatmaid_poll_survey_some(q);
+    }
+}
+
+
+/* For as many as one look takes, from q on; returns the first that is left. */
+
+static ngx_queue_t *
+ngx_http_chatmaid_poll_survey_some(ngx_queue_t *q)
+{
+    ngx_uint_t                      n;
     ngx_pool_t                     *pool;
-    ngx_queue_t                    *q;
     ngx_http_chatmaid_topic_t      *topic;
     ngx_http_chatmaid_survey_t     *survey;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
-    if (ngx_http_chatmaid_poll_surveying) {
-        return;
-    }
-
     pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, ngx_cycle->log);
     if (pool == NULL) {
-        return;
+        return ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue);
     }
 
-    survey = ngx_pcalloc(pool, sizeof(ngx_http_chatmaid_survey_t));
-
-    if (survey == NULL
-        || (survey->topics = ngx_palloc(pool, ngx_http_chatmaid_topic_count
-                                              * sizeof(void *))) == NULL
-        || (survey->look.ids = ngx_palloc(pool, ngx_http_chatmaid_topic_count
-                                          * NGX_HTTP_CHATMAID_ID_LEN)) == NULL
-        || (survey->look.stamps = ngx_palloc(pool,
-                                             ngx_http_chatmaid_topic_count
-                                             * sizeof(uint64_t))) == NULL)
-    {
+    survey = ngx_palloc(pool, sizeof(ngx_http_chatmaid_survey_t));
+    if (survey == NULL) {
         ngx_destroy_pool(pool);
-        return;
+        return ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue);
     }
 
+    n = 0;
     mcf = NULL;
 
-    for (q = ngx_queue_head(&ngx_http_chatmaid_topic_queue);
-         q != ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue);
+    for ( /* void */ ;
+         q != ngx_queue_sentinel(&ngx_http_chatmaid_topic_queue)
+             && n < NGX_HTTP_CHATMAID_MAX_LOOK;
          q = ngx_queue_next(q))
     {
         topic = ngx_queue_data(q, ngx_http_chatmaid_topic_t, queue);
@@ -234,26 +243,31 @@ ngx_http_chatmaid_poll_survey(void)
 
         mcf = topic->mcf;
 
-        survey->topics[survey->look.n] = topic;
-        ngx_memcpy(survey->look.ids[survey->look.n], topic->note_id,
-                   NGX_HTTP_CHATMAID_ID_LEN);
+        survey->topics[n] = topic;
+        ngx_memcpy(survey->ids[n], topic->note_id, NGX_HTTP_CHATMAID_ID_LEN);
 
         topic->looks++;
-        survey->look.n++;
+        n++;
     }
 
-    survey->pool = pool;
+    survey->look.n = n;
+    survey->look.ids = survey->ids;
+    survey->look.stamps = survey->stamps;
     survey->look.pool = pool;
+    survey->look.insist = 1;
     survey->look.handler = ngx_http_chatmaid_poll_surveyed;
     survey->look.data = survey;
 
-    ngx_http_chatmaid_poll_surveying = 1;
+    if (n && mcf->store->look(mcf->store_data, &survey->look) == NGX_AGAIN) {
 
-    if (mcf == NULL
-        || mcf->store->look(mcf->store_data, &survey->look) != NGX_AGAIN)
-    {
+        /* what this nginx knows has not to wait for that */
+        ngx_http_chatmaid_poll_notes(survey, 0);
+
+    } else {
         ngx_http_chatmaid_poll_surveyed(&survey->look);
     }
+
+    return q;
 }
 
 
@@ -262,24 +276,43 @@ ngx_http_chatmaid_poll_surveyed(ngx_http_chatmaid_look_t *look)
 {
     ngx_http_chatmaid_survey_t *survey = look->data;
 
+    ngx_uint_t                  i;
+
+    ngx_http_chatmaid_poll_notes(survey, 0);
+    ngx_http_chatmaid_poll_notes(survey, 1);
+
+    for (i = 0; i < look->n; i++) {
+        survey->topics[i]->looks--;
+        ngx_http_chatmaid_topic_release(survey->topics[i]);
+    }
+
+    ngx_destroy_pool(look->pool);
+}
+
+
+/* A note of this nginx stands in both places, but not at the same time. */
+
+static void
+ngx_http_chatmaid_poll_notes(ngx_http_chatmaid_survey_t *survey,
+    ngx_uint_t place)
+{
     uint64_t                    stamp;
     ngx_uint_t                  i;
     ngx_http_chatmaid_topic_t  *topic;
 
-    ngx_http_chatmaid_poll_surveying = 0;
+    for (i = 0; i < survey->look.n; i++) {
 
-    for (i = 0; i < look->n; i++) {
         topic = survey->topics[i];
-        stamp = look->stamps[i];
+        stamp = survey->stamps[i][place];
 
-        if (stamp && stamp != topic->stamp) {
-            topic->stamp = stamp;
+        if (stamp == 0) {
+            continue;
+        }
+
+        if (stamp != topic->stamps[0] && stamp != topic->stamps[1]) {
             topic->noted = 1;
         }
 
-        topic->looks--;
-        ngx_http_chatmaid_topic_release(topic);
+        topic->stamps[place] = stamp;
     }
-
-    ngx_destroy_pool(survey->pool);
 }

@@ -93,7 +93,8 @@ struct ngx_http_chatmaid_claim_s {
 
 /*
  * A note says that something has changed that others may be waiting for: its
- * stamp is another one each time.
+ * stamp is another one each time.  This nginx and what it shares with others
+ * have one each, for one of them may have missed the latest.
  */
 
 typedef struct ngx_http_chatmaid_look_s  ngx_http_chatmaid_look_t;
@@ -104,11 +105,13 @@ typedef void (*ngx_http_chatmaid_look_pt)(ngx_http_chatmaid_look_t *look);
 struct ngx_http_chatmaid_look_s {
     ngx_uint_t                   n;
     u_char                     (*ids)[NGX_HTTP_CHATMAID_ID_LEN];
-    uint64_t                    *stamps;     /* 0: there is no note */
+    uint64_t                   (*stamps)[2]; /* 0: there is no note */
     ngx_pool_t                  *pool;
 
     ngx_http_chatmaid_look_pt    handler;    /* as that of a claim */
     void                        *data;
+
+    unsigned                     insist:1;   /* also where that takes time */
 };
 
 
@@ -129,8 +132,9 @@ struct ngx_http_chatmaid_look_s {
  * abandon()    the claim's memory is about to go: calls no handler any more.
  * clock()      Unix time in milliseconds, as the store has it.
  * note()       leaves a note, if it can.
- * look()       fills in the stamps of n notes.  What it points to must last
- *              until the handler is called.
+ * look()       fills in the stamps of n notes, those of this nginx before it
+ *              returns.  What it points to must last until the handler is
+ *              called.
  */
 
 typedef struct {

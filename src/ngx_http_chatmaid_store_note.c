@@ -96,7 +96,11 @@ ngx_http_chatmaid_store_look(void *store, ngx_http_chatmaid_look_t *look)
 
     redis = ngx_http_chatmaid_redis_get(mcf->redis);
 
-    if (redis == NULL || !ngx_http_chatmaid_redis_up(redis) || look->n == 0) {
+    /* a Redis that is away is back once it answers: somebody has to ask it */
+
+    if (redis == NULL || look->n == 0
+        || (!ngx_http_chatmaid_redis_up(redis) && !look->insist))
+    {
         return NGX_OK;
     }
 
@@ -129,18 +133,14 @@ ngx_http_chatmaid_note_seen(void *data, ngx_uint_t error, redisReply *reply)
 {
     ngx_http_chatmaid_look_t  *look = data;
 
-    uint64_t    stamp;
     ngx_uint_t  i;
 
     if (error == NGX_HTTP_CHATMAID_REDIS_OK && reply->type == REDIS_REPLY_ARRAY
         && reply->elements == look->n)
     {
         for (i = 0; i < look->n; i++) {
-            stamp = ngx_http_chatmaid_note_stamp(reply->element[i]);
-
-            if (stamp) {
-                look->stamps[i] = stamp;
-            }
+            look->stamps[i][1] = ngx_http_chatmaid_note_stamp(
+                                                          reply->element[i]);
         }
     }
 

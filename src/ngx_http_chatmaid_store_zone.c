@@ -477,7 +477,8 @@ ngx_http_chatmaid_local_look(void *store, ngx_http_chatmaid_look_t *look)
 
     for (i = 0; i < look->n; i++) {
         rec = ngx_http_chatmaid_zone_find(zone, look->ids[i]);
-        look->stamps[i] = rec ? rec->stamp : 0;
+        look->stamps[i][0] = rec ? rec->stamp : 0;
+        look->stamps[i][1] = 0;
     }
 
     ngx_http_chatmaid_zone_unlock(zone);

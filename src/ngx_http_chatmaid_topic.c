@@ -40,7 +40,6 @@ static void ngx_http_chatmaid_topic_leave(ngx_http_chatmaid_ctx_t *ctx);
 /* Of this worker. */
 
 ngx_queue_t               ngx_http_chatmaid_topic_queue;
-ngx_uint_t                ngx_http_chatmaid_topic_count;
 static ngx_rbtree_t       ngx_http_chatmaid_topics;
 static ngx_rbtree_node_t  ngx_http_chatmaid_topics_sentinel;
 
@@ -133,7 +132,6 @@ ngx_http_chatmaid_topic_create(ngx_http_request_t *r,
 
     ngx_rbtree_insert(&ngx_http_chatmaid_topics, &topic->sn.node);
     ngx_queue_insert_head(&ngx_http_chatmaid_topic_queue, &topic->queue);
-    ngx_http_chatmaid_topic_count++;
 
     return topic;
 }
@@ -242,7 +240,7 @@ ngx_http_chatmaid_topic_look(ngx_http_chatmaid_ctx_t *ctx)
 
     topic->look.n = 1;
     topic->look.ids = &topic->note_id;
-    topic->look.stamps = &topic->stamp;
+    topic->look.stamps = &topic->stamps;
     topic->look.pool = topic->pool;
     topic->look.handler = ngx_http_chatmaid_topic_looked;
     topic->look.data = topic;
@@ -645,7 +643,6 @@ ngx_http_chatmaid_topic_release(ngx_http_chatmaid_topic_t *topic)
     }
 
     ngx_queue_remove(&topic->queue);
-    ngx_http_chatmaid_topic_count--;
 
     if (topic->text.data) {
         ngx_free(topic->text.data);

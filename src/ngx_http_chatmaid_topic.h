@@ -47,7 +47,7 @@ struct ngx_http_chatmaid_topic_s {
     ngx_msec_t                   step;
 
     ngx_http_chatmaid_look_t     look;       /* the first one */
-    uint64_t                     stamp;      /* of the note seen last */
+    uint64_t                     stamps[2];  /* of the notes seen last */
 
     ngx_uint_t                   attempts;   /* of the first call */
     ngx_msec_t                   next_try;   /* of it; 0: at any time */
@@ -63,10 +63,9 @@ struct ngx_http_chatmaid_topic_s {
 };
 
 
-/* All topics of this worker, the longest unasked first, and how many. */
+/* All topics of this worker, the longest unasked first. */
 
 extern ngx_queue_t  ngx_http_chatmaid_topic_queue;
-extern ngx_uint_t   ngx_http_chatmaid_topic_count;
 
 
 /* What is to be done next by one that waits. */

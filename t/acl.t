@@ -3,10 +3,12 @@
 
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
+use Chatmaid::Test::Webhook qw(webhook_secret event signed);
 use Digest::SHA qw(sha256_hex);
 
 my @commands = qw(eval evalsha time hget hmget hset hdel del pexpire);
-my @line     = ('~chatmaid:*', 'nocommands', map { "+$_" } @commands, 'ping');
+my @notes    = qw(set mget);             # of webhooks, for those who wait
+my @line     = ('~chatmaid:*', 'nocommands', map { "+$_" } @commands, @notes, 'ping');
 
 my $password = secret('password-of-the-gateway');
 my $api      = sandbox;
@@ -14,10 +16,12 @@ my $redis    = redis_server;
 my $count    = 0;
 
 sub gateway ($name, $url, $fallback = 'reject') {
-    return nginx(name => $name, error_log => 'notice', files => {redis_password => "$password\n"},
-        http    => "chatmaid_redis $url password_file=%DIR%/redis_password timeout=2s fallback=$fallback; chatmaid_retries 0;",
+    return nginx(name => $name, error_log => 'notice', files => {redis_password => "$password\n", webhook_secret => webhook_secret . "\n"},
+        http    => "chatmaid_webhook_secret_file %DIR%/webhook_secret; chatmaid_redis $url password_file=%DIR%/redis_password timeout=2s fallback=$fallback; chatmaid_retries 0;",
         gateway => 'chatmaid_sender +15550100001;', server => <<'END');
         location ^~ /impatient/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; chatmaid_idempotency_wait 0; }
+        location = /webhook { chatmaid_webhook on; proxy_pass http://127.0.0.1:%PORT%/done; }
+        location = /done    { return 204; }
 END
 }
 
@@ -41,6 +45,13 @@ sub cycle ($one, $two) {
     my @said;
     my ($k, $m) = (key, message);
     $api->clear_faults;
+
+    my $sent = send_at($one, $m, $k);
+    my $body = event('message.sent', {messageId => $sent->{json}{id} // 'none'});
+    push @said, code($sent), $one->post($one->url('/webhook'), $body, signed($body))->{status};     # leaves a note
+    push @said, $two->get("/messages/" . ($sent->{json}{id} // 'none') . '?wait=9&until=sent')->{status};
+
+    ($k, $m) = (key, message);
     push @said, map { code(send_at($_, $m, $k)) } $one, $two;       # sent, replayed
     push @said, code(send_at($two, message, $k));
 
@@ -57,7 +68,7 @@ sub cycle ($one, $two) {
     return join ', ', @said;
 }
 
-my $whole = join ', ', 201, 201, '422 idempotency_key_reused unknown', '404 not_found not_sent', 201,
+my $whole = join ', ', 201, 204, 200, 201, 201, '422 idempotency_key_reused unknown', '404 not_found not_sent', 201,
     '502 upstream_error unknown', '404 not_found unknown', 201, 201, 201;
 
 is(user(qw(reset on), ">$password", @line), 'OK', 'the line: ' . join(' ', @line));
@@ -113,6 +124,17 @@ subtest 'each command is needed' => sub {
     }
     $api->clear_faults;
     is(code(send_at($one, message, key)), 201, 'with all of them');
+};
+
+subtest 'nor do notes go without theirs' => sub {
+    for my $command (@notes) {
+        $redis->cli('ACL', 'LOG', 'RESET');
+        user("-$command");
+        my @said;
+        wait_for(sub { push @said, cycle($one, $two); grep { $_ eq $command } denied }, 60, "a denied $command");
+        is(scalar(grep { $_ ne $whole } @said), 0, "without $command: sends and waits are answered");
+        user("+$command");
+    }
 };
 
 subtest 'another database needs one more' => sub {
