@@ -79,7 +79,7 @@ subtest 'an impatient Chatmaid' => sub {
     ok(wait_for(sub { $api->deliveries == 3 }), 'three events');
     is($api->wait_deliveries, 3, 'is content in the end');
     is_deeply([sort +delivered()], [all_of($id)], 'each is handed on once');
-    is_deeply([tries], [('0 200') x 3], 'a repeat is told that it has been delivered');
+    is(scalar(grep { /^0(?: 0| 503)* 200$/ } tries), 3, 'a repeat is told that it has been delivered');
 };
 
 subtest 'another account at the same time' => sub {

@@ -60,6 +60,10 @@ subtest 'a message event' => sub {
     one_event('something else beside it', $in->('message.sent', 1, $d), qq({"event":"message.sent","timestamp":"1","data":$d,"attempt":2}));
 
     $d = $data->('{"messageId":"ID"}');
+    $d = $data->('{"messageId":"ID","a":[1,1000,-0.5]}');
+    one_event('numbers of another spelling', $in->('message.sent', 1, $d), $in->('message.sent', 1, qq({"messageId":"$id","a":[1.0,1e3,-5E-1]})));
+
+    $d = $data->('{"messageId":"ID"}');
     two_events('another event', $in->('message.sent', 1, $d), $in->('message.delivered', 1, $d));
     two_events('another message', $in->('message.sent', 1, $data->('{"messageId":"ID"}')), $in->('message.sent', 1, $data->('{"messageId":"ID"}')));
     $d = $data->('{"messageId":"ID","a":1}');
