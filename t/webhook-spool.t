@@ -11,6 +11,7 @@ my $up       = 'proxy_pass http://127.0.0.1:%API%; proxy_intercept_errors on;';
 
 edge(http => 'chatmaid_redis redis://127.0.0.1:' . $redis->port . ' timeout=1s;', server => <<"END");
         location = /spooled { chatmaid_webhook on; $up error_page 500 502 = /spool; }
+        location = /lost    { chatmaid_webhook on; $up proxy_read_timeout 300ms; error_page 502 504 = /spool; }
         location = /named   { chatmaid_webhook on; $up error_page 500 \@spool; }
         location = /spool   { internal; chatmaid_webhook on; chatmaid_webhook_stream inbox; }
         location \@spool    { chatmaid_webhook on; chatmaid_webhook_stream inbox; }
@@ -47,4 +48,21 @@ $redis->cli('DEL', 'inbox');
 is(code(hook_again('/spooled', $late)), 200, 'so the next is passed on');
 is(passed($receiver, $late), 2, 'to the receiver');
 
-done_testing;
+for my $fault ({close => 'before'}, {close => 'after', reset => 1}, {hold => 'before'}) {
+    my ($name) = sort keys %$fault;
+    my $before = entries;
+    my $body   = event('message.sent');
+    $receiver->fault($fault);
+    is(to('/lost', $body), 200, "$name: no answer from the receiver");
+    is(entries(), $before + 1, "$name: the inbox has it");
+    is(code(hook_again('/lost', $body)), 200, "$name: a repeat");
+    is(passed($receiver, $body), 1, "$name: which goes nowhere");
+}
+
+my $before = entries;
+my $forged = event('message.sent');
+is(code(hook_at('/spooled', $forged, signed($forged, secret => 'another'))), '401 signature_mismatch', 'a forgery');
+is(to('/spool', $forged), '404 not_found', 'the inbox itself is internal');
+is(entries(), $before, 'nothing is added');
+
+done;

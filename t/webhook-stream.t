@@ -140,32 +140,6 @@ subtest 'Redis cannot take it' => sub {
     is(scalar(grep { !length $_->{body} } entries), 0, 'no half entry');
 };
 
-# What the receiver could not take.
-subtest 'by error_page' => sub {
-    my $spool = edge(name => 'spool', error_log => 'notice', http => 'chatmaid_redis ' . $redis->url . ' timeout=2s;',
-        webhook => 'proxy_read_timeout 300ms; error_page 502 504 = /spool;',
-        server  => 'location = /spool { chatmaid_webhook on; chatmaid_webhook_stream spool; }');
-    my $body = event('message.received');
-    is(code(hook($body)), 200, 'the receiver takes it');
-    is($redis->cli('EXISTS', 'spool'), 0, 'then it is in no stream');
-    for my $fault ({close => 'before'}, {hold => 'before'}, {status => 500}) {
-        $receiver->reset;
-        $redis->cli('DEL', 'spool');
-        $receiver->fault($fault);
-        my $taken = !$fault->{status};
-        $body = event('message.received');
-        my $name = (keys %$fault)[0];
-        is(code(hook($body)), $taken ? 200 : 500, "$name: answered");
-        is_deeply([map { $_->{body} } $redis->cli('EXISTS', 'spool') ? entries('spool') : ()], [$taken ? $body : ()], "$name: in the stream, or not");
-        is(code(hook_again($spool, $body)), 200, "$name: a repeat");
-        is($receiver->count, $taken ? 1 : 2, "$name: goes to the receiver where that was not taken");
-        is($redis->cli('EXISTS', 'spool') ? scalar(entries('spool')) : 0, $taken ? 1 : 0, "$name: and not into the stream again");
-    }
-    is(code(hook_at('/spool', $body, signed($body, secret => 'another'))), '401 signature_mismatch', 'forged, straight to it');
-    is(code(request(GET => url('/spool'))), '405 method_not_allowed', 'GET');
-    $receiver->reset;
-};
-
 # Senders that repeat each event until it is acknowledged, as Chatmaid does, and
 # sometimes beyond that.
 subtest 'Redis is killed again and again' => sub {
