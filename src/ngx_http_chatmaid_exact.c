@@ -9,18 +9,19 @@
 
 
 /*
- * The form: in a string, a character that jansson may not take is MARK and its
- * number in four hexadecimal digits, MARK itself included; a number is a string
- * of MARK, "n" and its value.  MARK is a character that JSON has unescaped, and
- * that hardly anybody uses.
+ * The form: in a string, a character that jansson does not take is MARK and its
+ * number in four hexadecimal digits, and so is MARK itself, a character that JSON
+ * has unescaped and hardly anybody uses; a number is a string of MARK, "n" and
+ * its value.
  */
 #define NGX_HTTP_CHATMAID_EXACT_MARK    0x7f
 
 /* The most that one byte of a text grows to: MARK, or a digit. */
 #define NGX_HTTP_CHATMAID_EXACT_GROWTH  5
 
-/* An exponent of more digits is left as it is: a sum with it might not fit. */
-#define NGX_HTTP_CHATMAID_EXACT_DIGITS  15
+/* A number with an exponent from here on is left as it is: no sum with it is
+ * sure to fit. */
+#define NGX_HTTP_CHATMAID_EXACT_MAX     1000000000000000
 
 
 static u_char *ngx_http_chatmaid_exact_write(u_char *out, ngx_str_t *text);
@@ -32,9 +33,9 @@ static u_char *ngx_http_chatmaid_exact_mark(u_char *out, ngx_uint_t ch);
 static ngx_int_t ngx_http_chatmaid_exact_unit(u_char *p, u_char *last);
 static u_char *ngx_http_chatmaid_exact_number(u_char **out, u_char *p,
     u_char *last);
-static u_char *ngx_http_chatmaid_exact_digits(u_char *p, u_char *last);
-static u_char *ngx_http_chatmaid_exact_value(u_char *out, u_char *p,
-    u_char *mantissa, u_char *last);
+static u_char *ngx_http_chatmaid_exact_digits(u_char *out, u_char *first,
+    u_char **pos, u_char *last);
+static u_char *ngx_http_chatmaid_exact_power(u_char *out, int64_t power);
 
 
 ngx_int_t
@@ -146,32 +147,16 @@ ngx_http_chatmaid_exact_text(u_char **out, u_char *p, u_char *last)
 }
 
 
-/* Whatever way a control character is escaped, it gets the same mark. */
+/* Nothing but \u0000, MARK and half a surrogate pair is changed. */
 
 static u_char *
 ngx_http_chatmaid_exact_escape(u_char **out, u_char *p, u_char *last)
 {
-    u_char      *q, *letter;
-    size_t       len;
-    ngx_int_t    unit, low;
+    size_t     len;
+    ngx_int_t  unit, low;
 
-    static u_char  letters[] = "bfnrt";
-    static u_char  controls[] = "\b\f\n\r\t";
-
-    q = *out;
-    len = 2;
-    unit = NGX_ERROR;
-
-    if (last - p > 1) {
-        letter = ngx_strlchr(letters, letters + sizeof(letters) - 1, p[1]);
-
-        unit = letter ? controls[letter - letters]
-                      : ngx_http_chatmaid_exact_unit(p, last);
-
-        if (letter == NULL && unit != NGX_ERROR) {
-            len = sizeof("\\u0000") - 1;
-        }
-    }
+    unit = ngx_http_chatmaid_exact_unit(p, last);
+    len = (unit == NGX_ERROR) ? 2 : sizeof("\\u0000") - 1;
 
     if (unit >= 0xd800 && unit < 0xdc00) {
         low = ngx_http_chatmaid_exact_unit(p + len, last);
@@ -182,14 +167,14 @@ ngx_http_chatmaid_exact_escape(u_char **out, u_char *p, u_char *last)
         }
     }
 
-    if ((unit >= 0 && unit < ' ') || unit == NGX_HTTP_CHATMAID_EXACT_MARK
+    if (unit == 0 || unit == NGX_HTTP_CHATMAID_EXACT_MARK
         || (unit >= 0xd800 && unit < 0xe000))
     {
-        *out = ngx_http_chatmaid_exact_mark(q, unit);
+        *out = ngx_http_chatmaid_exact_mark(*out, unit);
 
     } else {
         len = ngx_min(len, (size_t) (last - p));
-        *out = ngx_cpymem(q, p, len);
+        *out = ngx_cpymem(*out, p, len);
     }
 
     return p + len;
@@ -225,58 +210,82 @@ ngx_http_chatmaid_exact_unit(u_char *p, u_char *last)
 }
 
 
-/* A number, by RFC 8259, section 6; NULL where it is none. */
+/*
+ * A number (RFC 8259, section 6), written in the one way that its value has: the
+ * digits without zeros at either end, then the power of ten.  So 100, 1e2 and
+ * 100.0 are equal.  NULL where it is none.
+ */
 
 static u_char *
 ngx_http_chatmaid_exact_number(u_char **out, u_char *p, u_char *last)
 {
-    u_char  *start, *integer, *mantissa, *q;
-
-    start = p;
-
-    if (*p == '-') {
-        p++;
-    }
-
-    integer = p;
-    p = ngx_http_chatmaid_exact_digits(p, last);
-
-    if (p == integer || (*integer == '0' && p - integer > 1)) {
-        return NULL;
-    }
-
-    if (p < last && *p == '.') {
-        q = p + 1;
-        p = ngx_http_chatmaid_exact_digits(q, last);
-
-        if (p == q) {
-            return NULL;
-        }
-    }
-
-    mantissa = p;
-
-    if (p < last && (*p == 'e' || *p == 'E')) {
-        p++;
-
-        if (p < last && (*p == '+' || *p == '-')) {
-            p++;
-        }
-
-        q = p;
-        p = ngx_http_chatmaid_exact_digits(q, last);
-
-        if (p == q) {
-            return NULL;
-        }
-    }
+    u_char   *q, *start, *value, *first, *part;
+    int64_t   power, exponent, sign;
 
     q = *out;
     *q++ = '"';
     *q++ = NGX_HTTP_CHATMAID_EXACT_MARK;
     *q++ = 'n';
 
-    q = ngx_http_chatmaid_exact_value(q, start, mantissa, p);
+    start = p;
+    value = q;
+
+    if (*p == '-') {
+        *q++ = *p++;
+    }
+
+    first = q;
+    part = p;
+    q = ngx_http_chatmaid_exact_digits(q, first, &p, last);
+
+    if (p == part || (*part == '0' && p - part > 1)) {
+        return NULL;
+    }
+
+    power = 0;
+    exponent = 0;
+
+    if (p < last && *p == '.') {
+        part = ++p;
+        q = ngx_http_chatmaid_exact_digits(q, first, &p, last);
+
+        if (p == part) {
+            return NULL;
+        }
+
+        power = part - p;
+    }
+
+    if (p < last && (*p == 'e' || *p == 'E')) {
+        p++;
+        sign = 1;
+
+        if (p < last && (*p == '+' || *p == '-')) {
+            sign = (*p++ == '-') ? -1 : 1;
+        }
+
+        for (part = p; p < last && *p >= '0' && *p <= '9'; p++) {
+            exponent = ngx_min(exponent * 10 + (*p - '0'),
+                               NGX_HTTP_CHATMAID_EXACT_MAX);
+        }
+
+        if (p == part) {
+            return NULL;
+        }
+
+        power += sign * exponent;
+    }
+
+    if (q == first) {
+        q = value;
+        *q++ = '0';                 /* without a sign */
+
+    } else if (exponent == NGX_HTTP_CHATMAID_EXACT_MAX) {
+        q = ngx_cpymem(value, start, p - start);
+
+    } else {
+        q = ngx_http_chatmaid_exact_power(q, power);
+    }
 
     *q++ = '"';
     *out = q;
@@ -285,90 +294,36 @@ ngx_http_chatmaid_exact_number(u_char **out, u_char *p, u_char *last)
 }
 
 
+/* Copies digits, zeros only after another one. */
+
 static u_char *
-ngx_http_chatmaid_exact_digits(u_char *p, u_char *last)
+ngx_http_chatmaid_exact_digits(u_char *out, u_char *first, u_char **pos,
+    u_char *last)
 {
-    while (p < last && *p >= '0' && *p <= '9') {
-        p++;
+    u_char  *p;
+
+    for (p = *pos; p < last && *p >= '0' && *p <= '9'; p++) {
+
+        if (out > first || *p != '0') {
+            *out++ = *p;
+        }
     }
 
-    return p;
+    *pos = p;
+
+    return out;
 }
 
 
-/*
- * The one way to write its value: the digits without zeros at either end, then
- * the power of ten.  So 100, 1e2 and 100.0 are equal.
- */
-
 static u_char *
-ngx_http_chatmaid_exact_value(u_char *out, u_char *p, u_char *mantissa,
-    u_char *last)
+ngx_http_chatmaid_exact_power(u_char *out, int64_t power)
 {
-    u_char   *q, *first, *exponent;
-    int64_t   power, sign;
-    unsigned  fraction;
-
-    power = 0;
-    sign = 1;
-    exponent = mantissa;
-
-    if (exponent < last) {
-        exponent++;
-
-        if (*exponent == '+' || *exponent == '-') {
-            sign = (*exponent++ == '-') ? -1 : 1;
-        }
-
-        while (exponent < last && *exponent == '0') {
-            exponent++;
-        }
-
-        if (last - exponent > NGX_HTTP_CHATMAID_EXACT_DIGITS) {
-            return ngx_cpymem(out, p, last - p);
-        }
-
-        while (exponent < last) {
-            power = power * 10 + (*exponent++ - '0');
-        }
-
-        power *= sign;
-    }
-
-    q = out;
-
-    if (*p == '-') {
-        *q++ = *p++;
-    }
-
-    first = q;
-    fraction = 0;
-
-    for ( /* void */ ; p < mantissa; p++) {
-
-        if (*p == '.') {
-            fraction = 1;
-            continue;
-        }
-
-        power -= fraction;
-
-        if (q > first || *p != '0') {
-            *q++ = *p;
-        }
-    }
-
-    if (q == first) {
-        *out++ = '0';               /* without a sign */
-        return out;
-    }
-
-    while (q[-1] == '0') {
-        q--;
+    while (out[-1] == '0') {
+        out--;
         power++;
     }
 
-    return power ? ngx_sprintf(q, "e%L", power) : q;
+    return power ? ngx_sprintf(out, "e%L", power) : out;
 }
 
 
@@ -376,7 +331,7 @@ ngx_int_t
 ngx_http_chatmaid_exact_string(ngx_pool_t *pool, json_t *json, ngx_str_t *text)
 {
     size_t       i, len;
-    u_char      *p;
+    u_char      *p, ch;
     const char  *value;
 
     if (!json_is_string(json)) {
@@ -391,9 +346,7 @@ ngx_http_chatmaid_exact_string(ngx_pool_t *pool, json_t *json, ngx_str_t *text)
         return NGX_DECLINED;
     }
 
-    /* MARK and four digits become "\u" and these */
-
-    p = ngx_pnalloc(pool, 2 * len);
+    p = ngx_pnalloc(pool, (sizeof("\\u0000") - 1) * len);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -401,13 +354,17 @@ ngx_http_chatmaid_exact_string(ngx_pool_t *pool, json_t *json, ngx_str_t *text)
     text->data = p;
 
     for (i = 0; i < len; i++) {
+        ch = value[i];
 
-        if (value[i] == NGX_HTTP_CHATMAID_EXACT_MARK) {
+        if (ch < ' ') {
+            p = ngx_sprintf(p, "\\u%04xd", (ngx_uint_t) ch);
+
+        } else if (ch == NGX_HTTP_CHATMAID_EXACT_MARK) {
             *p++ = '\\';
-            *p++ = 'u';
+            *p++ = 'u';             /* its four digits follow */
 
         } else {
-            *p++ = value[i];
+            *p++ = ch;
         }
     }
 

@@ -157,8 +157,11 @@ ngx_http_chatmaid_webhook_verify(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    rc = ngx_http_chatmaid_signature_check(r, &wh->signature,
-                                           conf->webhook_secrets);
+    /* an error_page may lead here before all of an unbuffered body has come */
+
+    rc = r->reading_body ? NGX_DECLINED
+                         : ngx_http_chatmaid_signature_check(r, &wh->signature,
+                                                       conf->webhook_secrets);
 
     if (rc == NGX_DECLINED) {
         return ngx_http_chatmaid_problem(r, wh->ctx,

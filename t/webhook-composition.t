@@ -48,6 +48,8 @@ END_CONF
         location = /into-413  { client_max_body_size 10; error_page 413 = /landed; $up; }
         location = /into-403  { deny all; error_page 403 = /landed; $up; }
         location = /into-405  { error_page 405 = /landed; empty_gif; }
+        location = /unbuffered { proxy_request_buffering off; proxy_http_version 1.1; proxy_pass http://127.0.0.1:%PORT:nobody%; error_page 502 = \@whole; }
+        location \@whole      { chatmaid_webhook on; $up; }
         location = /asks-hook { auth_request /landed; $up; }
         location = /mirrors-hook { mirror /landed; $up; }
 
@@ -161,6 +163,17 @@ subtest 'ways around' => sub {
             cmp_ok($answer->{status}, '>=', 400, "$path: refused") or note $answer->{raw};
             is_deeply([got()], [], "$path: nothing is handed on");
         }
+    }
+    my $signed = event('message.sent');
+    my %part   = (
+        'a part of a body'         => head($signed, path => '/unbuffered', length => 5000) . $signed,
+        'a part of a chunked body' => head($signed, path => '/unbuffered', length => undef, lines => ['Transfer-Encoding: chunked'])
+            . sprintf("%x\r\n", length $signed) . "$signed\r\n",
+    );
+    for my $name (sort keys %part) {
+        fresh;
+        is(code(raw([$part{$name}])), '401 signature_mismatch', "$name: refused");
+        is_deeply([got()], [], "$name: not handed on");
     }
     for my $how (\&to, \&forge) {
         fresh;
