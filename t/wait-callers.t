@@ -3,11 +3,12 @@
 
 use Chatmaid::Test;
 
-my $api   = sandbox;
+my $api   = sandbox(plain => 1);         # a first read is soon answered
 my $nginx = nginx(
-    workers => 2,
-    http    => 'chatmaid_sender +15550100001;',
-    server  => join "\n", 'listen 127.0.0.1:%PORT:both% reuseport;',
+    workers  => 2,
+    internal => 'proxy_pass http://chatmaid_api/;',
+    http     => 'chatmaid_sender +15550100001;',
+    server   => join "\n", 'listen 127.0.0.1:%PORT:both% reuseport;',
         map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account $_; }" } qw(keeps killed),
 );
 
@@ -25,7 +26,7 @@ sub told ($answer) {
 subtest 'a connection goes on' => sub {
     my $id   = message;
     my $line = "GET /keeps/messages/$id%s HTTP/1.1\r\nHost: gateway\r\n%s\r\n";
-    my ($waits, $reads) = (sprintf($line, '?wait=1', ''), sprintf($line, '', "Connection: close\r\n"));
+    my ($waits, $reads) = (sprintf($line, '?wait=2', ''), sprintf($line, '', "Connection: close\r\n"));
 
     my $together = raw($waits . $reads, all => 1);
     is(scalar(() = $together->{raw} =~ m{HTTP/1\.1 200}g), 2, 'two requests in one piece');
@@ -34,8 +35,8 @@ subtest 'a connection goes on' => sub {
     is(scalar(() = $later->{raw} =~ m{HTTP/1\.1 200}g), 2, 'another request while one waits');
     is(scalar(() = $later->{raw} =~ m{Connection: close}g), 1, 'the first one leaves the connection open');
 
-    is(told(raw(sprintf($line, '?wait=1', '') =~ s/HTTP\/1\.1/HTTP\/1.0/r)), '200 sent timeout', 'HTTP/1.0');
-    is(told(request(GET => url("/keeps/messages/$id?wait=1"), {some => 'body'})), '200 sent timeout', 'with a body');
+    is(told(raw(sprintf($line, '?wait=2', '') =~ s/HTTP\/1\.1/HTTP\/1.0/r)), '200 sent timeout', 'HTTP/1.0');
+    is(told(request(GET => url("/keeps/messages/$id?wait=2"), {some => 'body'})), '200 sent timeout', 'with a body');
 };
 
 # The kernel deals connections out by their ports.

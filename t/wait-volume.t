@@ -8,9 +8,10 @@ use Chatmaid::Test::World qw(patience);
 use List::Util qw(max);
 use Time::HiRes qw(time);
 
-my $api   = sandbox;
+my $api   = sandbox(plain => 1);         # for many connections at once
 my $nginx = nginx(
     workers   => 2,
+    internal  => 'proxy_pass http://chatmaid_api/; proxy_connect_timeout 30s; proxy_read_timeout 30s;',
     error_log => 'info',
     access    => 'pid=$pid id=$http_x_request_id',
     files     => {webhook_secret => webhook_secret . "\n"},
@@ -35,7 +36,7 @@ sub hook ($id, $event) {
     return post(url('/webhook'), $body, signed($body))->{status};
 }
 
-sub told ($one) { my $answer = $one->{asked}->result; return join ' ', $answer->{status}, $answer->{json}{status}, $answer->{headers}{'chatmaid-wait'} // () }
+sub told ($one) { my $answer = $one->{asked}->result; return join ' ', $answer->{status}, $answer->{json}{code} // $answer->{json}{status}, $answer->{headers}{'chatmaid-wait'} // () }
 
 
 # --- What happens ------------------------------------------------------------
@@ -55,8 +56,8 @@ until_($start + patience(2) + 4);
 
 subtest 'webhooks find some polls left' => sub {
     for my $n (0, 1) {
-        my $since = time;
         $api->move($ids[$n], 'read');
+        my $since = time;
         is(hook($ids[$n], 'message.read'), 204, "message $n");
         is(told($_), '200 read', "$_->{id}: is answered") for of($n);
         cmp_ok(time - $since, '<', patience(2) + 1, "message $n: soon");
