@@ -15,7 +15,8 @@ my $redis  = redis_server(args => [qw(--appendonly yes --appendfsync always)]);
 
 sub gateways ($name, $timeout) {
     return map { nginx(name => $name . $_, workers => 2, error_log => 'notice', gateway => 'chatmaid_sender +15550100001;',
-        http => 'chatmaid_redis ' . $redis->url . " timeout=$timeout;") } 1, 2;
+        upstream => 'keepalive 256;', internal => 'proxy_connect_timeout 20s;',
+        http     => 'chatmaid_redis ' . $redis->url . " timeout=$timeout; chatmaid_retries 0;") } 1, 2;
 }
 
 # One client of one operation; it asks again until it is told 201.
@@ -25,15 +26,18 @@ sub clients ($name, $count) {
         1 .. $count;
 }
 
-# Runs them all, so many at once.  Half of them under way, $fault->{break} is
-# called, and from then on $fault->{step}, until it says that it is over.
+# Runs them all, so many at once.  Chatmaid holds what it gets until enough claims
+# are open.  Then $fault->{break} is called, and from then on $fault->{step}, until
+# it says that it is over.
 
 my $agent = client(keepalive => 0);
 
 sub storm ($clients, $gateways, $at_once, $fault = {}) {
     my @waiting = @$clients;
-    my ($asked, $broken, @pending) = (0, $fault->{break} ? 0 : 2);
-    my $end = time + 300;
+    my ($broken, @pending) = ($fault->{break} ? 0 : 2);
+    my ($start, $end) = (time, time + 300);
+
+    $api->fault($broken ? {delay_before => 250, times => 0} : {hold => 'before', times => 0}) if %$fault;
 
     while (@waiting || @pending || $broken < 2) {
         die 'the storm does not end' if time > $end;
@@ -44,14 +48,15 @@ sub storm ($clients, $gateways, $at_once, $fault = {}) {
             $client->{request} = $agent->later(POST => $gateway->url('/chatmaid/send'),
                 {to => '+15550100099', text => $client->{text}}, 'Idempotency-Key' => $client->{operation});
             push @pending, $client;
-            $asked++;
         }
 
-        if ($broken == 0 && $asked >= @$clients / 2) {
-            $fault->{open}  = open_claims();
+        if ($broken == 0 && ($fault->{open} = open_claims($start)) >= $fault->{enough}) {
             $fault->{began} = time;
             $fault->{break}->($fault);
             $broken = 1;
+            $api->clear_faults;
+            $api->fault({delay_before => 250, times => 0});
+            $api->release;
         }
         $broken = 2 if $broken == 1 && $fault->{step}->($fault, time - $fault->{began});
 
@@ -70,11 +75,14 @@ sub storm ($clients, $gateways, $at_once, $fault = {}) {
         Mojo::IOLoop->timer(0.01 => sub { });
         Mojo::IOLoop->one_tick;
     }
+    $api->clear_faults;
 }
 
-sub open_claims () {
+# Of operations that have begun since then: of others Redis may not know the end.
+sub open_claims ($since) {
     return $redis->cli('EVAL', "local n = 0 for _, key in ipairs(redis.call('KEYS', '*')) do "
-        . "if redis.call('HGET', key, 'state') == 'in_flight' then n = n + 1 end end return n", 0);
+        . "local r = redis.call('HMGET', key, 'state', 'begun') "
+        . "if r[1] == 'in_flight' and tonumber(r[2]) >= tonumber(ARGV[1]) then n = n + 1 end end return n", 0, int(1000 * $since));
 }
 
 # Each worker is connected, and none is left of before a reload.
@@ -116,7 +124,7 @@ subtest 'in peace' => sub {
 };
 
 
-my @gateways = gateways('storm', '250ms');
+my @gateways = gateways('storm', '500ms');
 my $after    = sub ($seconds) { sub ($fault, $passed) { $passed > $seconds } };
 
 my @faults = (
@@ -149,38 +157,42 @@ subtest 'in a storm' => sub {
     $api->reset;
     $api->config(dedup => 1);
     $redis->cli('FLUSHALL');
-    $api->fault({delay_before => 250, times => 0});
 
     my $operations = volume(1000, 24);
     my $share      = int($operations / @faults);
+    my $enough     = volume(50);
+    $_->{enough}   = $enough for @faults;
     my $start      = time;
     my (@all, @outside);
     for my $i (0 .. $#faults) {
         my $count   = $i ? $share : $operations - $share * $#faults;
         my @clients = shuffle clients("storm$i", $count);
-        wait_for(sub { settled(@gateways) }, 30, 'calm') if $faults[$i]{calm};
-        storm(\@clients, \@gateways, volume(100, 15), $faults[$i]);
+        wait_for(sub { settled(@gateways) }, 30, 'calm');   # else claims are in the zones, before the fault
+        storm(\@clients, \@gateways, volume(150, 20), $faults[$i]);
         push @all, @clients;
         push @outside, values %{by_operation(@clients)} if $faults[$i]{calm};
         note(sprintf '%s: %s claims open; %d requests of %d clients, the slowest took %.1f s', $faults[$i]{name}, $faults[$i]{open} // '-',
             sum0(map { scalar @{$_->{answers}} } @clients), scalar @clients, max(map { $_->{longest} } @clients));
     }
-    $api->clear_faults;
 
     my $by       = by_operation(@all);
     my %messages = map { $_->{id} => $_ } $api->messages;
     my $requests = requests_of();
 
     my @broken = grep { $_->{break} } @faults;
-    cmp_ok(sum0(map { $_->{open} } @broken), '>=', max(5, int $operations / 20), 'the faults hit open claims');
-    is(scalar(grep { $_->{open} == 0 } @broken), 0, 'each of them');
+    is(join(', ', map { "$_->{name}: $_->{open}" } grep { $_->{open} < $enough } @broken), '', "each fault hits at least $enough open claims");
     is(scalar(grep { $_->{answers}[-1]{status} == 201 } @all), $operations * $copies, 'every client ends with 201');
     is(scalar(grep { my $m = $messages{$_->{answers}[-1]{json}{id} // ''}; !$m || $m->{content} ne $_->{text} } @all), 0,
         'and the id of its message');
     is(scalar(keys %messages), $operations, 'as many messages as operations');
     is(scalar(grep { my %ids = map { $_->{answers}[-1]{json}{id} => 1 } @$_; keys %ids != 1 } values %$by), 0, 'one id for each');
     cmp_ok(max(map { $_->{longest} } @all), '<', 30, 'no answer later than 30 s');
-    cmp_ok(max(values %$requests), '<=', 4, 'at most four requests for an operation');
+
+    # A try ends in Redis, and then there is no other by a claim there, or in its
+    # gateway's zone, where Redis was away at its beginning or its end: then there
+    # is no other at that gateway.  However long a client goes on, and whatever
+    # becomes of Redis, that is one and one for each gateway.
+    cmp_ok(max(values %$requests), '<=', 1 + @gateways, 'at most three requests for an operation');
     is(scalar(grep { $_->{status} == 0 } map { @{$_->{answers}} } @all), 0, 'no request without an answer');
     is(join(' ', map { "$_->[0]{operation}: $requests->{$_->[0]{text}}" } grep { $requests->{$_->[0]{text}} != 1 } @outside), '', 'one request for each outside a fault');
 
