@@ -80,8 +80,9 @@ ngx_http_chatmaid_exact_parse(ngx_log_t *log, ngx_str_t *text, json_t **json,
 
 
 /*
- * Gives the end of what was written, or NULL where a number is none.  All else
- * that is wrong is left as it is, for jansson to refuse.
+ * Gives the end of what was written, or NULL where a number is none, or a NUL
+ * follows something, which jansson would overlook.  All else that is wrong is
+ * left as it is, for jansson to refuse.
  */
 
 static u_char *
@@ -103,6 +104,9 @@ ngx_http_chatmaid_exact_write(u_char *out, ngx_str_t *text)
             if (p == NULL) {
                 return NULL;
             }
+
+        } else if (*p == '\0') {
+            return NULL;
 
         } else {
             *out++ = *p++;
@@ -213,7 +217,8 @@ ngx_http_chatmaid_exact_unit(u_char *p, u_char *last)
 /*
  * A number (RFC 8259, section 6), written in the one way that its value has: the
  * digits without zeros at either end, then the power of ten.  So 100, 1e2 and
- * 100.0 are equal.  NULL where it is none.
+ * 100.0 are equal.  NULL where it is none, or stands for a member's name: it
+ * would become one.
  */
 
 static u_char *
@@ -289,6 +294,12 @@ ngx_http_chatmaid_exact_number(u_char **out, u_char *p, u_char *last)
 
     *q++ = '"';
     *out = q;
+
+    for (part = p; part < last; part++) {
+        if (*part != ' ' && *part != '\t' && *part != CR && *part != LF) {
+            return (*part == ':') ? NULL : p;
+        }
+    }
 
     return p;
 }

@@ -56,12 +56,25 @@ ngx_http_chatmaid_json_body(ngx_http_request_t *r, json_t **json,
 }
 
 
-/* json_load_callback_t */
+/* json_load_callback_t.  jansson overlooks a NUL that follows a word; any other
+ * control character is refused wherever it is. */
 
 static size_t
 ngx_http_chatmaid_json_read(void *buffer, size_t len, void *data)
 {
-    return (size_t) ngx_http_chatmaid_reader_read(data, buffer, len);
+    u_char   *p = buffer;
+
+    ssize_t   i, n;
+
+    n = ngx_http_chatmaid_reader_read(data, buffer, len);
+
+    for (i = 0; i < n; i++) {
+        if (p[i] == '\0') {
+            p[i] = 1;
+        }
+    }
+
+    return (size_t) n;
 }
 
 

@@ -28,6 +28,7 @@ subtest 'not JSON' => sub {
         'a second object'         => "$good$good",
         'a trailing comma'        => "{$inner,}",
         'a trailing NUL'          => "$good\0",
+        'a NUL after a literal'   => "{$inner,\"x\":true\0}",
         'member twice'            => "{$inner,\"to\":\"+15550100098\"}",
         'member twice, escaped'   => "{$inner,\"t\\u006f\":\"+15550100098\"}",
         'member twice, deep down' => "{$inner,\"x\":[{\"a\":1,\"a\":1}]}",

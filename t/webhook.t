@@ -122,6 +122,8 @@ subtest 'signature' => sub {
 subtest 'body' => sub {
     refused('empty', 400, 'invalid_json', '');
     refused('not JSON', 400, 'invalid_json', "\x1b[31m\"event\"\r\n[emerg]");
+    refused('a NUL after a word', 400, 'invalid_json', "{\"event\":\"a\",\"data\":true\0}");
+    refused('a number for a name', 400, 'invalid_json', '{"event":"a","data":{1:2}}');
     refused('a member twice', 400, 'invalid_json', '{"event":"a","event":"b"}');
     refused('a number', 400, 'invalid_event', '7');
     refused('an array', 400, 'invalid_event', '[' . event('message.sent') . ']');
