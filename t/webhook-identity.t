@@ -76,6 +76,11 @@ subtest 'a message event' => sub {
         my $messageId = id;
         two_events($name, map { $in->('message.sent', 1, qq({"messageId":"$messageId","a":$_})) } @values);
     }
+    for my $equal (['100', '1e2', '100.0', '0.1E+3', '10000e-02'], ['0', '-0', '0.0e7', '0e99999999999999999999'], ['-1.50', '-15e-1'],
+        ['"\u007f"', "\"\x7f\""], ['"\n"', '"\u000a"', '"\u000A"'], ['"\udbff\udfff"', "\"\xf4\x8f\xbf\xbf\""]) {
+        my $messageId = id;
+        one_event("$equal->[0], however it is written", map { $in->('message.sent', 1, qq({"messageId":"$messageId","a":$_})) } @$equal);
+    }
     two_events('an event of an unknown name', $in->('message.x', 1, $data->('{"messageId":"ID"}')), $in->('message.y', 1, qq({"messageId":"$id"})));
     $d = $data->('{"messageId":"ID"}');
     one_event('an unknown message event', $in->('message.reaction', 1, $d), $in->('message.reaction', 2, $d));
