@@ -212,6 +212,12 @@ ngx_http_chatmaid_shared_judge(ngx_http_chatmaid_main_conf_t *mcf,
     } else if (ngx_strcmp(word, "clock") == 0) {
         claim->result = NGX_HTTP_CHATMAID_CLOCK;
 
+    } else if (claim->event) {
+
+        /* whatever a newer version says of it: here it is marked all the same */
+
+        ngx_http_chatmaid_shared_away(mcf, claim);
+
     } else {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
         claim->reason = "a newer version of the module wrote its record";

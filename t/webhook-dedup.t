@@ -199,6 +199,18 @@ subtest 'what Redis holds of it' => sub {
     unlike($all, qr/private|15557654321|inmsg_|whsec/, 'and nothing of the event');
 };
 
+subtest 'a mark of a newer version' => sub {
+    fresh;
+    $redis->cli('FLUSHALL');
+    my $body = event('message.sent');
+    is(code(hook_at($one, $body)), 200, 'delivered');
+    my $key = wait_for(sub { (grep { $redis->cli('HGET', $_, 'state') eq 'done' } split /\n/, $redis->cli('KEYS', 'chatmaid:event:*'))[0] });
+    $redis->cli('HSET', $key, 'version', 'newer', 'state', 'anything');
+    is(code(hook_again($one, $body)), 200, 'which is not understood') for 1 .. 4;
+    is(count, 2, 'it is handed on for want of a mark, and known from then on');
+    is($redis->cli('HGET', $key, 'state'), 'anything', 'and the mark is left alone');
+};
+
 subtest 'over a reload' => sub {
     for my $edge ($zone, $one) {
         fresh;
