@@ -4,7 +4,7 @@
 #             read.  Default: Debian's nginx-dev, for the installed nginx
 #   CC        gcc or clang
 #   TESTS     what `make test` runs: files or directories
-#   JOBS      how many test files run at once
+#   JOBS      how many test files run at once (most of their time they wait)
 #   BUILD     another directory than build/
 #   DESTDIR   for `make install`
 
@@ -19,7 +19,7 @@ MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
 NGX_SRC ?= /usr/share/nginx/src
 TESTS   ?= t/
-JOBS    ?= $(shell nproc)
+JOBS    ?= $(shell expr $$(nproc) + 1)
 
 # No warning flags here: nginx's own are -Wall -Wextra -Werror, for gcc and
 # clang, less -Wno-unused-parameter, for its callbacks leave many unused.

@@ -10,9 +10,9 @@
 
 /*
  * The form: in a string, a character that jansson does not take is MARK and its
- * number in four hexadecimal digits, and so is MARK itself, a character that JSON
- * has unescaped and hardly anybody uses; a number is a string of MARK, "n" and
- * its value.
+ * number in four hexadecimal digits, and so is MARK itself, a character that
+ * JSON has unescaped and hardly anybody uses; a number is a string of MARK, "n"
+ * and its value.
  */
 #define NGX_HTTP_CHATMAID_EXACT_MARK    0x7f
 
@@ -215,8 +215,8 @@ ngx_http_chatmaid_exact_unit(u_char *p, u_char *last)
 
 
 /*
- * A number (RFC 8259, section 6), written in the one way that its value has: the
- * digits without zeros at either end, then the power of ten.  So 100, 1e2 and
+ * A number (RFC 8259, section 6), written in the one way that its value has:
+ * the digits without zeros at either end, then the power of ten.  So 100, 1e2 and
  * 100.0 are equal.  NULL where it is none, or stands for a member's name: it
  * would become one.
  */

@@ -539,8 +539,8 @@ ngx_http_chatmaid_redis_disconnect(ngx_http_chatmaid_redis_t *redis)
 }
 
 
-/* The end of a pause, or of what an attempt may take, or of the time after which
- * a connection is a good one. */
+/* The end of a pause, or of what an attempt may take, or of the time after
+ * which a connection is a good one. */
 
 static void
 ngx_http_chatmaid_redis_retry_handler(ngx_event_t *ev)

@@ -214,7 +214,7 @@ ngx_http_chatmaid_shared_judge(ngx_http_chatmaid_main_conf_t *mcf,
 
     } else if (claim->event) {
 
-        /* whatever a newer version says of it: here it is marked all the same */
+        /* whatever a newer version says of it: here it is marked in any case */
 
         ngx_http_chatmaid_shared_away(mcf, claim);
 
