@@ -14,7 +14,7 @@
 
 
 /* NGX_OK: the account is held back for *left milliseconds, or (0) it is not;
- * NGX_DECLINED, that does not fit into the flow's time: ctx->problem says it. */
+ * NGX_DECLINED, that does not fit into the flow's time: see ctx->problem. */
 ngx_int_t ngx_http_chatmaid_retry_held(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t *left);
 
