@@ -217,8 +217,8 @@ ngx_http_chatmaid_exact_unit(u_char *p, u_char *last)
 /*
  * A number (RFC 8259, section 6), written in the one way that its value has:
  * the digits without zeros at either end, then the power of ten.  So 100, 1e2
- * and 100.0 are equal.  NULL where it is none, or stands for a member's name: it
- * would become one.
+ * and 100.0 are equal.  NULL where it is none, or in place of a name: it would
+ * become one.
  */
 
 static u_char *
