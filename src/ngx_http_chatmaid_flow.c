@@ -137,6 +137,13 @@ ngx_http_chatmaid_flow_resume(ngx_http_request_t *r)
 
 
 void
+ngx_http_chatmaid_flow_resume_handler(ngx_event_t *ev)
+{
+    ngx_http_chatmaid_flow_resume(ev->data);
+}
+
+
+void
 ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
     ngx_int_t rc)
 {
@@ -155,7 +162,7 @@ ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
 
 ngx_int_t
 ngx_http_chatmaid_flow_idle(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_step_pt step)
 {
     ngx_event_t  *rev;
 
@@ -174,6 +181,8 @@ ngx_http_chatmaid_flow_idle(ngx_http_request_t *r,
     }
 
     ctx->idle = 1;
+
+    ngx_http_chatmaid_flow_go(ctx, step);
 
     return NGX_AGAIN;
 }

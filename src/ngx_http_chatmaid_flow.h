@@ -31,14 +31,18 @@ void ngx_http_chatmaid_flow_resume(ngx_http_request_t *r);
 void ngx_http_chatmaid_flow_end(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_int_t rc);
 
-/* What a step returns that parks while nothing of the request's own is under
- * way, and nothing is to be settled: a caller that leaves ends it. */
+/* What a step returns that parks, to go on with "step", while nothing of the
+ * request's own is under way, and nothing is to be settled: a caller that
+ * leaves ends it. */
 ngx_int_t ngx_http_chatmaid_flow_idle(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_step_pt step);
 
 /* Finds the context of a flow again, where a filter that replaces the answer
  * has made nginx forget all contexts. */
 void ngx_http_chatmaid_flow_restore(ngx_http_request_t *r);
+
+/* A handler for a timer that only resumes its flow. */
+void ngx_http_chatmaid_flow_resume_handler(ngx_event_t *ev);
 
 /* Arms a timer (an event in ctx) whose handler gets r as its data.  What is
  * still armed when the request ends is taken off. */

@@ -47,8 +47,8 @@ ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
     rc = ngx_http_chatmaid_retry_hold(r, ctx);
 
     if (rc == NGX_AGAIN) {
-        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_read_forward);
-        return ngx_http_chatmaid_flow_idle(r, ctx);
+        return ngx_http_chatmaid_flow_idle(r, ctx,
+                                           ngx_http_chatmaid_read_forward);
     }
 
     return (rc == NGX_OK) ? ngx_http_chatmaid_call_start(r, ctx, NULL) : rc;
@@ -67,8 +67,8 @@ ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
         rc = ngx_http_chatmaid_retry_pause(r, ctx);
 
         if (rc == NGX_AGAIN) {
-            ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_read_forward);
-            return ngx_http_chatmaid_flow_idle(r, ctx);
+            return ngx_http_chatmaid_flow_idle(r, ctx,
+                                               ngx_http_chatmaid_read_forward);
         }
     }
 

@@ -23,7 +23,6 @@
 static ngx_msec_t ngx_http_chatmaid_retry_spread(ngx_http_chatmaid_ctx_t *ctx,
     ngx_msec_t time);
 static ngx_msec_t ngx_http_chatmaid_retry_time(ngx_http_chatmaid_ctx_t *ctx);
-static void ngx_http_chatmaid_retry_handler(ngx_event_t *ev);
 
 
 ngx_int_t
@@ -74,7 +73,7 @@ ngx_http_chatmaid_retry_hold(ngx_http_request_t *r,
                    "chatmaid account held back for %M", left);
 
     ngx_http_chatmaid_flow_timer(r, &ctx->pause,
-                                 ngx_http_chatmaid_retry_handler,
+                                 ngx_http_chatmaid_flow_resume_handler,
                                  ngx_http_chatmaid_retry_spread(ctx, left));
     return NGX_AGAIN;
 }
@@ -122,7 +121,7 @@ ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
     }
 
     ngx_http_chatmaid_flow_timer(r, &ctx->pause,
-                                 ngx_http_chatmaid_retry_handler, time);
+                                 ngx_http_chatmaid_flow_resume_handler, time);
     return NGX_AGAIN;
 }
 
@@ -177,11 +176,4 @@ ngx_http_chatmaid_retry_fits(ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t time)
     left = (ngx_msec_int_t) (ctx->deadline.timer.key - ngx_current_msec);
 
     return left > 0 && time < (ngx_msec_t) left;
-}
-
-
-static void
-ngx_http_chatmaid_retry_handler(ngx_event_t *ev)
-{
-    ngx_http_chatmaid_flow_resume(ev->data);
 }

@@ -9,10 +9,6 @@
 #include "ngx_http_chatmaid_store_zone.h"
 
 
-#define NGX_HTTP_CHATMAID_NOTE_KEY                                            \
-    (NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX + sizeof("note:") - 1                 \
-     + 2 * NGX_HTTP_CHATMAID_ID_LEN)
-
 #define NGX_HTTP_CHATMAID_STAMP_LEN  16     /* in hexadecimal */
 
 
@@ -34,7 +30,7 @@ ngx_http_chatmaid_store_note(void *store, u_char *id, uint64_t stamp)
     size_t                      len[5];
     const char                 *argv[5];
     ngx_http_chatmaid_redis_t  *redis;
-    u_char                      key[NGX_HTTP_CHATMAID_NOTE_KEY];
+    u_char                      key[NGX_HTTP_CHATMAID_MAX_NAME];
     u_char                      value[NGX_HTTP_CHATMAID_STAMP_LEN];
     u_char                      ttl[NGX_INT64_LEN];
 
@@ -106,7 +102,7 @@ ngx_http_chatmaid_store_look(void *store, ngx_http_chatmaid_look_t *look)
 
     argv = ngx_palloc(look->pool, (look->n + 1) * sizeof(char *));
     len = ngx_palloc(look->pool, (look->n + 1) * sizeof(size_t));
-    p = ngx_pnalloc(look->pool, look->n * NGX_HTTP_CHATMAID_NOTE_KEY);
+    p = ngx_pnalloc(look->pool, look->n * NGX_HTTP_CHATMAID_MAX_NAME);
 
     if (argv == NULL || len == NULL || p == NULL) {
         return NGX_OK;

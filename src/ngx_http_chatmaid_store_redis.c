@@ -234,8 +234,7 @@ static void
 ngx_http_chatmaid_shared_own(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_words_t   words;
-    ngx_http_chatmaid_redis_t  *redis;
+    ngx_http_chatmaid_words_t  words;
 
     (void) ngx_http_chatmaid_store_zone.claim(mcf->zone, claim);
 
@@ -248,20 +247,17 @@ ngx_http_chatmaid_shared_own(ngx_http_chatmaid_main_conf_t *mcf,
         claim->result = NGX_HTTP_CHATMAID_CLAIMED;
     }
 
-    redis = ngx_http_chatmaid_redis_get(mcf->redis);
-
-    if (claim->result == NGX_HTTP_CHATMAID_CLAIMED || redis == NULL) {
+    if (claim->result == NGX_HTTP_CHATMAID_CLAIMED) {
         return;
     }
 
     ngx_http_chatmaid_script_begin(&words, mcf->redis, claim);
 
-    (void) ngx_http_chatmaid_redis_script(redis,
-                                          &ngx_http_chatmaid_remove_script,
-                                          words.nkeys, words.n, words.argv,
-                                          words.len,
-                                          ngx_http_chatmaid_shared_ignored,
-                                          NULL);
+    (void) ngx_http_chatmaid_script_run(mcf->redis,
+                                        &ngx_http_chatmaid_remove_script,
+                                        &words,
+                                        ngx_http_chatmaid_shared_ignored,
+                                        NULL);
 }
 
 
@@ -368,9 +364,8 @@ ngx_http_chatmaid_shared_renew(void *store, ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_main_conf_t *mcf = store;
 
-    ngx_msec_t                  lease;
-    ngx_http_chatmaid_words_t   words;
-    ngx_http_chatmaid_redis_t  *redis;
+    ngx_msec_t                 lease;
+    ngx_http_chatmaid_words_t  words;
 
     lease = claim->lease;
 
@@ -388,20 +383,13 @@ ngx_http_chatmaid_shared_renew(void *store, ngx_http_chatmaid_claim_t *claim)
 
     claim->asked = ngx_current_msec;
 
-    redis = ngx_http_chatmaid_redis_get(mcf->redis);
-
-    if (redis == NULL) {
-        return;
-    }
-
     ngx_http_chatmaid_script_begin(&words, mcf->redis, claim);
 
-    claim->renewal = ngx_http_chatmaid_redis_script(redis,
-                                            &ngx_http_chatmaid_renew_script,
-                                            words.nkeys, words.n, words.argv,
-                                            words.len,
-                                            ngx_http_chatmaid_shared_renewed,
-                                            claim);
+    claim->renewal = ngx_http_chatmaid_script_run(mcf->redis,
+                                              &ngx_http_chatmaid_renew_script,
+                                              &words,
+                                              ngx_http_chatmaid_shared_renewed,
+                                              claim);
 }
 
 
@@ -642,10 +630,8 @@ ngx_http_chatmaid_shared_run(ngx_http_chatmaid_main_conf_t *mcf,
         ngx_http_chatmaid_redis_retain(redis);
     }
 
-    claim->command = ngx_http_chatmaid_redis_script(redis, script,
-                                                    words->nkeys, words->n,
-                                                    words->argv, words->len,
-                                                    handler, claim);
+    claim->command = ngx_http_chatmaid_script_run(mcf->redis, script, words,
+                                                  handler, claim);
 
     return claim->command ? NGX_AGAIN : NGX_DECLINED;
 }

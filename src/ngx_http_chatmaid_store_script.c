@@ -300,3 +300,22 @@ ngx_http_chatmaid_script_number(ngx_http_chatmaid_words_t *words,
 
     ngx_http_chatmaid_script_word(words, p, ngx_sprintf(p, "%L", number) - p);
 }
+
+
+ngx_http_chatmaid_redis_command_t *
+ngx_http_chatmaid_script_run(ngx_http_chatmaid_redis_conf_t *conf,
+    ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_redis_pt handler, void *data)
+{
+    ngx_http_chatmaid_redis_t  *redis;
+
+    redis = ngx_http_chatmaid_redis_get(conf);
+
+    if (redis == NULL) {
+        return NULL;
+    }
+
+    return ngx_http_chatmaid_redis_script(redis, script, words->nkeys,
+                                          words->n, words->argv, words->len,
+                                          handler, data);
+}

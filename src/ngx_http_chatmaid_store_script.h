@@ -18,6 +18,12 @@
 #define NGX_HTTP_CHATMAID_MAX_WORDS  12
 
 
+/* The longest name of a key: prefix, kind and id. */
+#define NGX_HTTP_CHATMAID_MAX_NAME                                            \
+    (NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX + sizeof("event:") - 1                \
+     + 2 * NGX_HTTP_CHATMAID_ID_LEN)
+
+
 /* A script's keys and arguments.  What is pointed to must outlive it. */
 
 typedef struct {
@@ -29,9 +35,7 @@ typedef struct {
     u_char           fingerprint[2 * NGX_HTTP_CHATMAID_ID_LEN];
     u_char           owner[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
     u_char           former[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
-    u_char           keys[2][NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX
-                             + sizeof("event:") - 1
-                             + 2 * NGX_HTTP_CHATMAID_ID_LEN];
+    u_char           keys[2][NGX_HTTP_CHATMAID_MAX_NAME];
 } ngx_http_chatmaid_words_t;
 
 
@@ -55,8 +59,15 @@ void ngx_http_chatmaid_script_word(ngx_http_chatmaid_words_t *words,
 void ngx_http_chatmaid_script_number(ngx_http_chatmaid_words_t *words,
     int64_t number);
 
-/* Writes the name of a key in Redis, of at most the size of words->keys[0]:
- * prefix, kind, id in hexadecimal.  Gives its end. */
+/* Runs a script of ours with its words, as ngx_http_chatmaid_redis_script()
+ * does; NULL also where this worker has no client. */
+ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_script_run(
+    ngx_http_chatmaid_redis_conf_t *conf,
+    ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_redis_pt handler, void *data);
+
+/* Writes the name of a key in Redis, of at most NGX_HTTP_CHATMAID_MAX_NAME
+ * bytes: prefix, kind, id in hexadecimal.  Gives its end. */
 u_char *ngx_http_chatmaid_script_name(u_char *p,
     ngx_http_chatmaid_redis_conf_t *conf, const char *kind, u_char *id);
 

@@ -15,15 +15,8 @@ ngx_http_chatmaid_stream_add(ngx_http_chatmaid_main_conf_t *conf,
     ngx_str_t *body, ngx_msec_t ttl, ngx_http_chatmaid_redis_pt handler,
     void *data)
 {
-    ngx_http_chatmaid_claim_t   mark;
-    ngx_http_chatmaid_redis_t  *redis;
-    ngx_http_chatmaid_words_t   words;
-
-    redis = ngx_http_chatmaid_redis_get(conf->redis);
-
-    if (redis == NULL) {
-        return NULL;
-    }
+    ngx_http_chatmaid_claim_t  mark;
+    ngx_http_chatmaid_words_t  words;
 
     /* the record of a delivery that is done with, which no owner had */
 
@@ -46,10 +39,9 @@ ngx_http_chatmaid_stream_add(ngx_http_chatmaid_main_conf_t *conf,
                                   event->timestamp.len);
     ngx_http_chatmaid_script_word(&words, body->data, body->len);
 
-    return ngx_http_chatmaid_redis_script(redis,
-                                          &ngx_http_chatmaid_stream_script,
-                                          words.nkeys, words.n, words.argv,
-                                          words.len, handler, data);
+    return ngx_http_chatmaid_script_run(conf->redis,
+                                        &ngx_http_chatmaid_stream_script,
+                                        &words, handler, data);
 }
 
 

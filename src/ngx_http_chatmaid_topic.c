@@ -27,13 +27,13 @@ static void ngx_http_chatmaid_topic_tell(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_topic_looked(ngx_http_chatmaid_look_t *look);
 static void ngx_http_chatmaid_topic_again(ngx_http_chatmaid_topic_t *topic);
+static void ngx_http_chatmaid_topic_wake_others(ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_topic_keep(ngx_http_chatmaid_topic_t *topic,
     ngx_http_chatmaid_problem_t *problem);
 static ngx_uint_t ngx_http_chatmaid_topic_status(json_t *data);
 static ngx_uint_t ngx_http_chatmaid_topic_reached(
     ngx_http_chatmaid_topic_t *topic, ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_topic_pass(ngx_http_chatmaid_topic_t *topic);
-static void ngx_http_chatmaid_topic_wake_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_topic_leave(ngx_http_chatmaid_ctx_t *ctx);
 
 
@@ -378,7 +378,6 @@ ngx_http_chatmaid_topic_again(ngx_http_chatmaid_topic_t *topic)
 void
 ngx_http_chatmaid_topic_failed(ngx_http_chatmaid_ctx_t *ctx)
 {
-    ngx_queue_t                *q;
     ngx_http_chatmaid_topic_t  *topic;
 
     topic = ctx->topic;
@@ -405,21 +404,13 @@ ngx_http_chatmaid_topic_failed(ngx_http_chatmaid_ctx_t *ctx)
     /* who comes from now on begins anew */
     ngx_rbtree_delete(&ngx_http_chatmaid_topics, &topic->sn.node);
 
-    for (q = ngx_queue_head(&topic->waiters);
-         q != ngx_queue_sentinel(&topic->waiters);
-         q = ngx_queue_next(q))
-    {
-        ngx_http_chatmaid_topic_wake(ngx_queue_data(q, ngx_http_chatmaid_ctx_t,
-                                                    waiter));
-    }
+    ngx_http_chatmaid_topic_wake_others(ctx);
 }
 
 
 void
 ngx_http_chatmaid_topic_put_off(ngx_http_chatmaid_ctx_t *ctx)
 {
-    ngx_queue_t                *q;
-    ngx_http_chatmaid_ctx_t    *waiter;
     ngx_http_chatmaid_topic_t  *topic;
 
     topic = ctx->topic;
@@ -431,6 +422,19 @@ ngx_http_chatmaid_topic_put_off(ngx_http_chatmaid_ctx_t *ctx)
     if (!ctx->pause.timer_set) {
         topic->carrier = NULL;
     }
+
+    ngx_http_chatmaid_topic_wake_others(ctx);
+}
+
+
+static void
+ngx_http_chatmaid_topic_wake_others(ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_queue_t                *q;
+    ngx_http_chatmaid_ctx_t    *waiter;
+    ngx_http_chatmaid_topic_t  *topic;
+
+    topic = ctx->topic;
 
     for (q = ngx_queue_head(&topic->waiters);
          q != ngx_queue_sentinel(&topic->waiters);
@@ -580,15 +584,8 @@ ngx_http_chatmaid_topic_wake(ngx_http_chatmaid_ctx_t *ctx)
 {
     if (!ctx->wake.timer_set) {
         ngx_http_chatmaid_flow_timer(ctx->request, &ctx->wake,
-                                     ngx_http_chatmaid_topic_wake_handler, 0);
+                                     ngx_http_chatmaid_flow_resume_handler, 0);
     }
-}
-
-
-static void
-ngx_http_chatmaid_topic_wake_handler(ngx_event_t *ev)
-{
-    ngx_http_chatmaid_flow_resume(ev->data);
 }
 
 

@@ -21,8 +21,6 @@ static ngx_int_t ngx_http_chatmaid_wait_until(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *value);
 static ngx_int_t ngx_http_chatmaid_wait_subject(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id);
-static ngx_int_t ngx_http_chatmaid_wait_join(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
@@ -40,7 +38,7 @@ static ngx_int_t ngx_http_chatmaid_wait_expired(ngx_http_request_t *r,
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_wait_steps[] = {
-    ngx_http_chatmaid_wait_join,        /* those who wait for the message */
+    ngx_http_chatmaid_topic_join,       /* those who wait for the message */
     ngx_http_chatmaid_wait_turn,        /* idle, or to ask, or to answer */
     ngx_http_chatmaid_wait_forward,     /* one call for all of them */
     ngx_http_chatmaid_wait_forwarded,   /* told to all; our turn again */
@@ -219,14 +217,6 @@ ngx_http_chatmaid_wait_subject(ngx_http_request_t *r,
 
 
 static ngx_int_t
-ngx_http_chatmaid_wait_join(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
-    return ngx_http_chatmaid_topic_join(r, ctx);
-}
-
-
-static ngx_int_t
 ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
@@ -260,8 +250,8 @@ ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
         /* fall through */
 
     default:
-        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_turn);
-        return ngx_http_chatmaid_flow_idle(r, ctx);
+        return ngx_http_chatmaid_flow_idle(r, ctx,
+                                           ngx_http_chatmaid_wait_turn);
     }
 }
 
@@ -280,8 +270,8 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
     rc = ngx_http_chatmaid_wait_permit(r, ctx);
 
     if (rc == NGX_AGAIN) {
-        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_forward);
-        return ngx_http_chatmaid_flow_idle(r, ctx);
+        return ngx_http_chatmaid_flow_idle(r, ctx,
+                                           ngx_http_chatmaid_wait_forward);
     }
 
     if (rc != NGX_OK) {
@@ -360,8 +350,8 @@ ngx_http_chatmaid_wait_failed(ngx_http_request_t *r,
     }
 
     if (rc == NGX_AGAIN) {
-        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_forward);
-        return ngx_http_chatmaid_flow_idle(r, ctx);
+        return ngx_http_chatmaid_flow_idle(r, ctx,
+                                           ngx_http_chatmaid_wait_forward);
     }
 
     ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_turn);
