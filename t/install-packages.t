@@ -203,6 +203,8 @@ sub start {
 
     # A session of its own, as signals to our group are not for it.
     POSIX::setsid() if require POSIX;
+    # One ignored by us, as under nohup, would be by it, which can't trap it then.
+    $SIG{$_} = 'DEFAULT' for qw(TERM INT HUP);
     $ENV{PATH} = "$root/bin:$ENV{PATH}";
     $ENV{TMPDIR} = "$root/tmp";
     $ENV{INSTALL_PACKAGES_ROOT} = $root;
