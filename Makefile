@@ -43,7 +43,7 @@ NGX_DIR   := $(abspath $(NGX_SRC))
 
 module: $(BUILD)/$(MODULE).so
 
-$(BUILD)/$(MODULE).so: $(OBJS)/Makefile $(wildcard src/*.c src/*.h)
+$(BUILD)/$(MODULE).so: $(OBJS)/Makefile $(wildcard src/*.[ch] src/*/*.[ch])
 	@$(build)
 
 # For tests alone: t/NAME-probe says which.
@@ -52,7 +52,7 @@ PROBES := redis filter
 probe: $(PROBES:%=$(BUILD)/ngx_http_chatmaid_%_probe_module.so)
 
 $(BUILD)/ngx_http_chatmaid_%_probe_module.so: $(OBJS)/Makefile \
-                                              $(wildcard t/*-probe/* src/*.h)
+                                              $(wildcard t/*-probe/* src/*.h src/*/*.h)
 	@$(build)
 
 build = echo "building $@"; \

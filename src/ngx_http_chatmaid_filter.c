@@ -6,7 +6,7 @@
 
 #include "ngx_http_chatmaid_filter.h"
 #include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_page.h"
+#include "ngx_http_chatmaid_error_page.h"
 #include "ngx_http_chatmaid_webhook.h"
 
 
@@ -41,7 +41,7 @@ ngx_http_chatmaid_header_filter(ngx_http_request_t *r)
         return ngx_http_chatmaid_call_header_filter(r, call);
     }
 
-    if (ngx_http_chatmaid_page_header_filter(r) != NGX_OK) {
+    if (ngx_http_chatmaid_error_page_header_filter(r) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -63,5 +63,5 @@ ngx_http_chatmaid_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     return ngx_http_next_body_filter(r,
-                                   ngx_http_chatmaid_page_body_filter(r, in));
+                                   ngx_http_chatmaid_error_page_body_filter(r, in));
 }

@@ -6,13 +6,13 @@
  */
 
 
-#include "ngx_http_chatmaid_module.h"
-#include "ngx_http_chatmaid_conf.h"
+#include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_gateway_conf.h"
 #include "ngx_http_chatmaid_gateway.h"
 #include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_credential.h"
+#include "ngx_http_chatmaid_api_key.h"
 #include "ngx_http_chatmaid_filter.h"
-#include "ngx_http_chatmaid_page.h"
+#include "ngx_http_chatmaid_error_page.h"
 #include "ngx_http_chatmaid_store_redis.h"
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_zone.h"
@@ -41,7 +41,7 @@ typedef struct {
 
 
 static ngx_http_chatmaid_phase_t  ngx_http_chatmaid_phases[] = {
-    { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_page_rewrite_handler },
+    { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_error_page_rewrite_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_call_precontent_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_webhook_handler },
     { NGX_HTTP_LOG_PHASE, ngx_http_chatmaid_webhook_log_handler },
@@ -67,12 +67,12 @@ static ngx_conf_bitmask_t  ngx_http_chatmaid_scopes[] = {
 
 
 static ngx_conf_post_t  ngx_http_chatmaid_window = {
-    ngx_http_chatmaid_conf_window
+    ngx_http_chatmaid_gateway_conf_window
 };
 
 
 static ngx_conf_post_t  ngx_http_chatmaid_not_zero = {
-    ngx_http_chatmaid_conf_not_zero
+    ngx_http_chatmaid_gateway_conf_not_zero
 };
 
 
@@ -80,14 +80,14 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_gateway"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_chatmaid_conf_gateway,
+      ngx_http_chatmaid_gateway_conf_gateway,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("chatmaid_api_key_file"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_chatmaid_conf_api_key_file,
+      ngx_http_chatmaid_gateway_conf_api_key_file,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -101,14 +101,14 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_account"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_chatmaid_conf_account,
+      ngx_http_chatmaid_gateway_conf_account,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("chatmaid_sender"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
-      ngx_http_chatmaid_conf_sender,
+      ngx_http_chatmaid_gateway_conf_sender,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -122,7 +122,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_http_chatmaid_conf_zone,
+      ngx_http_chatmaid_gateway_conf_zone,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -145,7 +145,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_set_complex_value_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_http_chatmaid_loc_conf_t, space),
+      offsetof(ngx_http_chatmaid_loc_conf_t, key_scope),
       NULL },
 
     { ngx_string("chatmaid_idempotency_ttl"),
@@ -312,7 +312,7 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
         mcf->store = &ngx_http_chatmaid_store_redis;
         mcf->store_data = mcf;
 
-        if (ngx_http_chatmaid_script_init(cf->log) != NGX_OK) {
+        if (ngx_http_chatmaid_store_script_init(cf->log) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -333,9 +333,9 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    ngx_http_chatmaid_conf_find_locations(cf);
+    ngx_http_chatmaid_gateway_conf_find_locations(cf);
 
-    return ngx_http_chatmaid_credential_init(cf);
+    return ngx_http_chatmaid_api_key_init(cf);
 }
 
 
@@ -414,7 +414,7 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
     conf->sender = NGX_CONF_UNSET_PTR;
     conf->sender_fixed = NGX_CONF_UNSET;
     conf->idempotency = NGX_CONF_UNSET;
-    conf->space = NGX_CONF_UNSET_PTR;
+    conf->key_scope = NGX_CONF_UNSET_PTR;
     conf->ttl = NGX_CONF_UNSET_MSEC;
     conf->window = NGX_CONF_UNSET_MSEC;
     conf->wait = NGX_CONF_UNSET_MSEC;
@@ -446,7 +446,7 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (clcf->noname && prev->gateway) {
 
         if (clcf->handler) {
-            return ngx_http_chatmaid_conf_shared(cf, clcf);
+            return ngx_http_chatmaid_gateway_conf_shared(cf, clcf);
         }
 
         conf->gateway = prev->gateway;
@@ -466,7 +466,7 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                                   |NGX_HTTP_CHATMAID_PHONES
                                   |NGX_HTTP_CHATMAID_ACCOUNT));
     ngx_conf_merge_value(conf->idempotency, prev->idempotency, 1);
-    ngx_conf_merge_ptr_value(conf->space, prev->space, NULL);
+    ngx_conf_merge_ptr_value(conf->key_scope, prev->key_scope, NULL);
     ngx_conf_merge_msec_value(conf->ttl, prev->ttl, 24 * 3600 * 1000);
     ngx_conf_merge_msec_value(conf->window, prev->window, 120 * 1000);
     ngx_conf_merge_msec_value(conf->wait, prev->wait, 10 * 1000);
@@ -490,5 +490,5 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_OK;
     }
 
-    return ngx_http_chatmaid_conf_check(cf, conf);
+    return ngx_http_chatmaid_gateway_conf_check(cf, conf);
 }

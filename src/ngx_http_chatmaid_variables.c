@@ -8,9 +8,9 @@
 #include "ngx_http_chatmaid_webhook.h"
 
 
-static ngx_int_t ngx_http_chatmaid_variable_webhook(ngx_http_request_t *r,
+static ngx_int_t ngx_http_chatmaid_variables_webhook(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_chatmaid_variable_event(ngx_http_request_t *r,
+static ngx_int_t ngx_http_chatmaid_variables_event(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
 
@@ -19,22 +19,22 @@ static ngx_int_t ngx_http_chatmaid_variable_event(ngx_http_request_t *r,
 static ngx_http_variable_t  ngx_http_chatmaid_variables[] = {
 
     { ngx_string("chatmaid_webhook"), NULL,
-      ngx_http_chatmaid_variable_webhook, 0,
+      ngx_http_chatmaid_variables_webhook, 0,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("chatmaid_webhook_event"), NULL,
-      ngx_http_chatmaid_variable_event,
-      offsetof(ngx_http_chatmaid_event_t, name),
+      ngx_http_chatmaid_variables_event,
+      offsetof(ngx_http_chatmaid_webhook_event_t, name),
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("chatmaid_webhook_message_id"), NULL,
-      ngx_http_chatmaid_variable_event,
-      offsetof(ngx_http_chatmaid_event_t, message_id),
+      ngx_http_chatmaid_variables_event,
+      offsetof(ngx_http_chatmaid_webhook_event_t, message_id),
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("chatmaid_webhook_timestamp"), NULL,
-      ngx_http_chatmaid_variable_event,
-      offsetof(ngx_http_chatmaid_event_t, timestamp),
+      ngx_http_chatmaid_variables_event,
+      offsetof(ngx_http_chatmaid_webhook_event_t, timestamp),
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
@@ -62,7 +62,7 @@ ngx_http_chatmaid_variables_add(ngx_conf_t *cf)
 
 
 static ngx_int_t
-ngx_http_chatmaid_variable_webhook(ngx_http_request_t *r,
+ngx_http_chatmaid_variables_webhook(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_http_chatmaid_webhook_t  *wh;
@@ -87,7 +87,7 @@ ngx_http_chatmaid_variable_webhook(ngx_http_request_t *r,
 /* Only what the signature has proved: before that, it is empty. */
 
 static ngx_int_t
-ngx_http_chatmaid_variable_event(ngx_http_request_t *r,
+ngx_http_chatmaid_variables_event(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_str_t                    *text;

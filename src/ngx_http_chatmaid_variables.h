@@ -10,7 +10,7 @@
 #define _NGX_HTTP_CHATMAID_VARIABLES_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid_module.h"
+#include "ngx_http_chatmaid.h"
 
 
 /* At preconfiguration: NGX_OK, NGX_ERROR. */

@@ -1,0 +1,362 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_api_key.h"
+#include "ngx_http_chatmaid_call.h"
+
+
+static ngx_int_t ngx_http_chatmaid_api_key_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
+static ngx_http_chatmaid_upstream_t *ngx_http_chatmaid_api_key_upstream(
+    ngx_http_upstream_srv_conf_t *us);
+#if (NGX_HTTP_SSL)
+static ngx_int_t ngx_http_chatmaid_api_key_get_peer(
+    ngx_peer_connection_t *pc, void *data);
+#endif
+static ngx_int_t ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call);
+static const char *ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, u_char **first);
+static ngx_uint_t ngx_http_chatmaid_api_key_is_http(u_char *p,
+    u_char *last);
+static ngx_uint_t ngx_http_chatmaid_api_key_authorized(u_char *p,
+    u_char *last);
+static ngx_int_t ngx_http_chatmaid_api_key_splice(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, u_char *first);
+
+
+ngx_int_t
+ngx_http_chatmaid_api_key_init(ngx_conf_t *cf)
+{
+    ngx_uint_t                       i;
+    ngx_http_upstream_srv_conf_t   **uscf;
+    ngx_http_chatmaid_upstream_t    *upstream;
+    ngx_http_upstream_main_conf_t   *umcf;
+    ngx_http_chatmaid_main_conf_t   *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+
+    uscf = umcf->upstreams.elts;
+
+    for (i = 0; i < umcf->upstreams.nelts; i++) {
+
+        upstream = ngx_array_push(&mcf->upstreams);
+        if (upstream == NULL) {
+            return NGX_ERROR;
+        }
+
+        upstream->upstream = uscf[i];
+        upstream->init = uscf[i]->peer.init;
+
+        uscf[i]->peer.init = ngx_http_chatmaid_api_key_init_peer;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Runs after create_request and before any connect, once per upstream call. */
+
+static ngx_int_t
+ngx_http_chatmaid_api_key_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_http_chatmaid_call_t      *call;
+    ngx_http_chatmaid_upstream_t  *upstream;
+
+    call = ngx_http_chatmaid_call_get(r);
+
+    if (call && ngx_http_chatmaid_api_key_attach(r, call) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    upstream = ngx_http_chatmaid_api_key_upstream(us);
+
+    if (upstream == NULL || upstream->init(r, us) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+#if (NGX_HTTP_SSL)
+
+    if (call) {
+        upstream->get = r->upstream->peer.get;
+        r->upstream->peer.get = ngx_http_chatmaid_api_key_get_peer;
+    }
+
+#endif
+
+    return NGX_OK;
+}
+
+
+static ngx_http_chatmaid_upstream_t *
+ngx_http_chatmaid_api_key_upstream(ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_uint_t                      i;
+    ngx_http_chatmaid_upstream_t   *upstream;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                              ngx_http_chatmaid_module);
+    upstream = mcf->upstreams.elts;
+
+    for (i = 0; i < mcf->upstreams.nelts; i++) {
+        if (upstream[i].upstream == us) {
+            return &upstream[i];
+        }
+    }
+
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                  "chatmaid does not know the upstream \"%V\"", &us->host);
+
+    return NULL;
+}
+
+
+#if (NGX_HTTP_SSL)
+
+/*
+ * A kept-alive connection may have been opened by another location, one that
+ * does not verify its peer: nginx tells them apart by address only.  A call
+ * takes none that was not opened with its own location's TLS settings.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_api_key_get_peer(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_int_t                      rc;
+    ngx_connection_t              *c;
+    ngx_http_upstream_t           *u;
+    ngx_http_chatmaid_upstream_t  *upstream;
+
+    u = (ngx_http_upstream_t *) ((u_char *) pc
+                                 - offsetof(ngx_http_upstream_t, peer));
+
+    upstream = ngx_http_chatmaid_api_key_upstream(u->upstream);
+
+    if (upstream == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = upstream->get(pc, data);
+
+    if (rc != NGX_DONE) {
+        return rc;
+    }
+
+    c = pc->connection;
+
+    if (!u->ssl && c->ssl == NULL) {
+        return rc;
+    }
+
+    if (u->ssl && c->ssl
+        && SSL_get_SSL_CTX(c->ssl->connection) == u->conf->ssl->ctx)
+    {
+        return rc;
+    }
+
+    if (c->ssl) {
+        c->ssl->no_wait_shutdown = 1;
+        (void) ngx_ssl_shutdown(c);
+    }
+
+    ngx_destroy_pool(c->pool);
+    ngx_close_connection(c);
+
+    pc->connection = NULL;
+    pc->cached = 0;
+
+    return NGX_OK;                  /* a new connection to the same peer */
+}
+
+#endif
+
+
+static ngx_int_t
+ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call)
+{
+    u_char  *first;
+
+    call->refused = ngx_http_chatmaid_api_key_check(r, call, &first);
+
+    if (call->refused) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_chatmaid_api_key_splice(r, call, first) != NGX_OK) {
+        call->refused = "there is no memory";
+        return NGX_ERROR;
+    }
+
+    /* one for all calls of the location: nginx tells its kept connections apart
+     * by this address */
+
+    r->upstream->conf = &call->gateway->upstream;
+    r->upstream->buffering = 0;
+    r->upstream->store = 0;
+
+    call->upstream = r->upstream;
+
+    return NGX_OK;
+}
+
+
+/*
+ * NULL where the key may be attached to the request that the proxy module has
+ * made, with *first behind its first line; else why not.
+ */
+
+static const char *
+ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, u_char **first)
+{
+    u_char               *p, *last;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (!call->aimed || call->upstream
+        || ngx_http_get_module_ctx(r, ngx_http_chatmaid_module)
+           != (void *) call)
+    {
+        return "the call was taken to another location";
+    }
+
+    if (call->conf->api_key->environment == NGX_HTTP_CHATMAID_LIVE
+#if (NGX_HTTP_SSL)
+        && !(u->ssl && u->conf->ssl_verify)
+#endif
+       )
+    {
+        return "a live key is not sent without TLS and proxy_ssl_verify";
+    }
+
+    if (!u->conf->pass_request_headers || !u->conf->pass_request_body) {
+        return "proxy_pass_request_headers or proxy_pass_request_body is off";
+    }
+
+    p = u->request_bufs->buf->pos;
+    last = u->request_bufs->buf->last;
+
+    *first = ngx_strlchr(p, last, LF);
+
+    if (*first == NULL || !ngx_http_chatmaid_api_key_is_http(p, *first)) {
+        return "that location speaks another protocol than HTTP/1.x";
+    }
+
+    if (*(ngx_strlchr(p, *first, ' ') + 1) == NGX_HTTP_CHATMAID_MARK) {
+        return "proxy_pass there has no URI, only a host: append \"/\"";
+    }
+
+    (*first)++;
+
+    if (ngx_http_chatmaid_api_key_authorized(*first, last)) {
+        return "that location sets an Authorization of its own";
+    }
+
+    return NULL;
+}
+
+
+/* Whether the line is method, target and protocol, three words. */
+
+static ngx_uint_t
+ngx_http_chatmaid_api_key_is_http(u_char *p, u_char *last)
+{
+    u_char  *target, *protocol;
+
+    target = ngx_strlchr(p, last, ' ');
+    protocol = target ? ngx_strlchr(target + 1, last, ' ') : NULL;
+
+    return protocol
+           && last - protocol == sizeof(" HTTP/1.1" CRLF) - 2
+           && ngx_strncmp(protocol, " HTTP/1.", 8) == 0;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_api_key_authorized(u_char *p, u_char *last)
+{
+    static ngx_str_t  name = ngx_string("authorization:");
+
+    while (p < last && *p != CR && *p != LF) {
+
+        if ((size_t) (last - p) >= name.len
+            && ngx_strncasecmp(p, name.data, name.len) == 0)
+        {
+            return 1;
+        }
+
+        p = ngx_strlchr(p, last, LF);
+
+        if (p == NULL) {
+            return 0;
+        }
+
+        p++;
+    }
+
+    return 0;
+}
+
+
+/*
+ * Puts the header line behind the request line, in a buffer of its own that
+ * points to configuration memory: no request's pool ever holds the key.  Each
+ * buffer starts where it is read from, for nginx rewinds to "start" when it
+ * sends a request to the next peer.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_api_key_splice(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, u_char *first)
+{
+    ngx_buf_t    *head, *key, *tail;
+    ngx_str_t    *header;
+    ngx_chain_t  *cl, *key_cl, *tail_cl;
+
+    cl = r->upstream->request_bufs;
+    header = &call->conf->api_key->header;
+
+    key = ngx_calloc_buf(r->pool);
+    tail = ngx_alloc_buf(r->pool);
+    key_cl = ngx_alloc_chain_link(r->pool);
+    tail_cl = ngx_alloc_chain_link(r->pool);
+
+    if (key == NULL || tail == NULL || key_cl == NULL || tail_cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    head = cl->buf;
+
+    *tail = *head;
+    tail->start = first;
+    tail->pos = first;
+
+    head->last = first;
+    head->end = first;
+    head->flush = 0;
+    head->last_buf = 0;
+
+    key->start = header->data;
+    key->pos = header->data;
+    key->last = header->data + header->len;
+    key->end = key->last;
+    key->memory = 1;
+
+    tail_cl->buf = tail;
+    tail_cl->next = cl->next;
+
+    key_cl->buf = key;
+    key_cl->next = tail_cl;
+
+    cl->next = key_cl;
+
+    return NGX_OK;
+}

@@ -1,0 +1,668 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_gateway_conf.h"
+#include "ngx_http_chatmaid_gateway.h"
+#include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid_zone.h"
+#include <openssl/crypto.h>
+
+
+extern ngx_module_t  ngx_http_proxy_module;
+
+
+static const char *ngx_http_chatmaid_secret_file_open(ngx_conf_t *cf,
+    ngx_command_t *cmd, ngx_fd_t fd, ngx_str_t *path, ngx_str_t *secret);
+static const char *ngx_http_chatmaid_secret_file_check(ngx_str_t *secret,
+    ngx_uint_t ascii);
+static char *ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
+    ngx_http_chatmaid_loc_conf_t *conf);
+static ngx_http_core_loc_conf_t *ngx_http_chatmaid_gateway_conf_location(
+    ngx_http_core_loc_conf_t *parent, ngx_str_t *uri);
+
+
+static const char  *ngx_http_chatmaid_environments[] = { "test", "live" };
+
+
+char *
+ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_chatmaid_loc_conf_t  *lcf = conf;
+
+    ngx_str_t                      *value;
+    ngx_http_core_loc_conf_t       *clcf;
+    ngx_http_core_srv_conf_t       *cscf;
+    ngx_http_chatmaid_gateway_t    *gateway, **gatewayp;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    if (lcf->gateway) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].data[0] != '/' || value[1].data[value[1].len - 1] != '/') {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_gateway\" needs the URI of an internal "
+                           "location, with \"/\" at both ends, not \"%V\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->exact_match || clcf->named || clcf->noname
+#if (NGX_PCRE)
+        || clcf->regex
+#endif
+        || clcf->name.len == 0
+        || clcf->name.data[clcf->name.len - 1] != '/')
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_gateway\" must be in a prefix location "
+                           "that ends in \"/\", not in \"%V\"", &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (clcf->name.len == value[1].len
+        && ngx_strncmp(clcf->name.data, value[1].data, value[1].len) == 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_gateway\" in \"%V\" names itself",
+                           &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (clcf->handler) {
+        return ngx_http_chatmaid_gateway_conf_shared(cf, clcf);
+    }
+
+    clcf->handler = ngx_http_chatmaid_gateway_handler;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+
+    gateway = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_gateway_t));
+    gatewayp = ngx_array_push(&mcf->gateways);
+
+    if (gateway == NULL || gatewayp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    gateway->uri = value[1];
+    gateway->prefix = clcf->name;
+    gateway->file = cf->conf_file->file.name.data;
+    gateway->line = cf->conf_file->line;
+    gateway->server = cscf->ctx->loc_conf[ngx_http_core_module.ctx_index];
+
+    *gatewayp = gateway;
+    lcf->gateway = gateway;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_chatmaid_loc_conf_t  *lcf = conf;
+
+    char                         *rv;
+    ngx_str_t                    *value, secret;
+    ngx_uint_t                    i;
+    ngx_http_chatmaid_api_key_t  *key;
+
+    static ngx_str_t  prefixes[] = {
+        ngx_string("sk_test_"),
+        ngx_string("sk_live_")
+    };
+
+    if (lcf->api_key != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    key = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_api_key_t));
+    if (key == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+    key->file = value[1];
+
+    if (ngx_http_chatmaid_secret_file_read(cf, cmd, &key->file, &secret, 1)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    rv = NGX_CONF_ERROR;
+
+    for (i = NGX_HTTP_CHATMAID_TEST; i <= NGX_HTTP_CHATMAID_LIVE; i++) {
+        if (secret.len > prefixes[i].len
+            && ngx_strncmp(secret.data, prefixes[i].data, prefixes[i].len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (i > NGX_HTTP_CHATMAID_LIVE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_api_key_file\": what \"%V\" holds is "
+                           "neither sk_test_... nor sk_live_...", &key->file);
+        goto done;
+    }
+
+    key->environment = i;
+    key->header.len = sizeof("Authorization: Bearer " CRLF) - 1 + secret.len;
+    key->header.data = ngx_pnalloc(cf->pool, key->header.len);
+    if (key->header.data == NULL) {
+        goto done;
+    }
+
+    ngx_sprintf(key->header.data, "Authorization: Bearer %V" CRLF, &secret);
+
+    lcf->api_key = key;
+    rv = NGX_CONF_OK;
+
+done:
+
+    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_MAX_SECRET + 1);
+    ngx_pfree(cf->pool, secret.data);
+
+    return rv;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_secret_file_read(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_str_t *path, ngx_str_t *secret, ngx_uint_t ascii)
+{
+    ngx_fd_t     fd;
+    const char  *wrong;
+
+    if (ngx_conf_full_name(cf->cycle, path, 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    secret->data = ngx_palloc(cf->pool, NGX_HTTP_CHATMAID_MAX_SECRET + 1);
+    if (secret->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* nonblocking: opening a FIFO would wait for its writer */
+    fd = ngx_open_file(path->data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
+                       NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "\"%V\": " ngx_open_file_n " \"%V\" failed",
+                           &cmd->name, path);
+        return NGX_ERROR;
+    }
+
+    wrong = ngx_http_chatmaid_secret_file_open(cf, cmd, fd, path, secret);
+
+    if (wrong == NULL) {
+        wrong = ngx_http_chatmaid_secret_file_check(secret, ascii);
+    }
+
+    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
+        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
+                           ngx_close_file_n " \"%V\" failed", path);
+    }
+
+    if (wrong) {
+        OPENSSL_cleanse(secret->data, NGX_HTTP_CHATMAID_MAX_SECRET + 1);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": \"%V\" %s",
+                           &cmd->name, path, wrong);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static const char *
+ngx_http_chatmaid_secret_file_open(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_fd_t fd, ngx_str_t *path, ngx_str_t *secret)
+{
+    ssize_t          n;
+    ngx_file_info_t  fi;
+
+    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
+        return "can't be examined";
+    }
+
+    if (!ngx_is_file(&fi)) {
+        return "is not a regular file";
+    }
+
+    if (ngx_file_access(&fi) & 027) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"%V\": \"%V\" has mode 0%ui%ui%ui: its group may "
+                           "change it, or others may use it", &cmd->name, path,
+                           (ngx_uint_t) (ngx_file_access(&fi) >> 6 & 7),
+                           (ngx_uint_t) (ngx_file_access(&fi) >> 3 & 7),
+                           (ngx_uint_t) (ngx_file_access(&fi) & 7));
+    }
+
+    for (secret->len = 0; /* void */; secret->len += n) {
+        n = ngx_read_fd(fd, secret->data + secret->len,
+                        NGX_HTTP_CHATMAID_MAX_SECRET + 1 - secret->len);
+
+        if (n == -1) {
+            return "can't be read";
+        }
+
+        if (n == 0) {
+            break;
+        }
+    }
+
+    if (secret->len > NGX_HTTP_CHATMAID_MAX_SECRET) {
+        return "is larger than 4096 bytes";
+    }
+
+    while (secret->len
+           && ngx_strchr(" \t\r\n\v\f", secret->data[secret->len - 1])
+           && secret->data[secret->len - 1])
+    {
+        secret->len--;
+    }
+
+    return NULL;
+}
+
+
+/* What a header line can't hold must not be in a secret that is sent. */
+
+static const char *
+ngx_http_chatmaid_secret_file_check(ngx_str_t *secret, ngx_uint_t ascii)
+{
+    size_t  i;
+
+    if (secret->len == 0) {
+        return "is empty";
+    }
+
+    for (i = 0; i < secret->len; i++) {
+        if (secret->data[i] == LF || secret->data[i] == CR) {
+            return "has more than one line";
+        }
+    }
+
+    for (i = 0; ascii && i < secret->len; i++) {
+        if (secret->data[i] <= ' ' || secret->data[i] >= 0x7f) {
+            return "holds a space or a character that is not ASCII";
+        }
+    }
+
+    return NULL;
+}
+
+
+char *
+ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_chatmaid_loc_conf_t  *lcf = conf;
+
+    size_t      i;
+    ngx_str_t  *value;
+
+    if (lcf->account_name.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    for (i = 0; i < value[1].len; i++) {
+        if (value[1].data[i] < ' ' || value[1].data[i] == 0x7f) {
+            return "must not hold control characters";
+        }
+    }
+
+    lcf->account_name = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_chatmaid_loc_conf_t  *lcf = conf;
+
+    ngx_str_t                         *value;
+    ngx_http_compile_complex_value_t   ccv;
+
+    if (lcf->sender != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return "must not be empty";
+    }
+
+    lcf->sender_fixed = 0;
+
+    if (cf->args->nelts == 3) {
+        if (value[2].len != 5 || ngx_strncmp(value[2].data, "fixed", 5) != 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"chatmaid_sender\": invalid parameter \"%V\", "
+                               "only \"fixed\" may follow the sender",
+                               &value[2]);
+            return NGX_CONF_ERROR;
+        }
+
+        lcf->sender_fixed = 1;
+    }
+
+    lcf->sender = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (lcf->sender == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &value[1];
+    ccv.complex_value = lcf->sender;
+
+    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_chatmaid_main_conf_t  *mcf = conf;
+
+    u_char     *colon;
+    ssize_t     size;
+    ngx_str_t  *value, name, text;
+
+    if (mcf->zone) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    name = value[1];
+
+    colon = ngx_strlchr(name.data, name.data + name.len, ':');
+
+    if (colon == NULL || colon == name.data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_zone\" needs NAME:SIZE, not \"%V\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    text.data = colon + 1;
+    text.len = name.data + name.len - text.data;
+    name.len = colon - name.data;
+
+    size = ngx_parse_size(&text);
+
+    if (size == NGX_ERROR || size < (ssize_t) (8 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_zone\" needs a size of at least %uzk, "
+                           "not \"%V\"", 8 * ngx_pagesize / 1024, &text);
+        return NGX_CONF_ERROR;
+    }
+
+    mcf->zone = ngx_http_chatmaid_zone_add(cf, &name, size);
+
+    return mcf->zone ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+char *
+ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *time = data;
+
+    return (*time && *time < 1000) ? "must be 0 or at least 1s" : NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *time = data;
+
+    return (*time == 0) ? "must not be 0" : NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
+    ngx_http_chatmaid_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler != ngx_http_chatmaid_gateway_handler) {
+        return ngx_http_chatmaid_gateway_conf_shared(cf, clcf);
+    }
+
+    if (conf->api_key == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_gateway\" in the location \"%V\" needs "
+                           "a \"chatmaid_api_key_file\"", &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->environment != NGX_HTTP_CHATMAID_ANY
+        && conf->environment != conf->api_key->environment)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                   "\"chatmaid_environment\" is \"%s\" in the location \"%V\", "
+                   "but \"%V\" holds a %s key",
+                   ngx_http_chatmaid_environments[conf->environment],
+                   &clcf->name, &conf->api_key->file,
+                   ngx_http_chatmaid_environments[conf->api_key->environment]);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_chatmaid_gateway_conf_check_account(cf, conf);
+}
+
+
+/* Whichever directive comes last would win. */
+
+char *
+ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"chatmaid_gateway\" shares the location \"%V\" with "
+                       "another content handler", &clcf->name);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* Records are told apart by account: one name must not stand for two. */
+
+static char *
+ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
+    ngx_http_chatmaid_loc_conf_t *conf)
+{
+    ngx_uint_t                      i;
+    const char                     *environment;
+    ngx_http_chatmaid_account_t    *account;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    environment = ngx_http_chatmaid_environments[conf->api_key->environment];
+
+    conf->account.len = ngx_strlen(environment) + 1 + conf->account_name.len;
+    conf->account.data = ngx_pnalloc(cf->pool, conf->account.len);
+    if (conf->account.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_sprintf(conf->account.data, "%s:%V", environment, &conf->account_name);
+
+    if (ngx_http_chatmaid_sha256(cf->log, &conf->account, conf->account_id)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    account = mcf->accounts.elts;
+
+    for (i = 0; i < mcf->accounts.nelts; i++) {
+
+        if (account[i].account.len != conf->account.len
+            || ngx_memcmp(account[i].account.data, conf->account.data,
+                          conf->account.len)
+               != 0)
+        {
+            continue;
+        }
+
+        if (account[i].api_key->header.len != conf->api_key->header.len
+            || ngx_memcmp(account[i].api_key->header.data,
+                          conf->api_key->header.data,
+                          conf->api_key->header.len)
+               != 0)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"chatmaid_account\" \"%V\" has two different "
+                               "%s keys, in \"%V\" and \"%V\"",
+                               &conf->account_name, environment,
+                               &account[i].api_key->file, &conf->api_key->file);
+            return NGX_CONF_ERROR;
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    account = ngx_array_push(&mcf->accounts);
+    if (account == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    account->account = conf->account;
+    account->api_key = conf->api_key;
+
+    return NGX_CONF_OK;
+}
+
+
+void
+ngx_http_chatmaid_gateway_conf_find_locations(ngx_conf_t *cf)
+{
+    ngx_uint_t                       i;
+    ngx_http_core_loc_conf_t        *clcf;
+    ngx_http_upstream_conf_t        *ucf;
+    ngx_http_chatmaid_gateway_t    **gateway;
+    ngx_http_chatmaid_main_conf_t   *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    gateway = mcf->gateways.elts;
+
+    for (i = 0; i < mcf->gateways.nelts; i++) {
+
+        clcf = ngx_http_chatmaid_gateway_conf_location(gateway[i]->server,
+                                                       &gateway[i]->uri);
+
+        if (clcf == NULL || !clcf->internal) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "\"chatmaid_gateway\" names \"%V\", which is no "
+                          "%slocation of this server in %s:%ui: every call "
+                          "will fail", &gateway[i]->uri,
+                          clcf ? "internal " : "", gateway[i]->file,
+                          gateway[i]->line);
+        }
+
+        if (clcf == NULL) {
+            continue;
+        }
+
+        gateway[i]->location = clcf;
+
+        /* ngx_http_proxy_loc_conf_t, which is private, begins with it */
+
+        ucf = clcf->loc_conf[ngx_http_proxy_module.ctx_index];
+
+        /*
+         * An answer is captured as it comes: nothing of it is written to a
+         * temporary file or stored, nor replaced by an error page, whatever the
+         * location says.
+         */
+
+        gateway[i]->upstream = *ucf;
+        gateway[i]->upstream.change_buffering = 0;
+        gateway[i]->upstream.intercept_errors = 0;
+
+#if (NGX_HTTP_SSL)
+
+        /* nginx keeps one TLS session per peer for all locations, and what it
+         * was verified by goes with it */
+
+        gateway[i]->upstream.ssl_session_reuse = 0;
+#endif
+    }
+}
+
+
+/* Finds the location of just this name, as a request for it would. */
+
+static ngx_http_core_loc_conf_t *
+ngx_http_chatmaid_gateway_conf_location(ngx_http_core_loc_conf_t *parent,
+    ngx_str_t *uri)
+{
+    size_t                          len, n;
+    u_char                         *p;
+    ngx_int_t                       rc;
+    ngx_http_core_loc_conf_t       *clcf;
+    ngx_http_location_tree_node_t  *node;
+
+    p = uri->data;
+    len = uri->len;
+    clcf = NULL;
+
+    for (node = parent->static_locations; node; /* void */) {
+
+        n = (len <= (size_t) node->len) ? len : node->len;
+        rc = ngx_filename_cmp(p, node->name, n);
+
+        if (rc != 0) {
+            node = (rc < 0) ? node->left : node->right;
+            continue;
+        }
+
+        if (len < (size_t) node->len) {
+            node = node->left;
+            continue;
+        }
+
+        if (len == (size_t) node->len) {
+            return node->exact ? node->exact : node->inclusive;
+        }
+
+        if (node->inclusive) {
+            clcf = node->inclusive;
+            node = node->tree;
+            p += n;
+            len -= n;
+            continue;
+        }
+
+        node = node->right;
+    }
+
+    return clcf ? ngx_http_chatmaid_gateway_conf_location(clcf, uri) : NULL;
+}

@@ -1,0 +1,348 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_idempotency.h"
+#include "ngx_http_chatmaid_answer.h"
+#include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid_json.h"
+
+
+#define NGX_HTTP_CHATMAID_KEY_MAX   255        /* characters */
+#define NGX_HTTP_CHATMAID_KEYLESS_TTL  120000  /* milliseconds, at least */
+
+
+static ngx_int_t ngx_http_chatmaid_idempotency_unquote(ngx_http_request_t *r,
+    ngx_str_t *value, ngx_str_t *key);
+static ngx_int_t ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t window);
+static ngx_int_t ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, int64_t number, ngx_str_t *key);
+static ngx_int_t ngx_http_chatmaid_idempotency_auto(ngx_http_request_t *r,
+    u_char *md, ngx_str_t *key);
+static ngx_int_t ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key, u_char *id);
+
+
+ngx_int_t
+ngx_http_chatmaid_idempotency_header(ngx_http_request_t *r, ngx_str_t *key,
+    const char **reason)
+{
+    ngx_int_t         rc;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static const char  name[] = "idempotency-key";
+
+    ngx_str_null(key);
+
+    part = &r->headers_in.headers.part;
+
+    h = ngx_http_chatmaid_header(part, name, NULL);
+
+    if (h == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_chatmaid_header(part, name, h)) {
+        *reason = "there must be one Idempotency-Key header";
+        return NGX_DECLINED;
+    }
+
+    if (h->value.len == 0 || h->value.data[0] != '"') {
+        *key = h->value;
+
+    } else {
+        rc = ngx_http_chatmaid_idempotency_unquote(r, &h->value, key);
+
+        if (rc != NGX_OK) {
+            ngx_str_null(key);
+            *reason = "the Idempotency-Key header begins like a quoted string, "
+                      "but is none";
+            return rc;
+        }
+    }
+
+    *reason = ngx_http_chatmaid_idempotency_check(key);
+
+    if (*reason) {
+        ngx_str_null(key);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/* RFC 9651, section 3.3.3: "\" escapes itself and the quote, nothing else. */
+
+static ngx_int_t
+ngx_http_chatmaid_idempotency_unquote(ngx_http_request_t *r, ngx_str_t *value,
+    ngx_str_t *key)
+{
+    u_char  *p, *d, *last;
+
+    key->data = ngx_pnalloc(r->pool, value->len);
+    if (key->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    d = key->data;
+    last = value->data + value->len;
+
+    for (p = value->data + 1; p < last && *p != '"'; p++) {
+
+        if (*p == '\\') {
+            p++;
+
+            if (p == last || (*p != '"' && *p != '\\')) {
+                return NGX_DECLINED;
+            }
+        }
+
+        *d++ = *p;
+    }
+
+    key->len = d - key->data;
+
+    return (p == last - 1) ? NGX_OK : NGX_DECLINED;
+}
+
+
+const char *
+ngx_http_chatmaid_idempotency_check(ngx_str_t *key)
+{
+    size_t  i;
+
+    if (key->len == 0) {
+        return "an idempotency key must not be empty";
+    }
+
+    if (key->len > NGX_HTTP_CHATMAID_KEY_MAX) {
+        return "an idempotency key must have at most 255 characters";
+    }
+
+    for (i = 0; i < key->len; i++) {
+        if (key->data[i] <= ' ' || key->data[i] >= 0x7f) {
+            return "an idempotency key must be of visible ASCII characters";
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_str_t                      text;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (ngx_http_chatmaid_json_dump(r->pool, ctx->message, JSON_SORT_KEYS,
+                                    &text)
+        != NGX_OK
+        || ngx_http_chatmaid_sha256(r->connection->log, &text,
+                                    ctx->claim.fingerprint)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->claim.ttl = conf->ttl;
+
+    if (ctx->key.len == 0) {
+
+        if (!conf->idempotency || conf->window == 0) {
+            return ngx_http_chatmaid_idempotency_random(r, ctx);
+        }
+
+        return ngx_http_chatmaid_idempotency_keyless(r, ctx, conf->window);
+    }
+
+    return ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key,
+                                                ctx->claim.id);
+}
+
+
+/* Such a send is like no other. */
+
+static ngx_int_t
+ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    u_char  random[NGX_HTTP_CHATMAID_SHA256_LEN];
+
+    if (ngx_http_chatmaid_random(r->connection->log, random, sizeof(random))
+        != NGX_OK
+        || ngx_http_chatmaid_idempotency_auto(r, random, &ctx->key) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key,
+                                                ctx->claim.id);
+}
+
+
+/*
+ * Equal sends of one window have the same key.  One that comes soon after the
+ * window's border belongs to a record of the window before, if there is one and
+ * it began less than a window ago.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t window)
+{
+    int64_t                         now, number;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    now = mcf->store->clock(mcf->store_data);
+    number = now / (int64_t) window;
+
+    if (ngx_http_chatmaid_idempotency_window(r, ctx, number, &ctx->key) != NGX_OK
+        || ngx_http_chatmaid_idempotency_window(r, ctx, number - 1,
+                                                &ctx->previous_key)
+           != NGX_OK
+        || ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key, ctx->claim.id)
+           != NGX_OK
+        || ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->previous_key,
+                                                ctx->claim.previous)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->claim.window = window;
+    ctx->claim.number = number;
+    ctx->claim.ttl = (ngx_msec_t) ((number + 1) * (int64_t) window - now);
+    ctx->claim.ttl = ngx_max(ctx->claim.ttl + window,
+                             NGX_HTTP_CHATMAID_KEYLESS_TTL);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, int64_t number, ngx_str_t *key)
+{
+    u_char                         md[NGX_HTTP_CHATMAID_SHA256_LEN];
+    u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
+    u_char                         window[NGX_INT64_LEN];
+    ngx_str_t                      fields[5];
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    ngx_hex_dump(fingerprint, ctx->claim.fingerprint,
+                 NGX_HTTP_CHATMAID_SHA256_LEN);
+
+    ngx_str_set(&fields[0], "chatmaid-auto-1");
+    fields[1] = conf->account;
+    fields[2] = ctx->key_scope;
+    fields[3].data = fingerprint;
+    fields[3].len = NGX_HTTP_CHATMAID_SHA256_HEX;
+    fields[4].data = window;
+    fields[4].len = ngx_sprintf(window, "%L", number) - window;
+
+    if (ngx_http_chatmaid_sha256_fields(r->pool, fields, 5, md) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_chatmaid_idempotency_auto(r, md, key);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_idempotency_auto(ngx_http_request_t *r, u_char *md,
+    ngx_str_t *key)
+{
+    static ngx_str_t  prefix = ngx_string("auto-");
+
+    key->len = prefix.len + NGX_HTTP_CHATMAID_SHA256_HEX;
+    key->data = ngx_pnalloc(r->pool, key->len);
+    if (key->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(key->data, prefix.data, prefix.len);
+    ngx_hex_dump(key->data + prefix.len, md, NGX_HTTP_CHATMAID_SHA256_LEN);
+
+    return NGX_OK;
+}
+
+
+/* A record's name tells nothing of the operation key. */
+
+static ngx_int_t
+ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key, u_char *id)
+{
+    ngx_str_t                      fields[4];
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    ngx_str_set(&fields[0], "chatmaid-record-1");
+    fields[1] = conf->account;
+    fields[2] = ctx->key_scope;
+    fields[3] = *key;
+
+    return ngx_http_chatmaid_sha256_fields(r->pool, fields, 4, id);
+}
+
+
+void
+ngx_http_chatmaid_idempotency_claimed(ngx_http_chatmaid_ctx_t *ctx)
+{
+    if (ctx->claim.use_previous) {
+        ctx->key = ctx->previous_key;
+    }
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key)
+{
+    u_char                         md[NGX_HTTP_CHATMAID_SHA256_LEN];
+    u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
+    ngx_str_t                      fields[5];
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    key->len = NGX_HTTP_CHATMAID_SHA256_HEX;
+    key->data = ngx_pnalloc(r->pool, NGX_HTTP_CHATMAID_SHA256_HEX);
+    if (key->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_hex_dump(fingerprint, ctx->claim.fingerprint,
+                 NGX_HTTP_CHATMAID_SHA256_LEN);
+
+    ngx_str_set(&fields[0], "chatmaid-1");
+    fields[1] = conf->account;
+    fields[2] = ctx->key_scope;
+    fields[3] = ctx->key;
+    fields[4].data = fingerprint;
+    fields[4].len = NGX_HTTP_CHATMAID_SHA256_HEX;
+
+    if (ngx_http_chatmaid_sha256_fields(r->pool, fields, 5, md) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_hex_dump(key->data, md, NGX_HTTP_CHATMAID_SHA256_LEN);
+
+    return NGX_OK;
+}

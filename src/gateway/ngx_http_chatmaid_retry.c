@@ -1,0 +1,179 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_retry.h"
+#include "ngx_http_chatmaid_account_limits.h"
+#include "ngx_http_chatmaid_answer.h"
+#include "ngx_http_chatmaid_flow.h"
+
+
+/* The longest of the first pauses, and of any: each is random ("full jitter"),
+ * so that many callers who failed together don't come again together. */
+
+#define NGX_HTTP_CHATMAID_FIRST_PAUSE  250      /* milliseconds */
+#define NGX_HTTP_CHATMAID_LAST_PAUSE   8000
+
+/* How much longer than Chatmaid asks for a pause is at most. */
+#define NGX_HTTP_CHATMAID_SPREAD       1000     /* milliseconds */
+
+
+static ngx_msec_t ngx_http_chatmaid_retry_spread(ngx_http_chatmaid_ctx_t *ctx,
+    ngx_msec_t time);
+static ngx_msec_t ngx_http_chatmaid_retry_time(ngx_http_chatmaid_ctx_t *ctx);
+
+
+ngx_int_t
+ngx_http_chatmaid_retry_held(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t *left)
+{
+    ngx_msec_int_t                  own;
+    ngx_http_chatmaid_loc_conf_t   *conf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    *left = ngx_http_chatmaid_account_limits_held(mcf->zone, conf->account_id);
+
+    if (ctx->next_try) {
+        own = (ngx_msec_int_t) (ctx->next_try - ngx_current_msec);
+        *left = ngx_max(*left, (ngx_msec_t) ngx_max(own, 0));
+    }
+
+    if (*left == 0 || ngx_http_chatmaid_retry_fits(ctx, *left)) {
+        return NGX_OK;
+    }
+
+    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_RATE_LIMITED,
+                              "Chatmaid's rate limit was reached");
+
+    ctx->problem.retry_after = (*left + 999) / 1000;
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_retry_hold(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_int_t   rc;
+    ngx_msec_t  left;
+
+    rc = ngx_http_chatmaid_retry_held(r, ctx, &left);
+
+    if (rc != NGX_OK || left == 0) {
+        return rc;
+    }
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "chatmaid account held back for %M", left);
+
+    ngx_http_chatmaid_flow_timer(r, &ctx->pause,
+                                 ngx_http_chatmaid_flow_resume_handler,
+                                 ngx_http_chatmaid_retry_spread(ctx, left));
+    return NGX_AGAIN;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_msec_t                      time;
+    ngx_http_chatmaid_loc_conf_t   *conf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    ctx->next_try = 0;
+
+    if (!ctx->problem.retryable) {
+        return NGX_DECLINED;
+    }
+
+    time = ngx_http_chatmaid_retry_time(ctx);
+
+    if (ctx->problem.limited) {
+        ngx_http_chatmaid_account_limits_hold(mcf->zone, conf->account_id, time);
+    }
+
+    if (ctx->single || ctx->attempts > (ngx_uint_t) conf->retries) {
+        return NGX_DECLINED;
+    }
+
+    ctx->next_try = ngx_max(ngx_current_msec + time, 1);
+
+    if (!ngx_http_chatmaid_retry_fits(ctx, time)) {
+        return NGX_DECLINED;
+    }
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "chatmaid try %ui failed, next one in %M", ctx->attempts,
+                   time);
+
+    if (ctx->problem.retry_after) {
+        time = ngx_http_chatmaid_retry_spread(ctx, time);
+    }
+
+    ngx_http_chatmaid_flow_timer(r, &ctx->pause,
+                                 ngx_http_chatmaid_flow_resume_handler, time);
+    return NGX_AGAIN;
+}
+
+
+/* All that wait for the same moment would be too many at once again. */
+
+static ngx_msec_t
+ngx_http_chatmaid_retry_spread(ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t time)
+{
+    ngx_msec_t  more;
+
+    more = ngx_min(time / 4, NGX_HTTP_CHATMAID_SPREAD);
+    more = ngx_random() % (more + 1);
+
+    return ngx_http_chatmaid_retry_fits(ctx, time + more) ? time + more : time;
+}
+
+
+/* What Chatmaid asks for, else longer and longer. */
+
+static ngx_msec_t
+ngx_http_chatmaid_retry_time(ngx_http_chatmaid_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+    ngx_msec_t  longest;
+
+    if (ctx->problem.retry_after) {
+        return (ngx_msec_t) ctx->problem.retry_after * 1000;
+    }
+
+    longest = NGX_HTTP_CHATMAID_FIRST_PAUSE;
+
+    for (i = 1; i < ctx->attempts; i++) {
+        longest = ngx_min(2 * longest, NGX_HTTP_CHATMAID_LAST_PAUSE);
+    }
+
+    return ngx_random() % (longest + 1);
+}
+
+
+/* No pause is begun that would end after the flow's deadline. */
+
+ngx_uint_t
+ngx_http_chatmaid_retry_fits(ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t time)
+{
+    ngx_msec_int_t  left;
+
+    if (!ctx->deadline.timer_set) {
+        return 0;
+    }
+
+    left = (ngx_msec_int_t) (ctx->deadline.timer.key - ngx_current_msec);
+
+    return left > 0 && time < (ngx_msec_t) left;
+}

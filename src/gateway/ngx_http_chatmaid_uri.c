@@ -1,0 +1,440 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_uri.h"
+
+
+static ngx_int_t ngx_http_chatmaid_uri_path(ngx_http_request_t *r,
+    ngx_str_t *path);
+static ngx_int_t ngx_http_chatmaid_uri_cut(ngx_str_t *path,
+    ngx_str_t *prefix, ngx_uint_t merge);
+static ngx_int_t ngx_http_chatmaid_uri_segment(ngx_pool_t *pool,
+    ngx_str_t *raw, ngx_str_t *decoded, const char **reason);
+static u_char *ngx_http_chatmaid_uri_decode(u_char *p, u_char *last,
+    u_char *ch);
+
+
+ngx_int_t
+ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
+    ngx_uint_t slashes, ngx_http_chatmaid_uri_t *target,
+    const char **reason)
+{
+    u_char                    *p, *last;
+    ngx_int_t                  rc;
+    ngx_str_t                  path, raw, decoded;
+    ngx_uint_t                 merge;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    merge = cscf->merge_slashes;
+
+    if (r->valid_unparsed_uri
+        && ngx_strlchr(r->unparsed_uri.data,
+                       r->unparsed_uri.data + r->unparsed_uri.len, '#'))
+    {
+        *reason = "the request target must not hold \"#\"";
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_chatmaid_uri_path(r, &path) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_chatmaid_uri_cut(&path, prefix, merge) != NGX_OK) {
+        *reason = "the path must begin with the location's own name, "
+                  "without dot segments or an encoded slash";
+        return NGX_DECLINED;
+    }
+
+    p = path.data;
+    last = path.data + path.len;
+    target->n = 0;
+
+    while (slashes && p < last && *p == '/') { p++; }
+
+    for ( ;; ) {
+
+        for (raw.data = p; p < last && *p != '/'; p++) { /* void */ }
+
+        raw.len = p - raw.data;
+
+        rc = ngx_http_chatmaid_uri_segment(r->pool, &raw, &decoded, reason);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        if (target->n < NGX_HTTP_CHATMAID_MAX_SEGMENTS) {
+            target->raw[target->n] = raw;
+            target->decoded[target->n] = decoded;
+        }
+
+        target->n++;
+
+        if (p == last) {
+            return NGX_OK;
+        }
+
+        do { p++; } while (merge && p < last && *p == '/');
+    }
+}
+
+
+/*
+ * The path as the caller wrote it.  After a rewrite or an internal redirect
+ * there is none: nginx's decoded path is encoded again then.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_uri_path(ngx_http_request_t *r, ngx_str_t *path)
+{
+    size_t  i;
+
+    if (r->valid_unparsed_uri) {
+        *path = r->unparsed_uri;
+
+        for (i = 0; i < path->len && path->data[i] != '?'; i++) { /* void */ }
+
+        path->len = i;
+
+        return NGX_OK;
+    }
+
+    path->len = 3 * r->uri.len;
+    path->data = ngx_pnalloc(r->pool, path->len);
+    if (path->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    path->len = 0;
+
+    for (i = 0; i < r->uri.len; i++) {
+
+        if (r->uri.data[i] == '/') {
+            path->data[path->len++] = '/';
+            continue;
+        }
+
+        path->len = (u_char *) ngx_escape_uri(path->data + path->len,
+                                              &r->uri.data[i], 1,
+                                              NGX_ESCAPE_URI_COMPONENT)
+                    - path->data;
+    }
+
+    return NGX_OK;
+}
+
+
+/* nginx chose the location by the decoded path, with its slashes merged. */
+
+static ngx_int_t
+ngx_http_chatmaid_uri_cut(ngx_str_t *path, ngx_str_t *prefix,
+    ngx_uint_t merge)
+{
+    u_char   ch, *p, *last, *next;
+    size_t   i;
+
+    p = path->data;
+    last = path->data + path->len;
+
+    for (i = 0; i < prefix->len; i++) {
+
+        if (p == last) {
+            return NGX_DECLINED;
+        }
+
+        next = ngx_http_chatmaid_uri_decode(p, last, &ch);
+
+        if (ch != prefix->data[i] || (ch == '/' && next != p + 1)) {
+            return NGX_DECLINED;
+        }
+
+        p = next;
+
+        if (ch == '/' && merge) {
+            while (p < last && *p == '/') { p++; }
+        }
+    }
+
+    path->len = last - p;
+    path->data = p;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
+    ngx_str_t *decoded, const char **reason)
+{
+    u_char  ch, *p, *d, *last;
+
+    decoded->data = ngx_pnalloc(pool, raw->len);
+    if (decoded->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    d = decoded->data;
+    last = raw->data + raw->len;
+
+    for (p = raw->data; p < last; *d++ = ch) {
+
+        if (*p == '\\') {
+            *reason = "the path must not hold a backslash";
+            return NGX_DECLINED;        /* some take it for a slash */
+        }
+
+        p = ngx_http_chatmaid_uri_decode(p, last, &ch);
+
+        if (ch == '/') {
+            *reason = "the path must not hold an encoded slash";
+            return NGX_DECLINED;
+        }
+
+        if (ch < 0x20 || ch == 0x7f) {
+            *reason = "the path must not hold a control character";
+            return NGX_DECLINED;
+        }
+    }
+
+    decoded->len = d - decoded->data;
+
+    if ((decoded->len == 1 && decoded->data[0] == '.')
+        || (decoded->len == 2 && decoded->data[0] == '.'
+            && decoded->data[1] == '.'))
+    {
+        *reason = "the path must not hold a dot segment";
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Reads one character, "%41" or "A"; returns where the next one begins. */
+
+static u_char *
+ngx_http_chatmaid_uri_decode(u_char *p, u_char *last, u_char *ch)
+{
+    ngx_int_t  n;
+
+    *ch = *p;
+
+    if (*p == '%' && last - p >= 3) {
+        n = ngx_hextoi(p + 1, 2);
+
+        if (n != NGX_ERROR) {
+            *ch = (u_char) n;
+            return p + 3;
+        }
+    }
+
+    return p + 1;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *target,
+    const char *path, ngx_str_t *id)
+{
+    size_t       len;
+    ngx_uint_t   i;
+    const char  *p;
+
+    p = path;
+
+    for (i = 0; i < target->n && i < NGX_HTTP_CHATMAID_MAX_SEGMENTS; i++) {
+
+        len = strcspn(p, "/");
+
+        if (len == 1 && *p == '*') {
+
+            if (target->raw[i].len == 0) {
+                return 0;
+            }
+
+            *id = target->raw[i];
+
+        } else if (len != target->decoded[i].len
+                   || ngx_strncmp(p, target->decoded[i].data, len) != 0)
+        {
+            return 0;
+        }
+
+        p += len;
+
+        if (*p == '\0') {
+            return i + 1 == target->n;
+        }
+
+        p++;
+    }
+
+    return 0;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_query_next(ngx_str_t *args, ngx_str_t *name,
+    ngx_str_t *value)
+{
+    u_char  *p, *last, *end;
+
+    p = args->data;
+    last = args->data + args->len;
+
+    if (p == last) {
+        return 0;
+    }
+
+    end = ngx_strlchr(p, last, '&');
+    if (end == NULL) {
+        end = last;
+    }
+
+    args->data = (end == last) ? last : end + 1;
+    args->len = last - args->data;
+
+    name->data = p;
+    value->data = ngx_strlchr(p, end, '=');
+
+    if (value->data == NULL) {
+        name->len = end - p;
+        value->data = end;
+
+    } else {
+        name->len = value->data - p;
+        value->data++;
+    }
+
+    value->len = end - value->data;
+
+    return 1;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_query_is(ngx_str_t *value, ngx_str_t *text)
+{
+    u_char  ch, *p, *last;
+    size_t  i;
+
+    p = value->data;
+    last = value->data + value->len;
+
+    for (i = 0; i < text->len && p < last; i++) {
+
+        if (*p == '+') {
+            ch = ' ';           /* application/x-www-form-urlencoded */
+            p++;
+
+        } else {
+            p = ngx_http_chatmaid_uri_decode(p, last, &ch);
+        }
+
+        if (ch != text->data[i]) {
+            return 0;
+        }
+    }
+
+    return i == text->len && p == last;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_query_holds(ngx_str_t *value, u_char wanted)
+{
+    u_char  ch, *p, *last;
+
+    p = value->data;
+    last = value->data + value->len;
+
+    while (p < last) {
+        p = ngx_http_chatmaid_uri_decode(p, last, &ch);
+
+        if (ch == wanted) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_query_add(ngx_pool_t *pool, ngx_str_t *args,
+    ngx_str_t *name, ngx_str_t *text)
+{
+    u_char  *p, *d;
+
+    d = ngx_pnalloc(pool, args->len + 1 + name->len + 1 + 3 * text->len);
+    if (d == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(d, args->data, args->len);
+
+    if (args->len) {
+        *p++ = '&';
+    }
+
+    p = ngx_cpymem(p, name->data, name->len);
+    *p++ = '=';
+    p = (u_char *) ngx_escape_uri(p, text->data, text->len,
+                                  NGX_ESCAPE_URI_COMPONENT);
+
+    args->data = d;
+    args->len = p - d;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_query_rename(ngx_pool_t *pool, ngx_str_t *args,
+    ngx_str_t *from, ngx_str_t *to)
+{
+    size_t   n, len;
+    u_char  *p, *last, *d;
+
+    p = args->data;
+    last = args->data + args->len;
+
+    for (n = 1, len = 0; len < args->len; len++) {
+        n += (p[len] == '&');
+    }
+
+    d = ngx_pnalloc(pool, args->len + n * to->len);
+    if (d == NULL) {
+        return NGX_ERROR;
+    }
+
+    args->data = d;
+
+    while (p < last) {
+
+        for (len = 0; p + len < last && p[len] != '&'; len++) { /* void */ }
+
+        if (len >= from->len
+            && ngx_strncmp(p, from->data, from->len) == 0
+            && (len == from->len || p[from->len] == '='))
+        {
+            d = ngx_cpymem(d, to->data, to->len);
+            p += from->len;
+            len -= from->len;
+        }
+
+        d = ngx_cpymem(d, p, len);
+        p += len;
+
+        if (p < last) {
+            *d++ = *p++;
+        }
+    }
+
+    args->len = d - args->data;
+
+    return NGX_OK;
+}

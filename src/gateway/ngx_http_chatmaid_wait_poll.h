@@ -1,0 +1,21 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * When this worker's topics are asked for again: by time, and by the notes that
+ * webhooks leave, as far as the account may be polled.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_WAIT_POLL_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_WAIT_POLL_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid.h"
+
+
+/* Begins to watch over the topics, as long as there are any. */
+void ngx_http_chatmaid_wait_poll_schedule(void);
+
+
+#endif /* _NGX_HTTP_CHATMAID_WAIT_POLL_H_INCLUDED_ */

@@ -1,0 +1,48 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * The directive chatmaid_redis.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_REDIS_CONF_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_REDIS_CONF_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid.h"
+
+
+#define NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX  128     /* bytes */
+
+
+struct ngx_http_chatmaid_redis_conf_s {
+    ngx_addr_t                 *addrs;       /* of the host, at least one */
+    ngx_uint_t                  naddrs;
+    ngx_str_t                   host;        /* ends in NUL; of rediss:// */
+
+    ngx_str_t                   user;        /* empty: the default user */
+    ngx_str_t                   password;    /* empty: no AUTH */
+    ngx_str_t                   db;          /* digits; empty: no SELECT */
+
+    ngx_msec_t                  timeout;
+    ngx_str_t                   prefix;      /* of all keys; for the store */
+    ngx_uint_t                  reject;      /* fallback=reject */
+
+#if (NGX_SSL)
+    ngx_ssl_t                  *ssl;         /* NULL: no TLS */
+    ngx_uint_t                  verify;
+#endif
+
+    ngx_http_chatmaid_redis_t  *client;      /* of this process */
+};
+
+
+/* ngx_command_t.set: fills cmcf->redis.  NGX_CONF_OK, NGX_CONF_ERROR after a
+ * message of its own, or a text that nginx puts behind the directive.  No
+ * message holds the URL, for it might have a password in it. */
+char *ngx_http_chatmaid_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
+#endif /* _NGX_HTTP_CHATMAID_REDIS_CONF_H_INCLUDED_ */

@@ -1,0 +1,83 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * What the store says to Redis: the scripts, each one atomic step that is safe
+ * to run twice, and the words that they take.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_STORE_SCRIPT_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_STORE_SCRIPT_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_redis.h"
+#include "ngx_http_chatmaid_redis_conf.h"
+
+
+#define NGX_HTTP_CHATMAID_MAX_WORDS  12
+
+
+/* The longest name of a key: prefix, kind and id. */
+#define NGX_HTTP_CHATMAID_MAX_NAME                                            \
+    (NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX + sizeof("event:") - 1                \
+     + 2 * NGX_HTTP_CHATMAID_ID_LEN)
+
+
+/* A script's keys and arguments.  What is pointed to must outlive it. */
+
+typedef struct {
+    ngx_uint_t       n;
+    ngx_uint_t       nkeys;
+    const char      *argv[NGX_HTTP_CHATMAID_MAX_WORDS];
+    size_t           len[NGX_HTTP_CHATMAID_MAX_WORDS];
+    u_char           numbers[NGX_HTTP_CHATMAID_MAX_WORDS][NGX_INT64_LEN];
+    u_char           fingerprint[2 * NGX_HTTP_CHATMAID_ID_LEN];
+    u_char           owner[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
+    u_char           former[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
+    u_char           keys[2][NGX_HTTP_CHATMAID_MAX_NAME];
+} ngx_http_chatmaid_words_t;
+
+
+/* At configuration, where there is a chatmaid_redis: NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_store_script_init(ngx_log_t *log);
+
+/* Begins the words of a claim's script with what all of them take: the record's
+ * key, owner, fingerprint, ttl and lease. */
+void ngx_http_chatmaid_store_script_begin(ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_redis_conf_t *conf, ngx_http_chatmaid_claim_t *claim);
+
+/* Add to them: another record of the claim's kind, any key, a word, a number.
+ * Keys stand before all other words. */
+void ngx_http_chatmaid_store_script_record(ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_redis_conf_t *conf, ngx_http_chatmaid_claim_t *claim,
+    u_char *id);
+void ngx_http_chatmaid_store_script_key(ngx_http_chatmaid_words_t *words, void *key,
+    size_t len);
+void ngx_http_chatmaid_store_script_word(ngx_http_chatmaid_words_t *words,
+    void *data, size_t len);
+void ngx_http_chatmaid_store_script_number(ngx_http_chatmaid_words_t *words,
+    int64_t number);
+
+/* Runs a script of ours with its words, as ngx_http_chatmaid_redis_script()
+ * does; NULL also where this worker has no client. */
+ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_store_script_run(
+    ngx_http_chatmaid_redis_conf_t *conf,
+    ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_redis_pt handler, void *data);
+
+/* Writes the name of a key in Redis, of at most NGX_HTTP_CHATMAID_MAX_NAME
+ * bytes: prefix, kind, id in hexadecimal.  Gives its end. */
+u_char *ngx_http_chatmaid_store_script_name(u_char *p,
+    ngx_http_chatmaid_redis_conf_t *conf, const char *kind, u_char *id);
+
+
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_claim_script;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_renew_script;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_finish_script;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_ambiguous_script;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_remove_script;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_stream_script;
+
+
+#endif /* _NGX_HTTP_CHATMAID_STORE_SCRIPT_H_INCLUDED_ */

@@ -1,0 +1,549 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_store_zone.h"
+#include "ngx_http_chatmaid_zone.h"
+
+
+/* The largest part of a zone that one answer may take. */
+#define NGX_HTTP_CHATMAID_ZONE_SHARE   16
+
+
+static ngx_int_t ngx_http_chatmaid_store_zone_claim(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_store_zone_ask(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take);
+static void ngx_http_chatmaid_store_zone_judge(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take, size_t room);
+static ngx_uint_t ngx_http_chatmaid_store_zone_is_free(
+    ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_store_zone_renew(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static ngx_int_t ngx_http_chatmaid_store_zone_finish(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static ngx_int_t ngx_http_chatmaid_store_zone_ambiguous(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static ngx_int_t ngx_http_chatmaid_store_zone_remove(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_store_zone_abandon(void *store,
+    ngx_http_chatmaid_claim_t *claim);
+static int64_t ngx_http_chatmaid_store_zone_clock(void *store);
+static void ngx_http_chatmaid_store_zone_note(void *store, u_char *id,
+    uint64_t stamp);
+static ngx_int_t ngx_http_chatmaid_store_zone_look_notes(void *store,
+    ngx_http_chatmaid_look_t *look);
+static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_own(
+    ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
+static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_create(
+    ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_store_zone_keep(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
+
+
+ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_zone = {
+    ngx_http_chatmaid_store_zone_claim,
+    ngx_http_chatmaid_store_zone_renew,
+    ngx_http_chatmaid_store_zone_finish,
+    ngx_http_chatmaid_store_zone_ambiguous,
+    ngx_http_chatmaid_store_zone_remove,
+    ngx_http_chatmaid_store_zone_abandon,
+    ngx_http_chatmaid_store_zone_clock,
+    ngx_http_chatmaid_store_zone_note,
+    ngx_http_chatmaid_store_zone_look_notes
+};
+
+
+static ngx_int_t
+ngx_http_chatmaid_store_zone_claim(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_store_zone_ask(store, claim, 1);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_chatmaid_store_zone_look(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_store_zone_ask(shm_zone, claim, 0);
+}
+
+
+/* An answer is copied to memory that was not allocated under the lock. */
+
+static void
+ngx_http_chatmaid_store_zone_ask(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take)
+{
+    size_t                     room;
+    ngx_http_chatmaid_zone_t  *zone = shm_zone->data;
+
+    claim->answer.data = NULL;
+
+    for (room = 0; /* void */; room = claim->answer.len) {
+
+        ngx_http_chatmaid_zone_lock(zone);
+
+        ngx_http_chatmaid_store_zone_judge(zone, claim, take, room);
+
+        ngx_http_chatmaid_zone_unlock(zone);
+
+        if (claim->result != NGX_HTTP_CHATMAID_DONE
+            || claim->answer.len <= room)
+        {
+            return;
+        }
+
+        claim->answer.data = ngx_pnalloc(claim->pool, claim->answer.len);
+
+        if (claim->answer.data == NULL) {
+            claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+            claim->reason = "there is no memory";
+            return;
+        }
+    }
+}
+
+
+/*
+ * What SPEC's table of states says of the claim's record.  A claim that may be
+ * taken is, or (take is 0) only learns whether a try went before.
+ */
+
+static void
+ngx_http_chatmaid_store_zone_judge(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take, size_t room)
+{
+    ngx_http_chatmaid_record_t  *rec;
+
+    /* of a send that waits it has been decided before */
+
+    if (claim->window && !claim->use_previous && !claim->waited) {
+        rec = ngx_http_chatmaid_zone_find(zone, claim->previous);
+
+        claim->use_previous = (rec && ngx_current_msec - rec->begun
+                                      < claim->window);
+    }
+
+    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+
+    if (rec && !ngx_http_chatmaid_store_zone_is_free(rec, claim)) {
+
+        if (claim->result == NGX_HTTP_CHATMAID_DONE) {
+            claim->status = rec->status;
+            claim->answer.len = rec->answer_len;
+
+            if (rec->answer_len && rec->answer_len <= room) {
+                ngx_memcpy(claim->answer.data, rec->answer, rec->answer_len);
+            }
+        }
+
+        return;
+    }
+
+    claim->result = NGX_HTTP_CHATMAID_CLAIMED;
+
+    if (!take) {
+        claim->may_be_accepted |= (rec != NULL);
+        claim->ended = (rec && rec->state
+                               == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS);
+
+        if (claim->ended) {
+            ngx_memcpy(claim->former, rec->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+        }
+
+        return;
+    }
+
+    if (rec == NULL) {
+        rec = ngx_http_chatmaid_store_zone_create(zone, claim);
+
+        if (rec == NULL) {
+            claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+            claim->reason = "the zone is full of unfinished records";
+            return;
+        }
+
+    } else if (ngx_memcmp(rec->owner, claim->owner,
+                          NGX_HTTP_CHATMAID_OWNER_LEN)
+               != 0)
+    {
+        rec->may_be_accepted = 1;
+    }
+
+    rec->state = NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT;
+    rec->may_be_accepted |= claim->may_be_accepted;
+    rec->lease = ngx_current_msec + claim->lease_time;
+    ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
+
+    claim->may_be_accepted = rec->may_be_accepted;
+    claim->lease = rec->lease;
+}
+
+
+/* Whether a record may be taken over; else claim->result says why not. */
+
+static ngx_uint_t
+ngx_http_chatmaid_store_zone_is_free(ngx_http_chatmaid_record_t *rec,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    if (ngx_memcmp(rec->fingerprint, claim->fingerprint,
+                   NGX_HTTP_CHATMAID_ID_LEN)
+        != 0)
+    {
+        claim->result = NGX_HTTP_CHATMAID_REUSED;
+        return 0;
+    }
+
+    if (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE) {
+        claim->result = NGX_HTTP_CHATMAID_DONE;
+        return 0;
+    }
+
+    if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT
+        && (ngx_msec_int_t) (rec->lease - ngx_current_msec) > 0
+        && ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
+           != 0)
+    {
+        claim->result = NGX_HTTP_CHATMAID_IN_FLIGHT;
+        return 0;
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_http_chatmaid_store_zone_renew(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_store_zone_own(zone, claim);
+
+    claim->lease = ngx_current_msec;        /* another's, or forgotten */
+
+    if (rec) {
+        rec->lease = ngx_current_msec + claim->lease_time;
+        claim->lease = rec->lease;
+
+        ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_store_zone_finish(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    u_char                      *answer;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    claim->rc = NGX_OK;
+    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+
+    if (rec == NULL) {
+        rec = ngx_http_chatmaid_store_zone_create(zone, claim);
+
+        if (rec == NULL) {
+            claim->rc = NGX_ERROR;
+            goto done;
+        }
+
+    } else if (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE
+               || ngx_memcmp(rec->fingerprint, claim->fingerprint,
+                             NGX_HTTP_CHATMAID_ID_LEN)
+                  != 0)
+    {
+        goto done;
+    }
+
+    answer = (u_char *) (rec + 1);
+
+    if (claim->answer.len > NGX_HTTP_CHATMAID_ZONE_RECORD
+                            - sizeof(ngx_http_chatmaid_record_t))
+    {
+        /* one answer is not worth many others */
+
+        answer = (claim->answer.len > zone->size
+                                      / NGX_HTTP_CHATMAID_ZONE_SHARE)
+                 ? NULL
+                 : ngx_http_chatmaid_zone_alloc(zone, rec->kind,
+                                                claim->answer.len);
+    }
+
+    if (answer == NULL) {
+        rec->may_be_accepted = 1;
+
+        if (ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
+            == 0)
+        {
+            rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
+        }
+
+        claim->rc = NGX_ERROR;
+        goto done;
+    }
+
+    if (claim->answer.len) {
+        ngx_memcpy(answer, claim->answer.data, claim->answer.len);
+    }
+
+    rec->answer = answer;
+    rec->answer_len = claim->answer.len;
+    rec->status = claim->status;
+
+    ngx_http_chatmaid_zone_retire(zone, rec);
+    ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
+
+done:
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    if (claim->rc != NGX_OK) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      claim->event
+                      ? "chatmaid zone has no room for a mark: a repeat of "
+                        "that event will be handed on again"
+                      : "chatmaid zone has no room for an answer: a retry of "
+                        "that send will ask Chatmaid for it");
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_chatmaid_store_zone_mark(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = shm_zone->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_store_zone_own(zone, claim);
+
+    if (rec) {
+        rec->status = claim->status;
+
+        ngx_http_chatmaid_zone_retire(zone, rec);
+        ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+}
+
+
+void
+ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = shm_zone->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+
+    if (rec && (rec->state != NGX_HTTP_CHATMAID_RECORD_DONE
+                || (claim->event && !claim->local))
+        && ngx_memcmp(rec->fingerprint, claim->fingerprint,
+                      NGX_HTTP_CHATMAID_ID_LEN)
+           == 0)
+    {
+        ngx_http_chatmaid_zone_delete(zone, rec);
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_store_zone_ambiguous(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_store_zone_own(zone, claim);
+
+    if (rec) {
+        rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
+        rec->may_be_accepted = 1;
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_store_zone_remove(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    claim->rc = NGX_DECLINED;
+    rec = ngx_http_chatmaid_store_zone_own(zone, claim);
+
+    /* what failed deliveries of an event went before says nothing */
+
+    if (rec && (!rec->may_be_accepted || claim->event)) {
+        ngx_http_chatmaid_zone_delete(zone, rec);
+        claim->rc = NGX_OK;
+
+    } else if (rec) {
+        rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_store_zone_abandon(void *store, ngx_http_chatmaid_claim_t *claim)
+{
+    /* nothing is ever under way */
+}
+
+
+static int64_t
+ngx_http_chatmaid_store_zone_clock(void *store)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (int64_t) tp->sec * 1000 + tp->msec;
+}
+
+
+static void
+ngx_http_chatmaid_store_zone_note(void *store, u_char *id, uint64_t stamp)
+{
+    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_zone_find(zone, id);
+
+    if (rec) {
+        ngx_http_chatmaid_zone_keep(zone, rec, NGX_HTTP_CHATMAID_NOTE_TTL);
+
+    } else {
+        rec = ngx_http_chatmaid_zone_create(zone, id,
+                                            NGX_HTTP_CHATMAID_ZONE_NOTE,
+                                            NGX_HTTP_CHATMAID_NOTE_TTL);
+        if (rec) {
+            ngx_http_chatmaid_zone_retire(zone, rec);
+        }
+    }
+
+    if (rec) {
+        rec->stamp = stamp;
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_store_zone_look_notes(void *store, ngx_http_chatmaid_look_t *look)
+{
+    ngx_uint_t                   i;
+    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    for (i = 0; i < look->n; i++) {
+        rec = ngx_http_chatmaid_zone_find(zone, look->ids[i]);
+        look->stamps[i][0] = rec ? rec->stamp : 0;
+        look->stamps[i][1] = 0;
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return NGX_OK;
+}
+
+
+/* The claim's record while it is the claim's. */
+
+static ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_store_zone_own(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_record_t  *rec;
+
+    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+
+    if (rec == NULL || rec->state != NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT
+        || ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
+           != 0)
+    {
+        return NULL;
+    }
+
+    return rec;
+}
+
+
+static ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_store_zone_create(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_record_t  *rec;
+
+    rec = ngx_http_chatmaid_zone_create(zone,
+                                        ngx_http_chatmaid_claim_id(claim),
+                                        claim->event
+                                        ? NGX_HTTP_CHATMAID_ZONE_EVENT
+                                        : NGX_HTTP_CHATMAID_ZONE_SEND,
+                                        claim->ttl);
+    if (rec) {
+        ngx_memcpy(rec->fingerprint, claim->fingerprint,
+                   NGX_HTTP_CHATMAID_ID_LEN);
+        ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+    }
+
+    return rec;
+}
+
+
+/* Each try begins the record's ttl anew, and none ends under way.  That of an
+ * event under way is its lease: past it there is nothing to know of it. */
+
+static void
+ngx_http_chatmaid_store_zone_keep(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_msec_t  ttl;
+
+    ttl = claim->ttl;
+
+    if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT) {
+        ttl = claim->event ? claim->lease_time : ngx_max(ttl, claim->lease_time);
+    }
+
+    ngx_http_chatmaid_zone_keep(zone, rec, ttl);
+}

@@ -1,0 +1,319 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_webhook_conf.h"
+#include "ngx_http_chatmaid_gateway_conf.h"
+#include "ngx_http_chatmaid_webhook_signature.h"
+#include "ngx_http_chatmaid_webhook_inbox.h"
+#include <openssl/crypto.h>
+
+
+/* How much longer than they are accepted events are remembered. */
+#define NGX_HTTP_CHATMAID_WEBHOOK_MARGIN  300      /* seconds */
+
+
+/* Marks are told apart by name and account: one secret, or set of secrets, must
+ * stand behind both. */
+
+typedef struct {
+    ngx_str_t     location;
+    ngx_str_t     account_name;
+    ngx_array_t  *secrets;
+} ngx_http_chatmaid_webhook_location_t;
+
+
+static char *ngx_http_chatmaid_webhook_conf_check_handler(ngx_conf_t *cf,
+    ngx_http_chatmaid_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
+static char *ngx_http_chatmaid_webhook_conf_check_secrets(ngx_conf_t *cf,
+    ngx_http_chatmaid_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
+static ngx_uint_t ngx_http_chatmaid_webhook_conf_is_in(ngx_array_t *secrets,
+    ngx_array_t *others);
+
+
+char *
+ngx_http_chatmaid_webhook_conf_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_chatmaid_loc_conf_t  *lcf = conf;
+
+    char                                *rv;
+    ngx_str_t                           *value, secret;
+    ngx_http_chatmaid_webhook_secret_t  *ws;
+
+    if (lcf->webhook_secrets == NGX_CONF_UNSET_PTR) {
+        lcf->webhook_secrets = ngx_array_create(cf->pool, 2,
+                                  sizeof(ngx_http_chatmaid_webhook_secret_t));
+        if (lcf->webhook_secrets == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    ws = ngx_array_push(lcf->webhook_secrets);
+    if (ws == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+    ws->file = value[1];
+
+    if (ngx_http_chatmaid_secret_file_read(cf, cmd, &ws->file, &secret, 0)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    rv = NGX_CONF_ERROR;
+
+    ws->key = ngx_http_chatmaid_hmac_key(cf->pool, &secret);
+
+    if (ws->key
+        && ngx_http_chatmaid_sha256(cf->log, &secret, ws->digest) == NGX_OK)
+    {
+        rv = NGX_CONF_OK;
+    }
+
+    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_MAX_SECRET + 1);
+    ngx_pfree(cf->pool, secret.data);
+
+    return rv;
+}
+
+
+char *
+ngx_http_chatmaid_webhook_conf_stream(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_chatmaid_loc_conf_t  *lcf = conf;
+
+    ngx_int_t                           n;
+    ngx_str_t                          *value;
+    ngx_http_chatmaid_webhook_inbox_t  *stream;
+
+    static ngx_str_t  maxlen = ngx_string("maxlen=");
+
+    if (lcf->webhook_stream != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    stream = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_webhook_inbox_t));
+    if (stream == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return "needs the key of a stream";
+    }
+
+    stream->key = value[1];
+
+    if (cf->args->nelts == 3) {
+
+        if (value[2].len <= maxlen.len
+            || ngx_strncmp(value[2].data, maxlen.data, maxlen.len) != 0)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"chatmaid_webhook_stream\" takes maxlen=N, "
+                               "not \"%V\"", &value[2]);
+            return NGX_CONF_ERROR;
+        }
+
+        n = ngx_atoi(value[2].data + maxlen.len, value[2].len - maxlen.len);
+
+        if (n == NGX_ERROR || n == 0) {
+            return "needs a maxlen of at least 1";
+        }
+
+        stream->maxlen = n;
+    }
+
+    lcf->webhook_stream = stream;
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_webhook_conf_init(ngx_conf_t *cf,
+    ngx_http_chatmaid_main_conf_t *mcf)
+{
+    return ngx_array_init(&mcf->webhooks, cf->pool, 4,
+                          sizeof(ngx_http_chatmaid_webhook_location_t));
+}
+
+
+char *
+ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
+    ngx_http_chatmaid_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t       *clcf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->webhook_stream && mcf->redis == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_webhook_stream\" \"%V\" needs a "
+                           "\"chatmaid_redis\"", &conf->webhook_stream->key);
+        return NGX_CONF_ERROR;
+    }
+
+    if (!conf->webhook) {
+        return NGX_CONF_OK;
+    }
+
+    if (conf->webhook_secrets == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_webhook\" in the location \"%V\" needs "
+                           "a \"chatmaid_webhook_secret_file\"", &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->webhook_dedup
+        && conf->webhook_dedup / 1000
+           < (ngx_msec_t) conf->webhook_tolerance
+             + NGX_HTTP_CHATMAID_WEBHOOK_MARGIN)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_webhook_dedup\" in the location \"%V\" "
+                           "is less than \"chatmaid_webhook_tolerance\" and "
+                           "300s: repeats would be handed on", &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    /* "if" and "limit_except" have what their location has */
+
+    if (clcf->noname) {
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_chatmaid_webhook_conf_check_handler(cf, conf, clcf)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_chatmaid_webhook_conf_check_secrets(cf, conf, clcf);
+}
+
+
+/* Handlers are set when their directives are parsed, and all have been. */
+
+static char *
+ngx_http_chatmaid_webhook_conf_check_handler(ngx_conf_t *cf,
+    ngx_http_chatmaid_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf)
+{
+    if (conf->gateway) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_webhook\" is on in the location \"%V\", "
+                           "which is that of a \"chatmaid_gateway\"",
+                           &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (clcf->handler == NULL && conf->webhook_stream == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_webhook\" is on in the location \"%V\", "
+                           "which has neither a content handler, such as "
+                           "\"proxy_pass\" (\"return\" is none: it would "
+                           "accept forgeries), nor a "
+                           "\"chatmaid_webhook_stream\"", &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_chatmaid_webhook_conf_check_secrets(ngx_conf_t *cf,
+    ngx_http_chatmaid_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf)
+{
+    ngx_uint_t                             i;
+    ngx_http_chatmaid_main_conf_t         *mcf;
+    ngx_http_chatmaid_webhook_secret_t    *first, *second;
+    ngx_http_chatmaid_webhook_location_t  *location;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    location = mcf->webhooks.elts;
+
+    for (i = 0; i < mcf->webhooks.nelts; i++) {
+
+        if (location[i].location.len != clcf->name.len
+            || ngx_memcmp(location[i].location.data, clcf->name.data,
+                          clcf->name.len)
+               != 0
+            || location[i].account_name.len != conf->account_name.len
+            || ngx_memcmp(location[i].account_name.data,
+                          conf->account_name.data, conf->account_name.len)
+               != 0)
+        {
+            continue;
+        }
+
+        if (ngx_http_chatmaid_webhook_conf_is_in(conf->webhook_secrets,
+                                                 location[i].secrets)
+            && ngx_http_chatmaid_webhook_conf_is_in(location[i].secrets,
+                                                    conf->webhook_secrets))
+        {
+            return NGX_CONF_OK;
+        }
+
+        first = location[i].secrets->elts;
+        second = conf->webhook_secrets->elts;
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_webhook_secret_file\" differs between "
+                           "two locations \"%V\" of the \"chatmaid_account\" "
+                           "\"%V\": \"%V\" and \"%V\"", &clcf->name,
+                           &conf->account_name, &first->file, &second->file);
+        return NGX_CONF_ERROR;
+    }
+
+    location = ngx_array_push(&mcf->webhooks);
+    if (location == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    location->location = clcf->name;
+    location->account_name = conf->account_name;
+    location->secrets = conf->webhook_secrets;
+
+    return NGX_CONF_OK;
+}
+
+
+/* Whether each of the secrets is one of the others. */
+
+static ngx_uint_t
+ngx_http_chatmaid_webhook_conf_is_in(ngx_array_t *secrets, ngx_array_t *others)
+{
+    ngx_uint_t                           i, j;
+    ngx_http_chatmaid_webhook_secret_t  *secret, *other;
+
+    secret = secrets->elts;
+    other = others->elts;
+
+    for (i = 0; i < secrets->nelts; i++) {
+
+        for (j = 0; j < others->nelts; j++) {
+            if (ngx_memcmp(secret[i].digest, other[j].digest,
+                           NGX_HTTP_CHATMAID_SHA256_LEN)
+                == 0)
+            {
+                break;
+            }
+        }
+
+        if (j == others->nelts) {
+            return 0;
+        }
+    }
+
+    return 1;
+}

@@ -1,0 +1,41 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * What a webhook's body says, and by what it is known again.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_WEBHOOK_EVENT_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_WEBHOOK_EVENT_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid.h"
+
+
+typedef struct {
+    ngx_str_t   name;            /* its "event" */
+    ngx_str_t   timestamp;       /* or empty */
+    ngx_str_t   message_id;      /* data.messageId, else data.id; or empty */
+
+    /* Equal for events that are one, by the account and location they came to;
+     * see README, "Webhooks" */
+    u_char      id[NGX_HTTP_CHATMAID_ID_LEN];
+
+    unsigned    has_message_id:1;    /* has a data.messageId */
+} ngx_http_chatmaid_webhook_event_t;
+
+
+/* Reads an event from a body whose signature is good.  NGX_OK; NGX_DECLINED: no
+ * JSON, NGX_ABORT: no event, and "reason" says why, without a byte of it;
+ * NGX_ERROR: no memory.  All strings are in the pool. */
+ngx_int_t ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool, ngx_str_t *body,
+    ngx_str_t *account_name, ngx_str_t *location,
+    ngx_http_chatmaid_webhook_event_t *event, const char **reason);
+
+/* Whether it is of a message: its name begins with "message.". */
+ngx_uint_t ngx_http_chatmaid_webhook_event_of_message(
+    ngx_http_chatmaid_webhook_event_t *event);
+
+
+#endif /* _NGX_HTTP_CHATMAID_WEBHOOK_EVENT_H_INCLUDED_ */

@@ -1,0 +1,316 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_webhook_signature.h"
+#include "ngx_http_chatmaid_body.h"
+#include <openssl/crypto.h>
+
+
+/* A time that fits any clock, and 64 bits with every sum of two. */
+#define NGX_HTTP_CHATMAID_MAX_T  15
+
+
+static const char *ngx_http_chatmaid_webhook_signature_element(
+    ngx_http_chatmaid_webhook_signature_t *signature, ngx_str_t *key,
+    ngx_str_t *value, ngx_uint_t *candidates);
+static const char *ngx_http_chatmaid_webhook_signature_time(
+    ngx_http_chatmaid_webhook_signature_t *signature, ngx_str_t *value);
+static ngx_uint_t ngx_http_chatmaid_webhook_signature_digest(u_char *digest,
+    ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_signature_t *signature, ngx_http_chatmaid_hmac_t **runs,
+    ngx_uint_t n);
+static ngx_int_t ngx_http_chatmaid_webhook_signature_update(ngx_log_t *log,
+    ngx_http_chatmaid_hmac_t **runs, ngx_uint_t n, u_char *data, size_t len);
+
+
+/*
+ * Elements are separated by commas, with spaces and tabs around them; what
+ * stands before the first "=" is the key.  Keys that are not known, and what
+ * has no "=", may be of a later version: they are ignored.
+ */
+
+ngx_int_t
+ngx_http_chatmaid_webhook_signature_parse(ngx_str_t *value,
+    ngx_http_chatmaid_webhook_signature_t *signature, const char **reason)
+{
+    u_char      *p, *last, *end, *next, *equals;
+    ngx_str_t    key, text;
+    ngx_uint_t   candidates;
+
+    signature->t.len = 0;
+    signature->n = 0;
+    candidates = 0;
+
+    last = value->data + value->len;
+
+    for (p = value->data; p < last; p = next + 1) {
+
+        next = ngx_strlchr(p, last, ',');
+
+        if (next == NULL) {
+            next = last;
+        }
+
+        while (p < next && (*p == ' ' || *p == '\t')) {
+            p++;
+        }
+
+        end = next;
+
+        while (p < end && (end[-1] == ' ' || end[-1] == '\t')) {
+            end--;
+        }
+
+        equals = ngx_strlchr(p, end, '=');
+
+        if (equals == NULL) {
+            continue;
+        }
+
+        key.data = p;
+        key.len = equals - p;
+
+        text.data = equals + 1;
+        text.len = end - text.data;
+
+        *reason = ngx_http_chatmaid_webhook_signature_element(signature, &key, &text,
+                                                              &candidates);
+        if (*reason) {
+            return NGX_DECLINED;
+        }
+    }
+
+    if (signature->t.len == 0) {
+        *reason = "it has no t";
+        return NGX_DECLINED;
+    }
+
+    if (signature->n == 0) {
+        *reason = "it has no v1 of 64 hexadecimal digits";
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/* NULL, or what is wrong. */
+
+static const char *
+ngx_http_chatmaid_webhook_signature_element(ngx_http_chatmaid_webhook_signature_t *signature,
+    ngx_str_t *key, ngx_str_t *value, ngx_uint_t *candidates)
+{
+    u_char  *digest;
+
+    if (key->len == 1 && key->data[0] == 't') {
+        return ngx_http_chatmaid_webhook_signature_time(signature, value);
+    }
+
+    if (key->len != 2 || key->data[0] != 'v' || key->data[1] != '1') {
+        return NULL;
+    }
+
+    if (++*candidates > NGX_HTTP_CHATMAID_MAX_V1) {
+        return "it has too many v1";
+    }
+
+    digest = signature->v1[signature->n];
+
+    /* what has another form can't match */
+
+    signature->n += ngx_http_chatmaid_webhook_signature_digest(digest, value);
+
+    return NULL;
+}
+
+
+/* Only the form that is read the same by everybody: "01" or "+1" is not. */
+
+static const char *
+ngx_http_chatmaid_webhook_signature_time(ngx_http_chatmaid_webhook_signature_t *signature,
+    ngx_str_t *value)
+{
+    size_t  i;
+
+    if (signature->t.len) {
+        return "it has more than one t";
+    }
+
+    if (value->len == 0 || value->len > NGX_HTTP_CHATMAID_MAX_T
+        || value->data[0] == '0')
+    {
+        return "its t is not a number of 1 to 15 digits";
+    }
+
+    signature->time = 0;
+
+    for (i = 0; i < value->len; i++) {
+
+        if (value->data[i] < '0' || value->data[i] > '9') {
+            return "its t is not a number of 1 to 15 digits";
+        }
+
+        signature->time = signature->time * 10 + (value->data[i] - '0');
+    }
+
+    signature->t = *value;
+
+    return NULL;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_webhook_signature_digest(u_char *digest, ngx_str_t *value)
+{
+    ngx_int_t   byte;
+    ngx_uint_t  i;
+
+    if (value->len != NGX_HTTP_CHATMAID_SHA256_HEX) {
+        return 0;
+    }
+
+    for (i = 0; i < NGX_HTTP_CHATMAID_SHA256_LEN; i++) {
+
+        byte = ngx_hextoi(value->data + 2 * i, 2);
+
+        if (byte == NGX_ERROR) {
+            return 0;
+        }
+
+        digest[i] = (u_char) byte;
+    }
+
+    return 1;
+}
+
+
+/* In one pass over the body for all secrets; all pairs are compared, so that
+ * the time taken says nothing of where one matched. */
+
+ngx_int_t
+ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_signature_t *signature, ngx_array_t *secrets)
+{
+    ngx_int_t                             rc;
+    ngx_log_t                            *log;
+    ngx_uint_t                            i, j, matches;
+    ngx_http_chatmaid_hmac_t            **runs;
+    ngx_http_chatmaid_webhook_secret_t   *secret;
+
+    u_char                                md[NGX_HTTP_CHATMAID_SHA256_LEN];
+
+    log = r->connection->log;
+
+    runs = ngx_palloc(r->pool,
+                      secrets->nelts * sizeof(ngx_http_chatmaid_hmac_t *));
+    if (runs == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = NGX_OK;
+    secret = secrets->elts;
+
+    for (i = 0; i < secrets->nelts; i++) {
+
+        runs[i] = ngx_http_chatmaid_hmac_begin(log, secret[i].key);
+
+        if (runs[i] == NULL) {
+            rc = NGX_ERROR;
+        }
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_chatmaid_webhook_signature_feed(r, signature, runs,
+                                                      secrets->nelts);
+    }
+
+    matches = 0;
+
+    for (i = 0; i < secrets->nelts; i++) {
+
+        if (runs[i] == NULL
+            || ngx_http_chatmaid_hmac_end(log, runs[i], md) != NGX_OK)
+        {
+            rc = NGX_ERROR;
+            continue;
+        }
+
+        for (j = 0; j < signature->n; j++) {
+            matches += (CRYPTO_memcmp(md, signature->v1[j],
+                                      NGX_HTTP_CHATMAID_SHA256_LEN)
+                        == 0);
+        }
+    }
+
+    OPENSSL_cleanse(md, NGX_HTTP_CHATMAID_SHA256_LEN);
+
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return matches ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* What is signed: t, a dot, and the body as it came. */
+
+static ngx_int_t
+ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_signature_t *signature, ngx_http_chatmaid_hmac_t **runs,
+    ngx_uint_t n)
+{
+    ssize_t                      len;
+    ngx_log_t                   *log;
+    ngx_http_chatmaid_body_t     reader;
+
+    u_char                       piece[8192];
+
+    log = r->connection->log;
+
+    if (ngx_http_chatmaid_webhook_signature_update(log, runs, n, signature->t.data,
+                                                   signature->t.len)
+        != NGX_OK
+        || ngx_http_chatmaid_webhook_signature_update(log, runs, n, (u_char *) ".", 1)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_chatmaid_body_init(&reader, r);
+
+    for ( ;; ) {
+
+        len = ngx_http_chatmaid_body_read(&reader, piece, sizeof(piece));
+
+        if (len <= 0) {
+            return (len == 0) ? NGX_OK : NGX_ERROR;
+        }
+
+        if (ngx_http_chatmaid_webhook_signature_update(log, runs, n, piece, len)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_webhook_signature_update(ngx_log_t *log,
+    ngx_http_chatmaid_hmac_t **runs, ngx_uint_t n, u_char *data, size_t len)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < n; i++) {
+
+        if (ngx_http_chatmaid_hmac_update(log, runs[i], data, len) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}

@@ -1,0 +1,52 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * The X-Chatmaid-Signature header and what it proves.  It knows nothing of the
+ * flow of a request.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_WEBHOOK_SIGNATURE_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_WEBHOOK_SIGNATURE_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_crypto.h"
+
+
+/* More signatures in one header are refused: each costs work. */
+#define NGX_HTTP_CHATMAID_MAX_V1  8
+
+
+typedef struct {
+    ngx_str_t                  t;            /* as received: it is signed */
+    int64_t                    time;
+    ngx_uint_t                 n;
+    u_char                     v1[NGX_HTTP_CHATMAID_MAX_V1]
+                                 [NGX_HTTP_CHATMAID_SHA256_LEN];
+} ngx_http_chatmaid_webhook_signature_t;
+
+
+/* One chatmaid_webhook_secret_file. */
+
+typedef struct {
+    ngx_http_chatmaid_hmac_t  *key;
+    u_char                     digest[NGX_HTTP_CHATMAID_SHA256_LEN];
+    ngx_str_t                  file;
+} ngx_http_chatmaid_webhook_secret_t;
+
+
+/* Takes a header's value apart: NGX_OK, or NGX_DECLINED where it is malformed
+ * and "reason" says how, without a byte of it.  The value must outlive "t". */
+ngx_int_t ngx_http_chatmaid_webhook_signature_parse(ngx_str_t *value,
+    ngx_http_chatmaid_webhook_signature_t *signature, const char **reason);
+
+/* Whether any of its signatures is that of the request's body, which has
+ * arrived, by any of the secrets: NGX_OK, NGX_DECLINED; NGX_ERROR: no memory,
+ * the body can't be read, OpenSSL failed (logged). */
+ngx_int_t ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_signature_t *signature, ngx_array_t *secrets);
+
+
+#endif /* _NGX_HTTP_CHATMAID_WEBHOOK_SIGNATURE_H_INCLUDED_ */

@@ -1,0 +1,213 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_webhook_step.h"
+#include "ngx_http_chatmaid_answer.h"
+#include "ngx_http_chatmaid_body.h"
+
+
+/* A clock may be ahead of ours by this much, or by the tolerance if less. */
+#define NGX_HTTP_CHATMAID_WEBHOOK_FUTURE  300     /* seconds */
+
+
+static void ngx_http_chatmaid_webhook_verify_body_handler(ngx_http_request_t *r);
+
+
+ngx_int_t
+ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_t *wh)
+{
+    static ngx_str_t  post = ngx_string("POST");
+
+    if (r->method == NGX_HTTP_POST) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_chatmaid_add_header(r, "Allow", &post) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_chatmaid_problem(r, wh->ctx,
+                                       NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
+                                       "webhooks are sent by POST");
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_t *wh)
+{
+    const char       *reason;
+    ngx_table_elt_t  *h, *other;
+
+    h = ngx_http_chatmaid_header(&r->headers_in.headers.part,
+                                 "x-chatmaid-signature", NULL);
+    if (h == NULL) {
+        goto missing;
+    }
+
+    other = ngx_http_chatmaid_header(&r->headers_in.headers.part,
+                                     "x-chatmaid-signature", h);
+    if (other) {
+        return ngx_http_chatmaid_problem(r, wh->ctx,
+                                        NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
+                                        "X-Chatmaid-Signature is given twice");
+    }
+
+    if (h->value.len == 0) {
+        goto missing;
+    }
+
+    if (ngx_http_chatmaid_webhook_signature_parse(&h->value, &wh->signature, &reason)
+        != NGX_OK)
+    {
+        return ngx_http_chatmaid_problem(r, wh->ctx,
+                                       NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
+                                       "X-Chatmaid-Signature is malformed: %s",
+                                       reason);
+    }
+
+    return NGX_OK;
+
+missing:
+
+    return ngx_http_chatmaid_problem(r, wh->ctx,
+                                          NGX_HTTP_CHATMAID_MISSING_SIGNATURE,
+                                          "there is no X-Chatmaid-Signature");
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_t *wh)
+{
+    int64_t                        age;
+    time_t                         future;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    age = ngx_time() - wh->signature.time;
+    future = ngx_min(conf->webhook_tolerance, NGX_HTTP_CHATMAID_WEBHOOK_FUTURE);
+
+    if (age > conf->webhook_tolerance) {
+        return ngx_http_chatmaid_problem(r, wh->ctx,
+                                NGX_HTTP_CHATMAID_TIMESTAMP_OUT_OF_TOLERANCE,
+                                "the signature is %L s old", age);
+    }
+
+    if (age < -future) {
+        return ngx_http_chatmaid_problem(r, wh->ctx,
+                                NGX_HTTP_CHATMAID_TIMESTAMP_OUT_OF_TOLERANCE,
+                                "the signature is of %L s from now", -age);
+    }
+
+    return NGX_OK;
+}
+
+
+/* Reads it, and ends this run: the phase is entered again when it has come, be
+ * it from within this call. */
+
+ngx_int_t
+ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_t *wh)
+{
+    ngx_int_t  rc;
+
+    wh->reading = 1;
+
+    rc = ngx_http_read_client_request_body(r,
+                                       ngx_http_chatmaid_webhook_verify_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    ngx_http_finalize_request(r, NGX_DONE);
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_chatmaid_webhook_verify_body_handler(ngx_http_request_t *r)
+{
+    ngx_http_chatmaid_webhook_t  *wh;
+
+    wh = ngx_http_chatmaid_webhook_get(r);
+    wh->reading = 0;
+
+    r->preserve_body = 1;       /* for an error_page's handler too */
+
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_t *wh)
+{
+    ngx_int_t                      rc;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    /* an error_page may lead here before all of an unbuffered body has come */
+
+    rc = r->reading_body ? NGX_DECLINED
+                         : ngx_http_chatmaid_webhook_signature_check(r, &wh->signature,
+                                                       conf->webhook_secrets);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_chatmaid_problem(r, wh->ctx,
+                                      NGX_HTTP_CHATMAID_SIGNATURE_MISMATCH,
+                                      "the signature is not of this body, or "
+                                      "not by a secret known here");
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_t *wh)
+{
+    ngx_int_t                      rc;
+    const char                    *reason;
+    ngx_http_core_loc_conf_t      *clcf;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (ngx_http_chatmaid_body_all(r, &wh->body) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_chatmaid_webhook_event_read(r->pool, &wh->body, &conf->account_name,
+                                              &clcf->name, &wh->event, &reason);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_chatmaid_problem(r, wh->ctx,
+                                              NGX_HTTP_CHATMAID_INVALID_JSON,
+                                              "the body is no JSON text: %s",
+                                              reason);
+    }
+
+    if (rc == NGX_ABORT) {
+        return ngx_http_chatmaid_problem(r, wh->ctx,
+                                              NGX_HTTP_CHATMAID_INVALID_EVENT,
+                                              "the body is no event: %s",
+                                              reason);
+    }
+
+    wh->authentic = (rc == NGX_OK);
+
+    return rc;
+}
