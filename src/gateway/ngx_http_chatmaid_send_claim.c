@@ -40,8 +40,8 @@ ngx_http_chatmaid_send_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t 
 
     if (claim->pool == NULL) {
 
-        if (ngx_http_chatmaid_random(r->connection->log, claim->owner,
-                                     NGX_HTTP_CHATMAID_OWNER_LEN)
+        if (ngx_http_chatmaid_crypto_random(r->connection->log, claim->owner,
+                                            NGX_HTTP_CHATMAID_OWNER_LEN)
             != NGX_OK)
         {
             return NGX_ERROR;

@@ -52,8 +52,8 @@ ngx_http_chatmaid_webhook_delivery_create(ngx_http_chatmaid_main_conf_t *conf,
 
     claim = &delivery->claim;
 
-    if (ngx_http_chatmaid_random(ngx_cycle->log, claim->owner,
-                                 NGX_HTTP_CHATMAID_OWNER_LEN)
+    if (ngx_http_chatmaid_crypto_random(ngx_cycle->log, claim->owner,
+                                        NGX_HTTP_CHATMAID_OWNER_LEN)
         != NGX_OK)
     {
         goto failed;
