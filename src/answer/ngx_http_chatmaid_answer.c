@@ -7,6 +7,7 @@
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_problem_native.h"
+#include "ngx_http_chatmaid_request.h"
 
 
 /* Said to a caller whom nobody gave a time to wait. */
@@ -119,8 +120,8 @@ ngx_http_chatmaid_request_id(ngx_http_request_t *r, ngx_str_t *id)
     id->data = vv->data;
     id->len = vv->len;
 
-    h = ngx_http_chatmaid_header(&r->headers_in.headers.part, "x-request-id",
-                                 NULL);
+    h = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
+                                         "x-request-id", NULL);
 
     if (h == NULL || h->value.len == 0 || h->value.len > 128) {
         return NGX_OK;
@@ -537,66 +538,4 @@ ngx_http_chatmaid_add_header(ngx_http_request_t *r, const char *name,
 #endif
 
     return NGX_OK;
-}
-
-
-ngx_table_elt_t *
-ngx_http_chatmaid_header(ngx_list_part_t *part, const char *name,
-    ngx_table_elt_t *after)
-{
-    size_t            len;
-    ngx_uint_t        i;
-    ngx_table_elt_t  *h;
-
-    len = ngx_strlen(name);
-
-    for ( /* void */ ; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-
-            if (after) {
-                if (&h[i] == after) {
-                    after = NULL;
-                }
-
-                continue;
-            }
-
-            if (h[i].hash && h[i].key.len == len
-                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
-            {
-                return &h[i];
-            }
-        }
-    }
-
-    return NULL;
-}
-
-
-ngx_uint_t
-ngx_http_chatmaid_is_json(ngx_table_elt_t *content_type)
-{
-    size_t      len;
-    ngx_str_t  *type;
-
-    len = ngx_http_chatmaid_json_type.len;
-
-    if (content_type == NULL) {
-        return 0;
-    }
-
-    type = &content_type->value;
-
-    if (type->len < len
-        || ngx_strncasecmp(type->data, ngx_http_chatmaid_json_type.data, len)
-           != 0)
-    {
-        return 0;
-    }
-
-    return type->len == len
-           || type->data[len] == ';' || type->data[len] == ' '
-           || type->data[len] == '\t';
 }

@@ -99,13 +99,5 @@ const char *ngx_http_chatmaid_allow(ngx_http_chatmaid_ctx_t *ctx);
 ngx_int_t ngx_http_chatmaid_add_header(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
 
-/* The first header of this lower-case name, or the next one after "after";
- * NULL: none (left). */
-ngx_table_elt_t *ngx_http_chatmaid_header(ngx_list_part_t *part,
-    const char *name, ngx_table_elt_t *after);
-
-/* Whether a Content-Type (NULL: absent) is application/json. */
-ngx_uint_t ngx_http_chatmaid_is_json(ngx_table_elt_t *content_type);
-
 
 #endif /* _NGX_HTTP_CHATMAID_ANSWER_H_INCLUDED_ */

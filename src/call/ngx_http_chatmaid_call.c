@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_answer.h"
+#include "ngx_http_chatmaid_request.h"
 
 
 /*
@@ -220,8 +221,8 @@ ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
         sr->headers_in.content_type = h;
     }
 
-    h = ngx_http_chatmaid_header(&r->headers_in.headers.part, "user-agent",
-                                 NULL);
+    h = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
+                                         "user-agent", NULL);
 
     h = ngx_http_chatmaid_call_add_header(sr, "User-Agent",
                                           h ? &h->value : &own);
@@ -253,10 +254,10 @@ ngx_http_chatmaid_call_trace(ngx_http_request_t *r, ngx_http_request_t *sr)
 
     part = &r->headers_in.headers.part;
 
-    h = ngx_http_chatmaid_header(part, "traceparent", NULL);
+    h = ngx_http_chatmaid_request_header(part, "traceparent", NULL);
 
     if (h == NULL
-        || ngx_http_chatmaid_header(part, "traceparent", h)
+        || ngx_http_chatmaid_request_header(part, "traceparent", h)
         || !ngx_http_chatmaid_call_traceparent(&h->value))
     {
         return NGX_OK;
@@ -268,9 +269,9 @@ ngx_http_chatmaid_call_trace(ngx_http_request_t *r, ngx_http_request_t *sr)
         return NGX_ERROR;
     }
 
-    for (h = ngx_http_chatmaid_header(part, "tracestate", NULL);
+    for (h = ngx_http_chatmaid_request_header(part, "tracestate", NULL);
          h;
-         h = ngx_http_chatmaid_header(part, "tracestate", h))
+         h = ngx_http_chatmaid_request_header(part, "tracestate", h))
     {
         if (ngx_http_chatmaid_call_add_header(sr, "tracestate", &h->value)
             == NULL)

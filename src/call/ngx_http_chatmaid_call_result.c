@@ -8,6 +8,7 @@
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_request.h"
 
 
 #define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  (30 * 24 * 3600)    /* seconds */
@@ -122,11 +123,13 @@ ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
     u_char                    *p, *last;
+    ngx_table_elt_t           *type;
     ngx_http_chatmaid_call_t  *call;
 
     call = ctx->call;
+    type = call->upstream->headers_in.content_type;
 
-    if (!ngx_http_chatmaid_is_json(call->upstream->headers_in.content_type)) {
+    if (!ngx_http_chatmaid_request_is_json(type)) {
         return ngx_http_chatmaid_call_result_invalid(r, ctx, "is not JSON");
     }
 
@@ -403,6 +406,7 @@ ngx_http_chatmaid_call_result_retry_after(ngx_http_chatmaid_call_t *call,
     double            seconds;
     json_t           *member;
     time_t            time;
+    ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
     member = json_object_get(answer, "retryAfter");
@@ -421,8 +425,8 @@ ngx_http_chatmaid_call_result_retry_after(ngx_http_chatmaid_call_t *call,
         }
     }
 
-    h = ngx_http_chatmaid_header(&call->upstream->headers_in.headers.part,
-                                 "retry-after", NULL);
+    part = &call->upstream->headers_in.headers.part;
+    h = ngx_http_chatmaid_request_header(part, "retry-after", NULL);
 
     return h ? ngx_http_chatmaid_call_result_delay(&h->value) : 0;
 }

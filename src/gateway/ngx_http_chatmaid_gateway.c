@@ -6,6 +6,8 @@
 
 #include "ngx_http_chatmaid_gateway.h"
 #include "ngx_http_chatmaid_uri.h"
+#include "ngx_http_chatmaid_query.h"
+#include "ngx_http_chatmaid_request.h"
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_send.h"
@@ -320,8 +322,8 @@ ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
 
     if (r->headers_in.content_length_n > 0 || r->headers_in.chunked) {
 
-        h = ngx_http_chatmaid_header(&r->headers_in.headers.part,
-                                     "content-encoding", NULL);
+        h = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
+                                             "content-encoding", NULL);
         if (h) {
             return ngx_http_chatmaid_problem(r, ctx,
                                        NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
@@ -331,7 +333,7 @@ ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
     }
 
     if (ctx->route->method == NGX_HTTP_POST
-        && !ngx_http_chatmaid_is_json(r->headers_in.content_type))
+        && !ngx_http_chatmaid_request_is_json(r->headers_in.content_type))
     {
         return ngx_http_chatmaid_problem(r, ctx,
                                        NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,

@@ -33,16 +33,6 @@ char *ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post, void *da
 /* ngx_conf_post_t: refuses a time of 0. */
 char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post, void *data);
 
-/* Reads the secret that a file holds in one line, by the rules that README has
- * for such files; with "ascii" only visible characters of it.  "path" becomes
- * absolute; secret->data is NGX_HTTP_CHATMAID_MAX_SECRET + 1 bytes of cf->pool
- * that the caller wipes and frees.  NGX_OK or, after a message that names the
- * directive, NGX_ERROR. */
-#define NGX_HTTP_CHATMAID_MAX_SECRET  4096
-
-ngx_int_t ngx_http_chatmaid_secret_file_read(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_str_t *path, ngx_str_t *secret, ngx_uint_t ascii);
-
 /* At the end of merge: what a gateway needs and what must not be.  Sets
  * conf->account.  NGX_CONF_OK or NGX_CONF_ERROR. */
 char *ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,

@@ -8,6 +8,7 @@
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_crypto.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_request.h"
 
 
 #define NGX_HTTP_CHATMAID_KEY_MAX   255        /* characters */
@@ -42,13 +43,13 @@ ngx_http_chatmaid_idempotency_header(ngx_http_request_t *r, ngx_str_t *key,
 
     part = &r->headers_in.headers.part;
 
-    h = ngx_http_chatmaid_header(part, name, NULL);
+    h = ngx_http_chatmaid_request_header(part, name, NULL);
 
     if (h == NULL) {
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_header(part, name, h)) {
+    if (ngx_http_chatmaid_request_header(part, name, h)) {
         *reason = "there must be one Idempotency-Key header";
         return NGX_DECLINED;
     }
@@ -148,8 +149,8 @@ ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
     if (ngx_http_chatmaid_json_dump(r->pool, ctx->message, JSON_SORT_KEYS,
                                     &text)
         != NGX_OK
-        || ngx_http_chatmaid_sha256(r->connection->log, &text,
-                                    ctx->lease.claim.fingerprint)
+        || ngx_http_chatmaid_crypto_sha256(r->connection->log, &text,
+                                           ctx->lease.claim.fingerprint)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -179,7 +180,8 @@ ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
 {
     u_char  random[NGX_HTTP_CHATMAID_SHA256_LEN];
 
-    if (ngx_http_chatmaid_random(r->connection->log, random, sizeof(random))
+    if (ngx_http_chatmaid_crypto_random(r->connection->log, random,
+                                        sizeof(random))
         != NGX_OK
         || ngx_http_chatmaid_idempotency_auto(r, random, &ctx->key) != NGX_OK)
     {
@@ -256,7 +258,9 @@ ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
     fields[4].data = window;
     fields[4].len = ngx_sprintf(window, "%L", number) - window;
 
-    if (ngx_http_chatmaid_sha256_fields(r->pool, fields, 5, md) != NGX_OK) {
+    if (ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, 5, md)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -299,7 +303,7 @@ ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
     fields[2] = ctx->key_scope;
     fields[3] = *key;
 
-    return ngx_http_chatmaid_sha256_fields(r->pool, fields, 4, id);
+    return ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, 4, id);
 }
 
 
@@ -339,7 +343,9 @@ ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
     fields[4].data = fingerprint;
     fields[4].len = NGX_HTTP_CHATMAID_SHA256_HEX;
 
-    if (ngx_http_chatmaid_sha256_fields(r->pool, fields, 5, md) != NGX_OK) {
+    if (ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, 5, md)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

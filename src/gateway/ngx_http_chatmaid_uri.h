@@ -39,23 +39,5 @@ ngx_int_t ngx_http_chatmaid_uri_parse(ngx_http_request_t *r,
 ngx_uint_t ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *target,
     const char *path, ngx_str_t *id);
 
-/* Cuts the first argument off a query, both still encoded: 0, there is none. */
-ngx_uint_t ngx_http_chatmaid_query_next(ngx_str_t *args, ngx_str_t *name,
-    ngx_str_t *value);
-
-/* Whether an encoded value stands for this text. */
-ngx_uint_t ngx_http_chatmaid_query_is(ngx_str_t *value, ngx_str_t *text);
-
-/* Whether an encoded value has this character in it. */
-ngx_uint_t ngx_http_chatmaid_query_holds(ngx_str_t *value, u_char wanted);
-
-/* Adds an argument to a query, the text encoded.  NGX_OK, NGX_ERROR. */
-ngx_int_t ngx_http_chatmaid_query_add(ngx_pool_t *pool, ngx_str_t *args,
-    ngx_str_t *name, ngx_str_t *text);
-
-/* Renames the query's arguments "from" to "to", its other bytes untouched. */
-ngx_int_t ngx_http_chatmaid_query_rename(ngx_pool_t *pool, ngx_str_t *args,
-    ngx_str_t *from, ngx_str_t *to);
-
 
 #endif /* _NGX_HTTP_CHATMAID_URI_H_INCLUDED_ */

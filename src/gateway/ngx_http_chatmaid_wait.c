@@ -9,8 +9,8 @@
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_query.h"
 #include "ngx_http_chatmaid_retry.h"
-#include "ngx_http_chatmaid_uri.h"
 #include "ngx_http_chatmaid_wait_topic.h"
 #include "ngx_http_chatmaid_call_result.h"
 

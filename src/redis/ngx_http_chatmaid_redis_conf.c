@@ -6,7 +6,7 @@
 
 #include "ngx_http_chatmaid_redis_conf.h"
 #include "ngx_http_chatmaid_redis.h"
-#include "ngx_http_chatmaid_gateway_conf.h"
+#include "ngx_http_chatmaid_secret_file.h"
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
@@ -439,8 +439,8 @@ ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf, ngx_command_t *cmd,
         return "has an empty \"password_file=\"";
     }
 
-    if (ngx_http_chatmaid_secret_file_read(cf, cmd, &args->password_file, &secret,
-                                           1)
+    if (ngx_http_chatmaid_secret_file_read(cf, cmd, &args->password_file,
+                                           &secret, 1)
         != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -453,7 +453,7 @@ ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf, ngx_command_t *cmd,
         conf->password.len = secret.len;
     }
 
-    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_MAX_SECRET + 1);
+    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_SECRET_FILE_MAX + 1);
     ngx_pfree(cf->pool, secret.data);
 
     return conf->password.data ? NGX_CONF_OK : NGX_CONF_ERROR;

@@ -40,7 +40,7 @@ ngx_http_chatmaid_notes_id(ngx_pool_t *pool, ngx_str_t *account_name,
     fields[1] = *account_name;
     fields[2] = *message_id;
 
-    return ngx_http_chatmaid_sha256_fields(pool, fields, 3, id);
+    return ngx_http_chatmaid_crypto_sha256_fields(pool, fields, 3, id);
 }
 
 

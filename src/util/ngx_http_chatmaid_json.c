@@ -17,8 +17,8 @@ ngx_int_t
 ngx_http_chatmaid_json_body(ngx_http_request_t *r, json_t **json,
     ngx_str_t *reason)
 {
-    json_error_t                 error;
-    ngx_http_chatmaid_body_t     reader;
+    json_error_t              error;
+    ngx_http_chatmaid_body_t  reader;
 
     ngx_http_chatmaid_body_init(&reader, r);
 

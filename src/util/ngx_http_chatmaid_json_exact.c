@@ -39,8 +39,8 @@ static u_char *ngx_http_chatmaid_json_exact_power(u_char *out, int64_t power);
 
 
 ngx_int_t
-ngx_http_chatmaid_json_exact_parse(ngx_log_t *log, ngx_str_t *text, json_t **json,
-    const char **reason)
+ngx_http_chatmaid_json_exact_parse(ngx_log_t *log, ngx_str_t *text,
+    json_t **json, const char **reason)
 {
     u_char        *out, *last;
     json_error_t   error;
@@ -339,7 +339,8 @@ ngx_http_chatmaid_json_exact_power(u_char *out, int64_t power)
 
 
 ngx_int_t
-ngx_http_chatmaid_json_exact_string(ngx_pool_t *pool, json_t *json, ngx_str_t *text)
+ngx_http_chatmaid_json_exact_string(ngx_pool_t *pool, json_t *json,
+    ngx_str_t *text)
 {
     size_t       i, len;
     u_char      *p, ch;

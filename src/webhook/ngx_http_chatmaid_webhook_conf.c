@@ -5,7 +5,7 @@
 
 
 #include "ngx_http_chatmaid_webhook_conf.h"
-#include "ngx_http_chatmaid_gateway_conf.h"
+#include "ngx_http_chatmaid_secret_file.h"
 #include "ngx_http_chatmaid_webhook_signature.h"
 #include "ngx_http_chatmaid_webhook_inbox.h"
 #include <openssl/crypto.h>
@@ -67,15 +67,16 @@ ngx_http_chatmaid_webhook_conf_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
 
     rv = NGX_CONF_ERROR;
 
-    ws->key = ngx_http_chatmaid_hmac_key(cf->pool, &secret);
+    ws->key = ngx_http_chatmaid_crypto_hmac_key(cf->pool, &secret);
 
     if (ws->key
-        && ngx_http_chatmaid_sha256(cf->log, &secret, ws->digest) == NGX_OK)
+        && ngx_http_chatmaid_crypto_sha256(cf->log, &secret, ws->digest)
+           == NGX_OK)
     {
         rv = NGX_CONF_OK;
     }
 
-    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_MAX_SECRET + 1);
+    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_SECRET_FILE_MAX + 1);
     ngx_pfree(cf->pool, secret.data);
 
     return rv;

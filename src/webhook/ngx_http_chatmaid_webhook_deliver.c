@@ -44,8 +44,8 @@ ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r,
     if (ngx_http_chatmaid_notes_id(r->pool, &conf->account_name,
                                    &wh->event.message_id, id)
         != NGX_OK
-        || ngx_http_chatmaid_random(r->connection->log, (u_char *) &stamp,
-                                    sizeof(stamp))
+        || ngx_http_chatmaid_crypto_random(r->connection->log,
+                                           (u_char *) &stamp, sizeof(stamp))
            != NGX_OK)
     {
         return NGX_ERROR;

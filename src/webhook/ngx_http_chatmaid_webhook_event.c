@@ -148,7 +148,7 @@ ngx_http_chatmaid_webhook_event_identity(ngx_pool_t *pool, json_t *json,
         }
     }
 
-    return ngx_http_chatmaid_sha256_fields(pool, fields, n, event->id);
+    return ngx_http_chatmaid_crypto_sha256_fields(pool, fields, n, event->id);
 }
 
 

@@ -216,7 +216,7 @@ ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
 
     for (i = 0; i < secrets->nelts; i++) {
 
-        runs[i] = ngx_http_chatmaid_hmac_begin(log, secret[i].key);
+        runs[i] = ngx_http_chatmaid_crypto_hmac_begin(log, secret[i].key);
 
         if (runs[i] == NULL) {
             rc = NGX_ERROR;
@@ -233,7 +233,7 @@ ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
     for (i = 0; i < secrets->nelts; i++) {
 
         if (runs[i] == NULL
-            || ngx_http_chatmaid_hmac_end(log, runs[i], md) != NGX_OK)
+            || ngx_http_chatmaid_crypto_hmac_end(log, runs[i], md) != NGX_OK)
         {
             rc = NGX_ERROR;
             continue;
@@ -307,7 +307,9 @@ ngx_http_chatmaid_webhook_signature_update(ngx_log_t *log,
 
     for (i = 0; i < n; i++) {
 
-        if (ngx_http_chatmaid_hmac_update(log, runs[i], data, len) != NGX_OK) {
+        if (ngx_http_chatmaid_crypto_hmac_update(log, runs[i], data, len)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }

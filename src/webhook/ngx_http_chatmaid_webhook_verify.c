@@ -7,6 +7,7 @@
 #include "ngx_http_chatmaid_webhook_step.h"
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_body.h"
+#include "ngx_http_chatmaid_request.h"
 
 
 /* A clock may be ahead of ours by this much, or by the tolerance if less. */
@@ -43,14 +44,14 @@ ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
     const char       *reason;
     ngx_table_elt_t  *h, *other;
 
-    h = ngx_http_chatmaid_header(&r->headers_in.headers.part,
-                                 "x-chatmaid-signature", NULL);
+    h = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
+                                         "x-chatmaid-signature", NULL);
     if (h == NULL) {
         goto missing;
     }
 
-    other = ngx_http_chatmaid_header(&r->headers_in.headers.part,
-                                     "x-chatmaid-signature", h);
+    other = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
+                                             "x-chatmaid-signature", h);
     if (other) {
         return ngx_http_chatmaid_problem(r, wh->ctx,
                                         NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
