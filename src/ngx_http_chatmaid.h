@@ -127,7 +127,7 @@ typedef struct {
     ngx_array_t                        *webhook_secrets;
     time_t                              webhook_tolerance;
     ngx_msec_t                          webhook_dedup;
-    ngx_http_chatmaid_webhook_inbox_t  *webhook_stream;
+    ngx_http_chatmaid_webhook_inbox_t  *webhook_inbox;
 } ngx_http_chatmaid_loc_conf_t;
 
 
