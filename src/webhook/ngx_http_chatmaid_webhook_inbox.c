@@ -41,7 +41,7 @@ ngx_http_chatmaid_webhook_inbox_add(ngx_http_chatmaid_main_conf_t *conf,
     ngx_http_chatmaid_store_script_word(&words, body->data, body->len);
 
     return ngx_http_chatmaid_store_script_run(conf->redis,
-                                              &ngx_http_chatmaid_stream_script,
+                                              &ngx_http_chatmaid_store_script_add_event,
                                               &words, handler, data);
 }
 
