@@ -8,6 +8,7 @@
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_crypto.h"
 #include "ngx_http_chatmaid_flow.h"
+#include "ngx_http_chatmaid_answer.h"
 
 
 /* Another worker's or gateway's end is seen by asking, in growing steps. */
@@ -18,7 +19,7 @@
 static void ngx_http_chatmaid_send_claim_handler(ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_send_claim_renew_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_send_claim_look_handler(ngx_event_t *ev);
-static void ngx_http_chatmaid_send_claim_abandon(ngx_http_chatmaid_ctx_t *ctx);
+static void ngx_http_chatmaid_send_claim_abandon(ngx_http_chatmaid_flow_t *flow);
 
 
 /* The sends of this worker that wait for another one. */
@@ -30,13 +31,13 @@ static ngx_queue_t  ngx_http_chatmaid_waiting = {
 
 
 ngx_int_t
-ngx_http_chatmaid_send_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_flow_t *flow)
 {
     ngx_http_chatmaid_claim_t      *claim;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
-    claim = &ctx->claim;
+    claim = &flow->claim;
 
     if (claim->pool == NULL) {
 
@@ -47,8 +48,9 @@ ngx_http_chatmaid_send_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t 
             return NGX_ERROR;
         }
 
-        ctx->leave = ngx_http_chatmaid_send_claim_abandon;
+        flow->leave = ngx_http_chatmaid_send_claim_abandon;
 
+        flow->reply->tried = 1;
         claim->pool = r->pool;
         claim->lease_time = NGX_HTTP_CHATMAID_LEASE;
         claim->handler = ngx_http_chatmaid_send_claim_handler;
@@ -75,11 +77,11 @@ ngx_http_chatmaid_send_claim_handler(ngx_http_chatmaid_claim_t *claim)
 
 void
 ngx_http_chatmaid_send_claim_keep(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
-    ctx->claimed = 1;
+    flow->claimed = 1;
 
-    ngx_http_chatmaid_flow_timer(r, &ctx->renewal,
+    ngx_http_chatmaid_flow_timer(r, &flow->renewal,
                                  ngx_http_chatmaid_send_claim_renew_handler,
                                  NGX_HTTP_CHATMAID_RENEWAL);
 }
@@ -90,64 +92,64 @@ ngx_http_chatmaid_send_claim_renew_handler(ngx_event_t *ev)
 {
     ngx_http_request_t             *r = ev->data;
 
-    ngx_http_chatmaid_ctx_t        *ctx;
+    ngx_http_chatmaid_flow_t        *flow;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    flow = ((ngx_http_chatmaid_reply_t *) ngx_http_get_module_ctx(r, ngx_http_chatmaid_module))->flow;
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
     /* a worker that was stopped for longer than its lease does not revive it */
 
-    if (!ctx->stale && !ngx_http_chatmaid_send_claim_is_ours(ctx)) {
+    if (!flow->stale && !ngx_http_chatmaid_send_claim_is_ours(flow)) {
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                       "chatmaid lost the lease of a send under way");
-        ctx->stale = 1;
+        flow->stale = 1;
     }
 
-    mcf->store->renew(mcf->store_data, &ctx->claim);
+    mcf->store->renew(mcf->store_data, &flow->claim);
 
     ngx_add_timer(ev, NGX_HTTP_CHATMAID_RENEWAL);
 }
 
 
 ngx_uint_t
-ngx_http_chatmaid_send_claim_is_ours(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_claim_is_ours(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_time_update();          /* the worker may just have been stopped */
 
-    return !ctx->stale
-           && (ngx_msec_int_t) (ctx->claim.lease - ngx_current_msec) > 0;
+    return !flow->stale
+           && (ngx_msec_int_t) (flow->claim.lease - ngx_current_msec) > 0;
 }
 
 
 ngx_int_t
 ngx_http_chatmaid_send_claim_wait(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_msec_int_t                 left;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    if (!ctx->claim.waited) {
-        ctx->claim.waited = 1;
-        ctx->look = NGX_HTTP_CHATMAID_FIRST_LOOK;
-        ctx->wait_end = ngx_current_msec + conf->wait;
+    if (!flow->claim.waited) {
+        flow->claim.waited = 1;
+        flow->look = NGX_HTTP_CHATMAID_FIRST_LOOK;
+        flow->wait_end = ngx_current_msec + conf->wait;
     }
 
-    left = (ngx_msec_int_t) (ctx->wait_end - ngx_current_msec);
+    left = (ngx_msec_int_t) (flow->wait_end - ngx_current_msec);
 
     if (left <= 0) {
         return NGX_DECLINED;
     }
 
-    ngx_http_chatmaid_flow_timer(r, &ctx->wait,
+    ngx_http_chatmaid_flow_timer(r, &flow->wait,
                                  ngx_http_chatmaid_send_claim_look_handler,
-                                 ngx_min(ctx->look, (ngx_msec_t) left));
+                                 ngx_min(flow->look, (ngx_msec_t) left));
 
-    ctx->look = ngx_min(2 * ctx->look, NGX_HTTP_CHATMAID_LAST_LOOK);
+    flow->look = ngx_min(2 * flow->look, NGX_HTTP_CHATMAID_LAST_LOOK);
 
-    ngx_queue_insert_tail(&ngx_http_chatmaid_waiting, &ctx->waiting);
+    ngx_queue_insert_tail(&ngx_http_chatmaid_waiting, &flow->waiting);
 
     return NGX_AGAIN;
 }
@@ -158,11 +160,11 @@ ngx_http_chatmaid_send_claim_look_handler(ngx_event_t *ev)
 {
     ngx_http_request_t       *r = ev->data;
 
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_flow_t  *flow;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    flow = ((ngx_http_chatmaid_reply_t *) ngx_http_get_module_ctx(r, ngx_http_chatmaid_module))->flow;
 
-    ngx_queue_remove(&ctx->waiting);
+    ngx_queue_remove(&flow->waiting);
 
     ngx_http_chatmaid_flow_resume(r);
 }
@@ -170,63 +172,63 @@ ngx_http_chatmaid_send_claim_look_handler(ngx_event_t *ev)
 
 ngx_int_t
 ngx_http_chatmaid_send_claim_finish(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *answer)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer)
 {
     ngx_http_chatmaid_main_conf_t  *mcf;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    ctx->claim.answer = *answer;
-    ctx->claim.status = ctx->call->status;
+    flow->claim.answer = *answer;
+    flow->claim.status = flow->call->status;
 
-    return mcf->store->finish(mcf->store_data, &ctx->claim);
+    return mcf->store->finish(mcf->store_data, &flow->claim);
 }
 
 
 ngx_int_t
 ngx_http_chatmaid_send_claim_ambiguous(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_http_chatmaid_main_conf_t  *mcf;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    return mcf->store->ambiguous(mcf->store_data, &ctx->claim);
+    return mcf->store->ambiguous(mcf->store_data, &flow->claim);
 }
 
 
 ngx_int_t
 ngx_http_chatmaid_send_claim_remove(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_http_chatmaid_main_conf_t  *mcf;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    return mcf->store->remove(mcf->store_data, &ctx->claim);
+    return mcf->store->remove(mcf->store_data, &flow->claim);
 }
 
 
 void
-ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_queue_t              *q;
-    ngx_http_chatmaid_ctx_t  *other;
+    ngx_http_chatmaid_flow_t  *other;
 
-    ctx->claimed = 0;
+    flow->claimed = 0;
 
-    if (ctx->renewal.timer_set) {
-        ngx_del_timer(&ctx->renewal);
+    if (flow->renewal.timer_set) {
+        ngx_del_timer(&flow->renewal);
     }
 
     for (q = ngx_queue_head(&ngx_http_chatmaid_waiting);
          q != ngx_queue_sentinel(&ngx_http_chatmaid_waiting);
          q = ngx_queue_next(q))
     {
-        other = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiting);
+        other = ngx_queue_data(q, ngx_http_chatmaid_flow_t, waiting);
 
         if (ngx_memcmp(ngx_http_chatmaid_claim_id(&other->claim),
-                       ngx_http_chatmaid_claim_id(&ctx->claim),
+                       ngx_http_chatmaid_claim_id(&flow->claim),
                        NGX_HTTP_CHATMAID_ID_LEN)
             == 0)
         {
@@ -243,20 +245,20 @@ ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_ctx_t *ctx)
 /* Before the request's memory goes, in whatever state the claim is. */
 
 static void
-ngx_http_chatmaid_send_claim_abandon(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_claim_abandon(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_http_chatmaid_main_conf_t  *mcf;
 
-    if (ctx->renewal.timer_set) {
-        ngx_del_timer(&ctx->renewal);
+    if (flow->renewal.timer_set) {
+        ngx_del_timer(&flow->renewal);
     }
 
-    if (ctx->wait.timer_set) {
-        ngx_del_timer(&ctx->wait);
-        ngx_queue_remove(&ctx->waiting);
+    if (flow->wait.timer_set) {
+        ngx_del_timer(&flow->wait);
+        ngx_queue_remove(&flow->waiting);
     }
 
-    mcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_chatmaid_module);
+    mcf = ngx_http_get_module_main_conf(flow->request, ngx_http_chatmaid_module);
 
-    mcf->store->abandon(mcf->store_data, &ctx->claim);
+    mcf->store->abandon(mcf->store_data, &flow->claim);
 }
