@@ -150,13 +150,13 @@ ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
                                     &text)
         != NGX_OK
         || ngx_http_chatmaid_crypto_sha256(r->connection->log, &text,
-                                           flow->claim.fingerprint)
+                                    flow->lease.claim.fingerprint)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    flow->claim.ttl = conf->ttl;
+    flow->lease.claim.ttl = conf->ttl;
 
     if (flow->key.len == 0) {
 
@@ -168,7 +168,7 @@ ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
     }
 
     return ngx_http_chatmaid_idempotency_record(r, flow, &flow->key,
-                                                flow->claim.id);
+                                                flow->lease.claim.id);
 }
 
 
@@ -189,7 +189,7 @@ ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
     }
 
     return ngx_http_chatmaid_idempotency_record(r, flow, &flow->key,
-                                                flow->claim.id);
+                                                flow->lease.claim.id);
 }
 
 
@@ -208,26 +208,27 @@ ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    now = mcf->store->clock(mcf->store_data);
+    now = mcf->store->clock();
     number = now / (int64_t) window;
 
     if (ngx_http_chatmaid_idempotency_window(r, flow, number, &flow->key) != NGX_OK
         || ngx_http_chatmaid_idempotency_window(r, flow, number - 1,
                                                 &flow->previous_key)
            != NGX_OK
-        || ngx_http_chatmaid_idempotency_record(r, flow, &flow->key, flow->claim.id)
+        || ngx_http_chatmaid_idempotency_record(r, flow, &flow->key,
+                                                flow->lease.claim.id)
            != NGX_OK
         || ngx_http_chatmaid_idempotency_record(r, flow, &flow->previous_key,
-                                                flow->claim.previous)
+                                                flow->lease.claim.previous_id)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    flow->claim.window = window;
-    flow->claim.number = number;
-    flow->claim.ttl = (ngx_msec_t) ((number + 1) * (int64_t) window - now);
-    flow->claim.ttl = ngx_max(flow->claim.ttl + window,
+    flow->lease.claim.window = window;
+    flow->lease.claim.window_number = number;
+    flow->lease.claim.ttl = (ngx_msec_t) ((number + 1) * (int64_t) window - now);
+    flow->lease.claim.ttl = ngx_max(flow->lease.claim.ttl + window,
                              NGX_HTTP_CHATMAID_KEYLESS_TTL);
 
     return NGX_OK;
@@ -246,7 +247,7 @@ ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    ngx_hex_dump(fingerprint, flow->claim.fingerprint,
+    ngx_hex_dump(fingerprint, flow->lease.claim.fingerprint,
                  NGX_HTTP_CHATMAID_SHA256_LEN);
 
     ngx_str_set(&fields[0], "chatmaid-auto-1");
@@ -309,7 +310,7 @@ ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
 void
 ngx_http_chatmaid_idempotency_claimed(ngx_http_chatmaid_flow_t *flow)
 {
-    if (flow->claim.use_previous) {
+    if (flow->lease.claim.use_previous) {
         flow->key = flow->previous_key;
     }
 }
@@ -332,7 +333,7 @@ ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_hex_dump(fingerprint, flow->claim.fingerprint,
+    ngx_hex_dump(fingerprint, flow->lease.claim.fingerprint,
                  NGX_HTTP_CHATMAID_SHA256_LEN);
 
     ngx_str_set(&fields[0], "chatmaid-1");

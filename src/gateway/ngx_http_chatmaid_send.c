@@ -150,14 +150,15 @@ ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow)
 {
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "chatmaid claim, result:%ui may_be_accepted:%ui", flow->claim.result,
-                   (ngx_uint_t) flow->claim.may_be_accepted);
+                   "chatmaid claim, result:%ui may_be_accepted:%ui",
+                   flow->lease.claim.result,
+                   (ngx_uint_t) flow->lease.claim.may_be_accepted);
 
-    switch (flow->claim.result) {
+    switch (flow->lease.claim.result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
         ngx_http_chatmaid_idempotency_claimed(flow);
-        ngx_http_chatmaid_send_claim_keep(r, flow);
+        ngx_http_chatmaid_lease_begin(&flow->lease);
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_DONE:
@@ -197,7 +198,7 @@ ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
 
     default:
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "chatmaid can't record a send: %s", flow->claim.reason);
+                      "chatmaid can't record a send: %s", flow->lease.claim.reason);
 
         ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
                                   "this send can't be recorded now");
@@ -218,7 +219,7 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
 {
     if (!flow->reply->native) {
         flow->answer = ngx_http_chatmaid_json_parse(r->pool,
-                                                   &flow->claim.answer);
+                                                   &flow->lease.claim.answer);
         if (flow->answer == NULL) {
             return NGX_ERROR;
         }
@@ -271,7 +272,8 @@ ngx_http_chatmaid_send_permit(ngx_http_request_t *r,
     ngx_int_t  rc;
 
     if (flow->answered
-        || (flow->claimed && !ngx_http_chatmaid_send_claim_is_ours(flow)))
+        || (flow->lease.held
+            && !ngx_http_chatmaid_lease_is_running(&flow->lease)))
     {
         if (flow->attempts == 0) {
             ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
@@ -346,19 +348,20 @@ static ngx_int_t
 ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow)
 {
-    if (!flow->claimed) {
+    if (!flow->lease.held) {
         return NGX_OK;
     }
 
     if (!flow->failed) {
-        return ngx_http_chatmaid_send_claim_finish(r, flow, &flow->call->answer);
+        return ngx_http_chatmaid_lease_finish(&flow->lease, &flow->call->answer,
+                                              flow->call->status);
     }
 
     if (flow->may_be_accepted) {
-        return ngx_http_chatmaid_send_claim_ambiguous(r, flow);
+        return ngx_http_chatmaid_lease_mark_ambiguous(&flow->lease);
     }
 
-    return ngx_http_chatmaid_send_claim_remove(r, flow);
+    return ngx_http_chatmaid_lease_remove(&flow->lease);
 }
 
 
@@ -366,11 +369,11 @@ static ngx_int_t
 ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow)
 {
-    if (flow->claimed) {
+    if (flow->lease.held) {
 
         /* refused or not sent, but that says nothing of the tries before */
 
-        if (flow->failed && flow->claim.rc != NGX_OK) {
+        if (flow->failed && flow->lease.claim.rc != NGX_OK) {
             flow->reply->problem.may_be_accepted = 1;
         }
 
@@ -389,10 +392,10 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     ngx_uint_t  status;
 
     if (flow->reply->native) {
-        status = flow->reply->replayed ? flow->claim.status : flow->call->status;
+        status = flow->reply->replayed ? flow->lease.claim.status : flow->call->status;
 
         return ngx_http_chatmaid_flow_answer(r, flow, status,
-                                      flow->reply->replayed ? &flow->claim.answer
+                                      flow->reply->replayed ? &flow->lease.claim.answer
                                                     : &flow->call->answer);
     }
 

@@ -17,6 +17,7 @@
 
 #include "ngx_http_chatmaid.h"
 #include "ngx_http_chatmaid_problem.h"
+#include "ngx_http_chatmaid_notes.h"
 
 
 /* ngx_http_chatmaid_wait_t.until, and what a topic has reached.  A failed
@@ -47,7 +48,7 @@ struct ngx_http_chatmaid_wait_topic_s {
     ngx_msec_t                   due;        /* time of the next poll */
     ngx_msec_t                   step;
 
-    ngx_http_chatmaid_look_t     look;       /* the first one */
+    ngx_http_chatmaid_notes_look_t  look;       /* the first one */
     uint64_t                     stamps[2];  /* of the notes seen last */
 
     ngx_uint_t                   attempts;   /* of the first call */
@@ -76,7 +77,7 @@ enum {
     NGX_HTTP_CHATMAID_TURN_READ,        /* the same, and nothing is known yet */
     NGX_HTTP_CHATMAID_TURN_POLL,       /* it is the poller */
     NGX_HTTP_CHATMAID_TURN_ANSWER,      /* the message has got so far */
-    NGX_HTTP_CHATMAID_TURN_FAIL         /* flow->problem says why */
+    NGX_HTTP_CHATMAID_TURN_FAIL         /* flow->reply->problem says why */
 };
 
 
@@ -103,13 +104,13 @@ void ngx_http_chatmaid_wait_topic_asked(ngx_http_request_t *r,
 void ngx_http_chatmaid_wait_topic_ended(ngx_http_chatmaid_flow_t *flow);
 
 /* By the poller, which it ceases to be: what came (the message as Chatmaid's
- * "data"; NGX_OK, NGX_ERROR), or a failure (flow->problem) of which there are no
+ * "data"; NGX_OK, NGX_ERROR), or a failure (flow->reply->problem) of which there are no
  * further tries. */
 ngx_int_t ngx_http_chatmaid_wait_topic_answered(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow, json_t *data);
 void ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_flow_t *flow);
 
-/* By the poller, after a first call that failed with flow->problem: there is
+/* By the poller, after a first call that failed with flow->reply->problem: there is
  * another try, not before flow->next_try.  Unless it is in that pause itself it
  * ceases to be the poller. */
 void ngx_http_chatmaid_wait_topic_put_off(ngx_http_chatmaid_flow_t *flow);
