@@ -15,7 +15,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <jansson.h>
-#include "ngx_http_chatmaid_store.h"
+#include "ngx_http_chatmaid_lease.h"
 
 
 #define NGX_HTTP_CHATMAID_VERSION         "0.1.0"
@@ -88,17 +88,16 @@ typedef struct {
 } ngx_http_chatmaid_account_t;
 
 
-typedef struct {
+struct ngx_http_chatmaid_main_conf_s {
     ngx_array_t                   upstreams; /* ngx_http_chatmaid_upstream_t */
     ngx_array_t                   gateways;  /* ngx_http_chatmaid_gateway_t * */
     ngx_array_t                   accounts;  /* ngx_http_chatmaid_account_t */
     ngx_array_t                   webhooks;  /* see webhook_conf.c */
     ngx_shm_zone_t               *zone;
     ngx_http_chatmaid_store_t    *store;     /* by configuration */
-    void                         *store_data;
     ngx_int_t                     request_id;  /* index of $request_id */
     ngx_http_chatmaid_redis_conf_t  *redis;  /* NULL: there is none */
-} ngx_http_chatmaid_main_conf_t;
+};
 
 
 typedef struct {
@@ -200,11 +199,10 @@ struct ngx_http_chatmaid_ctx_s {
     ngx_str_t                     key_scope;     /* of operation keys */
     ngx_str_t                     body;
     json_t                       *answer;    /* Chatmaid's envelope */
-    ngx_http_chatmaid_claim_t     claim;
-    ngx_event_t                   renewal;   /* of the claim's lease */
+    ngx_http_chatmaid_lease_t     lease;     /* of its record */
     ngx_event_t                   wait;      /* for another send's claim */
     ngx_queue_t                   waiting;
-    ngx_msec_t                    look;      /* the next pause of the wait */
+    ngx_msec_t                    wait_pause;  /* the next one */
     ngx_msec_t                    wait_end;
 
     /* of a read that waits */
@@ -225,8 +223,6 @@ struct ngx_http_chatmaid_ctx_s {
     unsigned                      parked:1;  /* a completion will resume us */
     unsigned                      gone:1;    /* the caller has left */
     unsigned                      answered:1;  /* at its deadline */
-    unsigned                      claimed:1; /* claim is to be settled */
-    unsigned                      stale:1;   /* its lease has run out */
     unsigned                      replayed:1;
     unsigned                      failed:1;  /* problem is to be answered */
     unsigned                      may_be_accepted:1;  /* a try may have arrived */

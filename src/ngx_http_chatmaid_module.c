@@ -306,11 +306,9 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
     mcf->store = &ngx_http_chatmaid_store_zone;
-    mcf->store_data = mcf->zone;
 
     if (mcf->redis) {
         mcf->store = &ngx_http_chatmaid_store_redis;
-        mcf->store_data = mcf;
 
         if (ngx_http_chatmaid_store_script_init(cf->log) != NGX_OK) {
             return NGX_ERROR;

@@ -214,12 +214,12 @@ ngx_http_chatmaid_store_script_init(ngx_log_t *log)
 
 void
 ngx_http_chatmaid_store_script_begin(ngx_http_chatmaid_words_t *words,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_http_chatmaid_claim_t *claim)
+    ngx_http_chatmaid_claim_t *claim)
 {
     words->n = 0;
     words->nkeys = 0;
 
-    ngx_http_chatmaid_store_script_record(words, conf, claim,
+    ngx_http_chatmaid_store_script_record(words, claim,
                                           ngx_http_chatmaid_claim_id(claim));
 
     ngx_hex_dump(words->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
@@ -237,14 +237,14 @@ ngx_http_chatmaid_store_script_begin(ngx_http_chatmaid_words_t *words,
 
 void
 ngx_http_chatmaid_store_script_record(ngx_http_chatmaid_words_t *words,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_claim_t *claim,
     u_char *id)
 {
     u_char  *p, *key;
 
     key = words->keys[words->nkeys];
-    p = ngx_http_chatmaid_store_script_name(key, conf,
-                                            claim->event ? "event:" : "op:", id);
+    p = ngx_http_chatmaid_store_script_name(key, claim->mcf->redis,
+                                            claim->webhook_event ? "event:" : "op:", id);
 
     ngx_http_chatmaid_store_script_key(words, key, p - key);
 }

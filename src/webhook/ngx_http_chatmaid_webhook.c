@@ -162,14 +162,12 @@ ngx_http_chatmaid_webhook_log_handler(ngx_http_request_t *r)
 
     wh = ngx_http_chatmaid_webhook_request_get(r);
 
-    if (wh == NULL || !wh->claimed) {
+    if (wh == NULL || wh->delivery == NULL || !wh->delivery->lease.held) {
         return NGX_OK;
     }
 
     delivery = wh->delivery;
-
     wh->delivery = NULL;
-    wh->claimed = 0;
 
     ngx_http_chatmaid_webhook_delivery_settle(delivery,
                                               wh->status >= NGX_HTTP_OK

@@ -8,7 +8,7 @@
 #include "ngx_http_chatmaid_webhook_inbox.h"
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_crypto.h"
-#include "ngx_http_chatmaid_notes_id.h"
+#include "ngx_http_chatmaid_notes.h"
 
 
 #define NGX_HTTP_CHATMAID_WEBHOOK_RETRY_AFTER  5   /* seconds */
@@ -51,7 +51,7 @@ ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    mcf->store->note(mcf->store_data, id, stamp ? stamp : 1);
+    ngx_http_chatmaid_notes_leave(mcf, id, stamp ? stamp : 1);
 
     return NGX_OK;
 }
@@ -146,7 +146,7 @@ ngx_http_chatmaid_webhook_deliver_claim(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_webhook_delivery_claim(wh->delivery,
+    return ngx_http_chatmaid_webhook_delivery_ask(wh->delivery,
                              ngx_http_chatmaid_webhook_deliver_claim_handler,
                              wh);
 }
@@ -175,15 +175,14 @@ ngx_http_chatmaid_webhook_deliver_claimed(ngx_http_request_t *r,
     }
 
     delivery = wh->delivery;
-    result = delivery->claim.result;
+    result = delivery->lease.claim.result;
 
     if (result == NGX_HTTP_CHATMAID_CLAIMED) {
-        ngx_http_chatmaid_webhook_delivery_keep(delivery);
-        wh->claimed = 1;
+        ngx_http_chatmaid_lease_begin(&delivery->lease);
         return NGX_OK;
     }
 
-    reason = delivery->claim.reason;
+    reason = delivery->lease.claim.reason;
 
     wh->delivery = NULL;
     ngx_http_chatmaid_webhook_delivery_abandon(delivery);

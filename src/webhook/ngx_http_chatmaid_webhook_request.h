@@ -61,7 +61,6 @@ struct ngx_http_chatmaid_webhook_s {
 
     unsigned                               authentic:1; /* event is proved */
     unsigned                               handed_on:1; /* at least once */
-    unsigned                               claimed:1;   /* settle delivery */
 };
 
 
