@@ -20,7 +20,7 @@
 /* Topics that are looked for at once. */
 
 typedef struct {
-    ngx_http_chatmaid_look_t         look;
+    ngx_http_chatmaid_notes_look_t   look;
     ngx_http_chatmaid_wait_topic_t  *topics[NGX_HTTP_CHATMAID_MAX_LOOK];
     u_char                       ids[NGX_HTTP_CHATMAID_MAX_LOOK]
                                     [NGX_HTTP_CHATMAID_ID_LEN];
@@ -35,7 +35,8 @@ static ngx_uint_t ngx_http_chatmaid_wait_poll_is_due(
 static void ngx_http_chatmaid_wait_poll_hurry(void);
 static void ngx_http_chatmaid_wait_poll_survey(void);
 static ngx_queue_t *ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q);
-static void ngx_http_chatmaid_wait_poll_surveyed(ngx_http_chatmaid_look_t *look);
+static void ngx_http_chatmaid_wait_poll_surveyed(
+    ngx_http_chatmaid_notes_look_t *look);
 static void ngx_http_chatmaid_wait_poll_notes(ngx_http_chatmaid_survey_t *survey,
     ngx_uint_t place);
 
@@ -160,7 +161,7 @@ ngx_http_chatmaid_wait_poll_hurry(void)
 {
     ngx_msec_t                       left;
     ngx_queue_t                     *q, *w;
-    ngx_http_chatmaid_ctx_t         *ctx;
+    ngx_http_chatmaid_flow_t         *flow;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
     for (q = ngx_queue_head(&ngx_http_chatmaid_wait_topic_queue);
@@ -175,15 +176,15 @@ ngx_http_chatmaid_wait_poll_hurry(void)
              w != ngx_queue_sentinel(&topic->waiters);
              w = ngx_queue_next(w))
         {
-            ctx = ngx_queue_data(w, ngx_http_chatmaid_ctx_t, waiter);
+            flow = ngx_queue_data(w, ngx_http_chatmaid_flow_t, waiter);
 
-            if (ctx->deadline.timer_set
-                && (ngx_msec_int_t) (ctx->deadline.timer.key
+            if (flow->deadline.timer_set
+                && (ngx_msec_int_t) (flow->deadline.timer.key
                                      - ngx_current_msec)
                    > (ngx_msec_int_t) left)
             {
-                ngx_del_timer(&ctx->deadline);
-                ngx_add_timer(&ctx->deadline, left);
+                ngx_del_timer(&flow->deadline);
+                ngx_add_timer(&flow->deadline, left);
             }
         }
     }
@@ -258,7 +259,7 @@ ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q)
     survey->look.handler = ngx_http_chatmaid_wait_poll_surveyed;
     survey->look.data = survey;
 
-    if (n && mcf->store->look(mcf->store_data, &survey->look) == NGX_AGAIN) {
+    if (n && ngx_http_chatmaid_notes_look(mcf, &survey->look) == NGX_AGAIN) {
 
         /* what this nginx knows has not to wait for that */
         ngx_http_chatmaid_wait_poll_notes(survey, 0);
@@ -272,7 +273,7 @@ ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q)
 
 
 static void
-ngx_http_chatmaid_wait_poll_surveyed(ngx_http_chatmaid_look_t *look)
+ngx_http_chatmaid_wait_poll_surveyed(ngx_http_chatmaid_notes_look_t *look)
 {
     ngx_http_chatmaid_survey_t *survey = look->data;
 

@@ -1,0 +1,154 @@
+# The store as a user of Redis who may do no more than it needs.  README shows
+# this line, with "chatmaid:" for the prefix.
+
+use Chatmaid::Test;
+use Chatmaid::Test::Redis;
+use Chatmaid::Test::Webhook qw(webhook_secret event signed);
+
+my @commands = qw(eval evalsha time hget hmget hset hdel del pexpire);
+my @notes    = qw(set mget);             # of webhooks, for those who wait
+my @line     = ('~chatmaid:*', 'nocommands', map { "+$_" } @commands, @notes, 'ping');
+
+my $password = secret('password-of-the-gateway');
+my $api      = sandbox;
+my $redis    = redis_server;
+
+sub gateway ($name, $url, $fallback = 'reject') {
+    return nginx(name => $name, error_log => 'notice', files => {redis_password => "$password\n", webhook_secret => webhook_secret . "\n"},
+        http    => "chatmaid_webhook_secret_file %DIR%/webhook_secret; chatmaid_redis $url password_file=%DIR%/redis_password timeout=2s fallback=$fallback; chatmaid_retries 0;",
+        gateway => 'chatmaid_sender +15550100001;', server => <<'END');
+        location ^~ /impatient/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; chatmaid_idempotency_wait 0; }
+        location = /webhook { chatmaid_webhook on; proxy_pass http://127.0.0.1:%PORT%/done; }
+        location = /done    { return 204; }
+END
+}
+
+sub user (@rules) { $redis->cli('ACL', 'SETUSER', 'gateway', @rules) }
+sub denied ()     { $redis->cli('ACL', 'LOG') =~ /^object\n(.*)$/mg }
+
+sub send_at ($gateway, $m, $k = undef) { $gateway->post($gateway->url('/impatient/send'), $m, 'Idempotency-Key' => $k) }
+
+my %refused = (status => 404, json => {success => \0, message => ['who?']});
+
+# What a record may live through; says what was answered.
+
+sub cycle ($one, $two) {
+    my @said;
+    my ($k, $m) = (key, message);
+    $api->clear_faults;
+
+    my $sent = send_at($one, $m, $k);
+    my $body = event('message.sent', {messageId => $sent->{json}{id} // 'none'});
+    push @said, told($sent), $one->post($one->url('/webhook'), $body, signed($body))->{status};     # leaves a note
+    push @said, $two->get("/messages/" . ($sent->{json}{id} // 'none') . '?wait=9&until=sent')->{status};
+
+    ($k, $m) = (key, message);
+    push @said, map { told(send_at($_, $m, $k)) } $one, $two;       # sent, replayed
+    push @said, told(send_at($two, message, $k));
+
+    ($k, $m) = (key, message);
+    $api->fault({%refused});
+    push @said, told(send_at($one, $m, $k)), told(send_at($two, message, $k));
+
+    ($k, $m) = (key, message);
+    $api->fault({close => 'after'}, {%refused});
+    push @said, map { told(send_at($_, $m, $k)) } $one, $two, $two;
+
+    $m = message;
+    push @said, map { told(send_at($_, $m)) } $one, $two;           # keyless
+    return join ', ', @said;
+}
+
+my $whole = join ', ', 201, 204, 200, 201, 201, '422 idempotency_key_reused unknown', '404 not_found not_sent', 201,
+    '502 upstream_error unknown', '404 not_found unknown', 201, 201, 201;
+
+is(user(qw(reset on), ">$password", @line), 'OK', 'the line: ' . join(' ', @line));
+
+my $address = '127.0.0.1:' . $redis->port;
+my ($one, $two) = map { gateway($_, "redis://gateway\@$address") } qw(one two);
+
+
+subtest 'all of it under that line' => sub {
+    is(cycle($one, $two), $whole, 'a cycle');
+
+    my ($k, $m) = (key, message);
+    $api->fault({hold => 'before'});
+    my $held = $one->later(POST => '/send', $m, 'Idempotency-Key' => $k);
+    $api->wait_held;
+    my $lease  = $redis->cli('HGET', record_of($k), 'lease');
+    my $waiter = $two->later(POST => '/send', $m, 'Idempotency-Key' => $k);
+    wait_for(sub { $redis->cli('HGET', record_of($k), 'lease') > $lease }, 'a renewal');
+    $api->release;
+    is(told($held->result), 201, 'a send that renews its lease');
+    is($waiter->result->{body}, $held->result->{body}, 'and one that waits for it');
+
+    $redis->cli('SCRIPT', 'FLUSH');
+    is(cycle($one, $two), $whole, 'once the scripts are forgotten');
+    is(join(' ', denied), '', 'nothing was denied');
+    is(scalar($_->logged(qr/is away/)), 0, $_->name . ': Redis was never away') for $one, $two;
+};
+
+subtest 'without PING it works all the same' => sub {
+    user('-ping');
+    $redis->cli(qw(CLIENT KILL USER gateway));
+    is(cycle($one, $two), $whole, 'a cycle');
+    is(join(' ', keys %{{map { $_ => 1 } denied}}), 'ping', 'but Redis takes note of it');
+    user('+ping');
+};
+
+subtest 'nothing else' => sub {
+    my $as_user = sub (@words) { $redis->cli('--no-auth-warning', '--user', 'gateway', '--pass', $password, @words) };
+    like($as_user->(@$_), qr/NOPERM/, "@$_") for [qw(KEYS *)], ['FLUSHALL'], [qw(CONFIG GET *)], [qw(GET chatmaid:op:x)],
+        [qw(ACL LIST)], ['SCRIPT', 'FLUSH'], ['EVAL', 'return 1', 1, 'other:x'];
+    like($as_user->('EVAL', q{return redis.call('KEYS', '*')}, 0), qr/NOPERM|can't run this command/, 'nor within a script');
+    like($as_user->('EVAL', q{return redis.call('HGET', 'other:x', 'y')}, 0), qr/NOPERM|No permissions|can't access/, 'nor another key');
+};
+
+subtest 'each command is needed' => sub {
+    for my $command (@commands) {
+        $redis->cli('SCRIPT', 'FLUSH');
+        $redis->cli('ACL', 'LOG', 'RESET');
+        user("-$command");
+        isnt(cycle($one, $two), $whole, "without $command: something is refused");
+        ok(scalar(grep { $_ eq $command } denied), "without $command: by Redis, for that");
+        user("+$command");
+    }
+    $api->clear_faults;
+    is(told(send_at($one, message, key)), 201, 'with all of them');
+};
+
+subtest 'nor do notes go without theirs' => sub {
+    for my $command (@notes) {
+        $redis->cli('ACL', 'LOG', 'RESET');
+        user("-$command");
+        my @said;
+        wait_for(sub { push @said, cycle($one, $two); grep { $_ eq $command } denied }, "a denied $command");
+        is(scalar(grep { $_ ne $whole } @said), 0, "without $command: sends and waits are answered");
+        user("+$command");
+    }
+};
+
+subtest 'another database needs one more' => sub {
+    my $third = gateway('third', "redis://gateway\@$address/1", 'reject');
+    is(told(send_at($third, message, key)), '503 store_unavailable unknown', 'without SELECT');
+    user('+select');
+    wait_for(sub { told(send_at($third, message, key)) eq '201' }, 'a send');
+    like($redis->cli('INFO', 'keyspace'), qr/^db1:keys=\d/m, 'with it the records are there');
+    user('-select');
+};
+
+subtest 'a wrong password' => sub {
+    my $fourth = gateway('fourth', "redis://gateway\@$address");
+    is(told(send_at($fourth, message, key)), 201, 'with the right one');
+    user('resetpass', '>another');
+    $redis->cli(qw(CLIENT KILL USER gateway));
+    is(told(send_at($fourth, message, key)), '503 store_unavailable unknown', 'refused');
+    ok(wait_for(sub { $fourth->logged(qr/is away: it answers to AUTH: "WRONGPASS"/) }), 'the log says why');
+    user('resetpass', ">$password");
+    for my $gateway ($fourth, $two) {
+        wait_for(sub { told(send_at($gateway, message, key)) eq '201' }, 'a send');
+    }
+    is(cycle($fourth, $two), $whole, 'with the right one again');
+};
+
+done;

@@ -1,0 +1,132 @@
+# Claims where time or the store plays tricks: a window that ends while a send
+# waits, many askers at once, replies of a wrong shape, an answer that is too
+# large, a script that is refused.
+
+use Chatmaid::Test;
+use Chatmaid::Test::Redis;
+use Time::HiRes qw(time);
+
+my $api   = sandbox(dedup => 0);
+my $redis = redis_server;
+
+sub passed ($t) { wait_for(sub { Mojo::IOLoop->one_tick; time >= $t }, 'its time') }
+sub tick ($s)   { Mojo::IOLoop->timer($s => sub { Mojo::IOLoop->stop }); Mojo::IOLoop->start }
+
+# The statuses of answers, each with how often it came.
+sub statuses (@pending) {
+    my %count;
+    $count{$_->result->{status}}++ for @pending;
+    return join ' ', map { "$_ x $count{$_}" } sort keys %count;
+}
+
+for my $name ('zone', 'redis') {
+    my $store = $name eq 'redis' ? 'chatmaid_redis ' . $redis->url . ' timeout=1s;' : '';
+    nginx(name => $name, workers => 1, http => $store,
+        gateway => 'chatmaid_sender +15550100001; chatmaid_idempotency_window 2s;');
+
+    for my $case (['in the same window', 0.2, 0.3], ['over the border', 1.5, 1.0]) {
+        my ($how, $begin, $later) = @$case;
+        my $m = message;
+        my $start = (int(time / 2) + 1) * 2 + $begin;
+        tick($start - time);
+        $api->fault({hold => 'before'});
+        my $first = later(POST => '/send', $m);
+        $api->wait_held;
+        tick($later);
+        my $second = later(POST => '/send', $m);
+        tick(2.6);
+        $api->release;
+        is($second->result->{json}{id}, $first->result->{json}{id}, "$name, $how: waits on when the window ends");
+        is(made($m), 1, "$name, $how: one message");
+    }
+}
+
+my $nginx = nginx(name => 'many', workers => 2, http => 'chatmaid_redis ' . $redis->url . ' timeout=2s;',
+    gateway => 'chatmaid_sender +15550100001;', servers => <<'END');
+    server {
+        listen 127.0.0.1:%PORT:more%;
+        chatmaid_sender +15550100001;
+        location /impatient/ { chatmaid_gateway /.chatmaid/; chatmaid_idempotency_wait 0; }
+        location /.chatmaid/ { %PROXY% proxy_pass https://127.0.0.1:%API%/; }
+    }
+END
+
+subtest 'many at once' => sub {
+    my $m = message;
+    is(post('/send', $m, 'Idempotency-Key' => 'k')->{status}, 201, 'done');
+
+    $redis->cli('CLIENT', 'PAUSE', '300', 'ALL');
+    my $other = later(POST => '/send', message, 'Idempotency-Key' => 'k');
+    tick(0.05);
+    my $again = later(POST => '/send', $m, 'Idempotency-Key' => 'k');
+    is($other->result->{status}, 422, 'another message is refused');
+    is($again->result->{status}, 201, 'and does not stand in the way of a replay');
+
+    my $impatient = 'http://127.0.0.1:' . $nginx->port('more') . '/impatient/send';
+    is(statuses(map { later(POST => $impatient, $m, 'Idempotency-Key' => 'k') } 1 .. 10), '201 x 10',
+        'replays do not wait for each other');
+
+    $m = message;
+    $api->fault({hold => 'before'});
+    my @all = map { later(POST => '/send', $m, 'Idempotency-Key' => 'k2') } 1 .. 100;
+    $api->wait_held;
+    tick(1);
+    $api->release;
+    is(statuses(@all), '201 x 100', 'a hundred waiters');
+    is(made($m), 1, 'one message');
+};
+
+subtest 'a large answer' => sub {
+    nginx(name => 'large', workers => 1, http => 'chatmaid_zone small:256k;', gateway => 'chatmaid_sender +15550100001;');
+    post('/send', message, 'Idempotency-Key' => "k$_") for 1 .. 20;
+    my $m = message;
+    $api->fault({status => 201, json => {success => \1, data => {id => 'msg_large', content => 'x' x 100_000}}}) for 1 .. 2;
+    is(post('/send', $m, 'Idempotency-Key' => 'large')->{json}{id}, 'msg_large', 'is answered');
+    my $k1 = post('/send', {to => '+15550100099', text => 'none'}, 'Idempotency-Key' => 'k1');
+    is($k1->{status}, 422, 'and drops no other record');
+    is(post('/send', $m, 'Idempotency-Key' => 'large')->{json}{id}, 'msg_large', 'a retry asks Chatmaid again');
+};
+
+# Its own claim is over: another worker's, which has taken it, is not ended by it.
+subtest 'a large answer that comes late' => sub {
+    my $nginx = nginx(name => 'late', workers => 2, http => 'chatmaid_zone late:256k; chatmaid_retries 0;',
+        gateway => 'chatmaid_sender +15550100001;', server => <<'END');
+        location ^~ /impatient/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; chatmaid_idempotency_wait 0; }
+END
+    my $m    = message;
+    my $send = sub ($place) { later(POST => url("/$place/send"), $m, 'Idempotency-Key' => 'late') };
+    $api->fault({hold => 'after', status => 201, json => {success => \1, data => {id => 'msg_late', content => 'x' x 100_000}}},
+        {hold => 'before'});
+    my $first = $send->('chatmaid');
+    $api->wait_held;
+    my ($stopped) = map { /#(\d+): .*chatmaid claim, result:0/ ? $1 : () } $nginx->log_lines;
+    kill STOP => $stopped;
+    my $second = $send->('chatmaid');
+    $api->wait_held(2);
+    $api->release(1);
+    kill CONT => $stopped;
+    is($first->result->{json}{id}, 'msg_late', 'is answered');
+    ok(scalar($nginx->logged(qr/\[warn\].*no room for an answer/)), 'and finds no room');
+    is($send->('impatient')->result->{status}, 409, 'the one that took over is still under way');
+    $api->release;
+    is($second->result->{status}, 201, 'and is answered');
+    is($send->('impatient')->result->{headers}{'idempotent-replayed'}, 'true', 'and recorded');
+};
+
+subtest 'replies of a wrong shape' => sub {
+    my $reply;
+    my $fake  = redis_fake(sub ($self, $stream, @words) { $stream->write($words[0] =~ /^EVAL/ ? $reply : "+OK\r\n") });
+    my $nginx = nginx(name => 'shapes', workers => 1, http => 'chatmaid_redis ' . $fake->url . ';',
+        gateway => 'chatmaid_sender +15550100001;');
+    my %wrong = (numbers => "*3\r\n:1\r\n:2\r\n:3\r\n", short => "*3\r\n\$7\r\nclaimed\r\n:1\r\n:0\r\n",
+        nil => "*3\r\n\$-1\r\n:1\r\n:0\r\n", string => "\$2\r\nhi\r\n", empty => "*0\r\n", done => "*4\r\n\$4\r\ndone\r\n:1\r\n:0\r\n:1\r\n");
+    for my $name (sort keys %wrong) {
+        $reply = $wrong{$name};
+        is(post('/send', message)->{status}, 201, "$name: goes on with the zone");
+    }
+    $reply = "-ERR no such thing\r\n";
+    is(post('/send', message)->{status}, 201, 'an error: too');
+    ok($nginx->logged(qr/\[error\].*chatmaid redis can't keep records/), 'the log says so');
+};
+
+done;
