@@ -150,7 +150,7 @@ ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
                                     &text)
         != NGX_OK
         || ngx_http_chatmaid_crypto_sha256(r->connection->log, &text,
-                                    flow->lease.claim.fingerprint)
+                                           flow->lease.claim.fingerprint)
            != NGX_OK)
     {
         return NGX_ERROR;

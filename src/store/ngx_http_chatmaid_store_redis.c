@@ -99,7 +99,7 @@ ngx_http_chatmaid_store_redis_claim(ngx_http_chatmaid_claim_t *claim)
     claim->asked_at = ngx_current_msec;
 
     rc = ngx_http_chatmaid_store_redis_run(claim,
-                                           &ngx_http_chatmaid_claim_script, &words,
+                                           &ngx_http_chatmaid_store_script_claim, &words,
                                            ngx_http_chatmaid_store_redis_claim_handler);
 
     if (rc == NGX_AGAIN) {
@@ -241,7 +241,7 @@ ngx_http_chatmaid_store_redis_claim_in_zone(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
     (void) ngx_http_chatmaid_store_script_run(claim->mcf->redis,
-                                              &ngx_http_chatmaid_remove_script,
+                                              &ngx_http_chatmaid_store_script_remove,
                                               &words,
                                               ngx_http_chatmaid_store_redis_ignore_handler,
                                               NULL);
@@ -369,7 +369,7 @@ ngx_http_chatmaid_store_redis_renew(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
     claim->renew_command = ngx_http_chatmaid_store_script_run(claim->mcf->redis,
-                                              &ngx_http_chatmaid_renew_script,
+                                              &ngx_http_chatmaid_store_script_renew,
                                               &words,
                                               ngx_http_chatmaid_store_redis_renew_handler,
                                               claim);
@@ -415,7 +415,7 @@ ngx_http_chatmaid_store_redis_finish(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_store_script_number(&words, claim->status);
 
     rc = ngx_http_chatmaid_store_redis_run(claim,
-                                     &ngx_http_chatmaid_finish_script, &words,
+                                     &ngx_http_chatmaid_store_script_finish, &words,
                                      ngx_http_chatmaid_store_redis_finish_handler);
 
     if (rc == NGX_AGAIN) {
@@ -465,7 +465,7 @@ ngx_http_chatmaid_store_redis_mark_ambiguous(
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
     rc = ngx_http_chatmaid_store_redis_run(claim,
-                                           &ngx_http_chatmaid_ambiguous_script,
+                                           &ngx_http_chatmaid_store_script_mark_ambiguous,
                                            &words, ngx_http_chatmaid_store_redis_mark_ambiguous_handler);
 
     return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_OK;
@@ -502,7 +502,7 @@ ngx_http_chatmaid_store_redis_remove(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
     rc = ngx_http_chatmaid_store_redis_run(claim,
-                                     &ngx_http_chatmaid_remove_script, &words,
+                                     &ngx_http_chatmaid_store_script_remove, &words,
                                      ngx_http_chatmaid_store_redis_remove_handler);
 
     if (rc == NGX_AGAIN) {

@@ -72,12 +72,12 @@ u_char *ngx_http_chatmaid_store_script_name(u_char *p,
     ngx_http_chatmaid_redis_conf_t *conf, const char *kind, u_char *id);
 
 
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_claim_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_renew_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_finish_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_ambiguous_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_remove_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_stream_script;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_claim;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_renew;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_finish;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_mark_ambiguous;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_remove;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_add_event;
 
 
 #endif /* _NGX_HTTP_CHATMAID_STORE_SCRIPT_H_INCLUDED_ */
