@@ -43,8 +43,8 @@ ngx_http_chatmaid_webhook_inbox_add(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_store_script_word(&words, body->data, body->len);
 
     return ngx_http_chatmaid_store_script_run(mcf->redis,
-                                     &ngx_http_chatmaid_store_script_add_event,
-                                     &words, handler, data);
+                                      &ngx_http_chatmaid_store_script_add_event,
+                                      &words, handler, data);
 }
 
 
