@@ -175,7 +175,7 @@ struct ngx_http_chatmaid_flow_s {
     ngx_str_t                     previous_key;  /* of the window before */
     ngx_str_t                     key_scope;     /* of operation keys */
     ngx_str_t                     body;
-    json_t                       *answer;    /* Chatmaid's envelope */
+    ngx_str_t                     answer;    /* Chatmaid's envelope */
     ngx_http_chatmaid_lease_t     lease;     /* of its record */
     ngx_event_t                   wait;      /* for another send's claim */
     ngx_queue_t                   waiting;

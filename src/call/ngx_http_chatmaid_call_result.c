@@ -8,10 +8,14 @@
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_request.h"
 
 
 #define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  (30 * 24 * 3600)    /* seconds */
+
+/* The most that is kept of an error's "message". */
+#define NGX_HTTP_CHATMAID_MAX_MESSAGES     100
 
 
 static ngx_int_t ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
@@ -27,22 +31,28 @@ static ngx_int_t ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
 static ngx_int_t ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow, const char *what);
 static ngx_int_t ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, json_t *answer);
-static void ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_flow_t *flow,
-    json_t *answer);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer);
+static void ngx_http_chatmaid_call_result_limited(
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer);
+static ngx_int_t ngx_http_chatmaid_call_result_messages(ngx_http_request_t *r,
+    ngx_str_t *answer, ngx_http_chatmaid_problem_t *problem);
+static ngx_int_t ngx_http_chatmaid_call_result_message(ngx_http_request_t *r,
+    ngx_str_t *value, json_t *messages);
 static ngx_int_t ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r,
-    json_t *answer, ngx_str_t *detail);
+    json_t *messages, ngx_str_t *detail);
 static time_t ngx_http_chatmaid_call_result_retry_after(
-    ngx_http_chatmaid_call_t *call, json_t *answer);
+    ngx_http_chatmaid_call_t *call, ngx_str_t *answer);
 static time_t ngx_http_chatmaid_call_result_delay(ngx_str_t *value);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status);
+static ngx_uint_t ngx_http_chatmaid_call_result_is_encoded(
+    ngx_http_chatmaid_call_t *call);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_success(
-    ngx_http_chatmaid_flow_t *flow, json_t *answer);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer);
 
 
 ngx_int_t
-ngx_http_chatmaid_call_result(ngx_http_request_t *r, ngx_http_chatmaid_flow_t *flow,
-    json_t **answer)
+ngx_http_chatmaid_call_result(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer)
 {
     ngx_http_chatmaid_call_t  *call;
 
@@ -93,21 +103,26 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r, ngx_http_chatmaid_flow_t *f
                                                      "has an unexpected status");
     }
 
+    if (ngx_http_chatmaid_call_result_is_encoded(call)) {
+        return ngx_http_chatmaid_call_result_invalid(r, flow,
+                       "has a Content-Encoding, which the gateway can't decode");
+    }
+
     if (flow->reply->native && flow->message == NULL && call->status < 300) {
         return ngx_http_chatmaid_call_result_passed(r, flow);
     }
 
-    *answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
+    *answer = call->answer;
 
-    if (*answer == NULL) {
+    if (ngx_http_chatmaid_json_text_check(answer) != NGX_OK) {
         return ngx_http_chatmaid_call_result_invalid(r, flow, "is not JSON");
     }
 
     if (call->status >= NGX_HTTP_BAD_REQUEST) {
-        return ngx_http_chatmaid_call_result_refused(r, flow, *answer);
+        return ngx_http_chatmaid_call_result_refused(r, flow, answer);
     }
 
-    if (!ngx_http_chatmaid_call_result_is_success(flow, *answer)) {
+    if (!ngx_http_chatmaid_call_result_is_success(flow, answer)) {
         return ngx_http_chatmaid_call_result_invalid(r, flow,
                                      "is JSON, but not what was asked for");
     }
@@ -133,14 +148,15 @@ ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
         return ngx_http_chatmaid_call_result_invalid(r, flow, "is not JSON");
     }
 
-    last = call->answer.data + call->answer.len;
+    p = call->answer.data;
+    last = p + call->answer.len;
 
-    for (p = call->answer.data;
-         p < last
-         && (*p == ' ' || *p == '\t' || *p == CR || *p == LF);
-         p++)
-    {
-        /* void */
+    if (last - p >= 3 && ngx_memcmp(p, "\xef\xbb\xbf", 3) == 0) {
+        p += 3;                 /* a byte order mark */
+    }
+
+    while (p < last && (*p == ' ' || *p == '\t' || *p == CR || *p == LF)) {
+        p++;
     }
 
     if (p == last || (*p != '{' && *p != '[')) {
@@ -218,7 +234,7 @@ static ngx_int_t
 ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow)
 {
-    json_t                    *answer;
+    ngx_str_t                  answer;
     ngx_http_chatmaid_call_t  *call;
 
     call = flow->call;
@@ -232,11 +248,15 @@ ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
     case NGX_HTTP_BAD_GATEWAY:
     case NGX_HTTP_SERVICE_UNAVAILABLE:
     case NGX_HTTP_GATEWAY_TIME_OUT:
-        answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
+        answer = call->answer;
+
+        if (ngx_http_chatmaid_json_text_check(&answer) != NGX_OK) {
+            ngx_str_null(&answer);
+        }
 
         flow->reply->problem.retryable = 1;
-        flow->reply->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(call,
-                                                                      answer);
+        flow->reply->problem.retry_after =
+                      ngx_http_chatmaid_call_result_retry_after(call, &answer);
     }
 
     return NGX_DECLINED;
@@ -288,16 +308,13 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, json_t *answer)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer)
 {
-    ngx_uint_t   code, status;
-    ngx_str_t    detail;
+    ngx_str_t                     value;
+    ngx_uint_t                    code, status;
+    ngx_http_chatmaid_problem_t  *problem;
 
     status = flow->call->status;
-
-    if (ngx_http_chatmaid_call_result_detail(r, answer, &detail) != NGX_OK) {
-        return NGX_ERROR;
-    }
 
     /* what no code says is not the caller's fault, as far as is known */
 
@@ -309,16 +326,28 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
         code = NGX_HTTP_CHATMAID_UPSTREAM_ERROR;
     }
 
-    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, code, "");
+    problem = &flow->reply->problem;
 
-    flow->reply->problem.detail = detail;               /* of any length */
-    flow->reply->problem.status = status;
-    flow->reply->problem.may_be_accepted = !ngx_http_chatmaid_call_result_is_refusal(status);
-    flow->reply->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(flow->call,
-                                                                         answer);
+    ngx_http_chatmaid_problem_set(r->pool, problem, code, "");
 
-    flow->reply->problem.error = json_string_value(json_object_get(answer, "error"));
-    flow->reply->problem.messages = json_object_get(answer, "message");
+    problem->status = status;
+    problem->may_be_accepted =
+                            !ngx_http_chatmaid_call_result_is_refusal(status);
+    problem->retry_after =
+                 ngx_http_chatmaid_call_result_retry_after(flow->call, answer);
+
+    if (ngx_http_chatmaid_json_text_member(answer, "error", &value)
+        && ngx_http_chatmaid_json_text_string(r->pool, &value,
+                                              NGX_HTTP_CHATMAID_JSON_UTF8,
+                                              &problem->error)
+           == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_chatmaid_call_result_messages(r, answer, problem) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (status == NGX_HTTP_TOO_MANY_REQUESTS) {
         ngx_http_chatmaid_call_result_limited(flow, answer);
@@ -329,40 +358,88 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
 
 
 static void
-ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_flow_t *flow, json_t *answer)
+ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_flow_t *flow,
+    ngx_str_t *answer)
 {
     flow->reply->problem.retryable = 1;
     flow->reply->problem.limited = 1;
-    flow->reply->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(flow->call,
-                                                                         answer);
+    flow->reply->problem.retry_after =
+                 ngx_http_chatmaid_call_result_retry_after(flow->call, answer);
 }
 
 
-/* "message" is an array of strings, or, some say, one string, or absent. */
+/* "message" is an array of strings; some sources say one string, or none. */
 
 static ngx_int_t
-ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *answer,
+ngx_http_chatmaid_call_result_messages(ngx_http_request_t *r,
+    ngx_str_t *answer, ngx_http_chatmaid_problem_t *problem)
+{
+    ngx_int_t   rc;
+    ngx_str_t   value, item;
+
+    problem->messages = ngx_http_chatmaid_json_keep(r->pool, json_array());
+
+    if (problem->messages == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (!ngx_http_chatmaid_json_text_member(answer, "message", &value)) {
+        ngx_str_null(&value);
+    }
+
+    rc = ngx_http_chatmaid_call_result_message(r, &value, problem->messages);
+
+    while (rc == NGX_OK
+           && json_array_size(problem->messages)
+              < NGX_HTTP_CHATMAID_MAX_MESSAGES
+           && ngx_http_chatmaid_json_text_next(&value, &item))
+    {
+        rc = ngx_http_chatmaid_call_result_message(r, &item,
+                                                   problem->messages);
+    }
+
+    return (rc == NGX_OK)
+           ? ngx_http_chatmaid_call_result_detail(r, problem->messages,
+                                                  &problem->detail)
+           : NGX_ERROR;
+}
+
+
+/* Adds a value to the messages, if it is a string. */
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_message(ngx_http_request_t *r, ngx_str_t *value,
+    json_t *messages)
+{
+    ngx_int_t  rc;
+    ngx_str_t  text;
+
+    rc = ngx_http_chatmaid_json_text_string(r->pool, value,
+                                            NGX_HTTP_CHATMAID_JSON_UTF8,
+                                            &text);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
+    }
+
+    return json_array_append_new(messages,
+                                 ngx_http_chatmaid_json_string(&text)) == 0
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *messages,
     ngx_str_t *detail)
 {
-    size_t       i, len;
-    u_char      *p;
-    json_t      *message, *text;
-    const char  *s;
-
-    message = json_object_get(answer, "message");
-
-    if (json_is_string(message)) {
-        detail->data = (u_char *) json_string_value(message);
-        detail->len = json_string_length(message);
-        return NGX_OK;
-    }
+    size_t   i, len;
+    u_char  *p;
+    json_t  *text;
 
     len = 0;
 
-    json_array_foreach(message, i, text) {
-        if (json_is_string(text)) {
-            len += json_string_length(text) + sizeof("; ") - 1;
-        }
+    json_array_foreach(messages, i, text) {
+        len += json_string_length(text) + sizeof("; ") - 1;
     }
 
     if (len == 0) {
@@ -377,17 +454,13 @@ ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *answer,
 
     detail->data = p;
 
-    json_array_foreach(message, i, text) {
+    json_array_foreach(messages, i, text) {
 
-        s = json_string_value(text);
-
-        if (s) {
-            if (p != detail->data) {
-                p = ngx_cpymem(p, "; ", 2);
-            }
-
-            p = ngx_cpymem(p, s, json_string_length(text));
+        if (i) {
+            p = ngx_cpymem(p, "; ", 2);
         }
+
+        p = ngx_cpymem(p, json_string_value(text), json_string_length(text));
     }
 
     detail->len = p - detail->data;
@@ -397,32 +470,32 @@ ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *answer,
 
 
 /* The body's retryAfter, else Retry-After (RFC 9110, section 10.2.3): seconds,
- * at least 1, or 0 where neither says. */
+ * at least 1, or 0 if neither says. */
 
 static time_t
 ngx_http_chatmaid_call_result_retry_after(ngx_http_chatmaid_call_t *call,
-    json_t *answer)
+    ngx_str_t *answer)
 {
     double            seconds;
-    json_t           *member;
     time_t            time;
+    ngx_str_t         value;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
-    member = json_object_get(answer, "retryAfter");
-
-    if (json_is_number(member)) {
-        seconds = json_number_value(member);
+    if (ngx_http_chatmaid_json_text_member(answer, "retryAfter", &value)
+        && value.data[0] >= '0' && value.data[0] <= '9')
+    {
+        /* what follows a member's value ends the number */
+        seconds = strtod((char *) value.data, NULL);
 
         if (seconds > NGX_HTTP_CHATMAID_MAX_RETRY_AFTER) {
             return NGX_HTTP_CHATMAID_MAX_RETRY_AFTER;
         }
 
-        if (seconds >= 0) {
-            time = (time_t) seconds;
-            time += (seconds > (double) time);      /* a part counts as one */
-            return ngx_max(time, 1);
-        }
+        time = (time_t) seconds;
+        time += (seconds > (double) time);      /* a part counts as one */
+
+        return ngx_max(time, 1);
     }
 
     part = &call->upstream->headers_in.headers.part;
@@ -490,18 +563,46 @@ ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status)
 }
 
 
+/* No encoding is asked for, but the location may ask.  Its filters, gunzip among
+ * them, come after the answer is captured. */
+
+static ngx_uint_t
+ngx_http_chatmaid_call_result_is_encoded(ngx_http_chatmaid_call_t *call)
+{
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  identity = ngx_string("identity");
+
+    part = &call->upstream->headers_in.headers.part;
+    h = ngx_http_chatmaid_request_header(part, "content-encoding", NULL);
+
+    return h && h->value.len
+           && (h->value.len != identity.len
+               || ngx_strncasecmp(h->value.data, identity.data, identity.len)
+                  != 0);
+}
+
+
 static ngx_uint_t
 ngx_http_chatmaid_call_result_is_success(ngx_http_chatmaid_flow_t *flow,
-    json_t *answer)
+    ngx_str_t *answer)
 {
-    json_t  *data;
+    ngx_str_t  data, value;
 
-    data = json_object_get(answer, "data");
-
-    if (data == NULL || json_is_false(json_object_get(answer, "success"))) {
+    if (!ngx_http_chatmaid_json_text_member(answer, "data", &data)
+        || (ngx_http_chatmaid_json_text_member(answer, "success", &value)
+            && value.data[0] == 'f'))
+    {
         return 0;
     }
 
-    return flow->message == NULL
-           || json_string_length(json_object_get(data, "id")) != 0;
+    if (flow->message == NULL) {
+        return 1;
+    }
+
+    /* a string that is not "" */
+
+    return ngx_http_chatmaid_json_text_member(&data, "id", &value)
+           && value.data[0] == '"' && value.len > 2;
 }

@@ -8,7 +8,7 @@
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_flow.h"
-#include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_retry.h"
 #include "ngx_http_chatmaid_call_result.h"
 
@@ -19,8 +19,8 @@ static ngx_int_t ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow);
-static json_t *ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
-    json_t *answer);
+static ngx_int_t ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
+    ngx_str_t *answer, ngx_str_t *text);
 
 
 ngx_http_chatmaid_flow_step_pt  ngx_http_chatmaid_read_steps[] = {
@@ -80,7 +80,6 @@ static ngx_int_t
 ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow)
 {
-    json_t      *data;
     ngx_str_t    text;
     ngx_uint_t   status;
 
@@ -89,12 +88,9 @@ ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
         status = flow->call->status;
 
     } else {
-        data = ngx_http_chatmaid_read_unwrap(r, flow->answer);
         status = NGX_HTTP_OK;
 
-        if (data == NULL
-            || ngx_http_chatmaid_json_dump(r->pool, data, 0, &text) != NGX_OK)
-        {
+        if (ngx_http_chatmaid_read_unwrap(r, &flow->answer, &text) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -103,21 +99,36 @@ ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
 }
 
 
-/* A list's pages stand in "data", or, by the SDK's types, beside it. */
+/* The bytes of "data".  The pages of a list are in it, or, by the SDK's types,
+ * beside it. */
 
-static json_t *
-ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r, json_t *answer)
+static ngx_int_t
+ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r, ngx_str_t *answer,
+    ngx_str_t *text)
 {
-    json_t  *data, *pagination;
+    u_char     *p;
+    ngx_str_t   data, pagination;
 
-    data = json_object_get(answer, "data");
-    pagination = json_object_get(answer, "pagination");
+    (void) ngx_http_chatmaid_json_text_member(answer, "data", &data);
 
-    if (!json_is_array(data) || pagination == NULL) {
-        return data;
+    if (data.data[0] != '['
+        || !ngx_http_chatmaid_json_text_member(answer, "pagination",
+                                               &pagination))
+    {
+        *text = data;
+        return NGX_OK;
     }
 
-    data = json_pack("{s:O, s:O}", "data", data, "pagination", pagination);
+    text->len = sizeof("{\"data\":,\"pagination\":}") - 1
+                + data.len + pagination.len;
 
-    return ngx_http_chatmaid_json_keep(r->pool, data);
+    p = ngx_pnalloc(r->pool, text->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->data = p;
+    ngx_sprintf(p, "{\"data\":%V,\"pagination\":%V}", &data, &pagination);
+
+    return NGX_OK;
 }

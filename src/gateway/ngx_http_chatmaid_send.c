@@ -10,6 +10,7 @@
 #include "ngx_http_chatmaid_send_claim.h"
 #include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_message.h"
 #include "ngx_http_chatmaid_idempotency.h"
 #include "ngx_http_chatmaid_retry.h"
@@ -217,12 +218,12 @@ static ngx_int_t
 ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow)
 {
-    if (!flow->reply->native) {
-        flow->answer = ngx_http_chatmaid_json_parse(r->pool,
-                                                   &flow->lease.claim.answer);
-        if (flow->answer == NULL) {
-            return NGX_ERROR;
-        }
+    flow->answer = flow->lease.claim.answer;
+
+    if (!flow->reply->native
+        && ngx_http_chatmaid_json_text_check(&flow->answer) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     flow->reply->replayed = 1;
@@ -399,11 +400,7 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
                                                     : &flow->call->answer);
     }
 
-    if (ngx_http_chatmaid_json_dump(r->pool,
-                                    json_object_get(flow->answer, "data"), 0,
-                                    &text)
-        != NGX_OK)
-    {
+    if (!ngx_http_chatmaid_json_text_member(&flow->answer, "data", &text)) {
         return NGX_ERROR;
     }
 

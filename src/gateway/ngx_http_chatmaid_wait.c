@@ -8,7 +8,7 @@
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_flow.h"
-#include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_query.h"
 #include "ngx_http_chatmaid_retry.h"
 #include "ngx_http_chatmaid_wait_topic.h"
@@ -308,16 +308,16 @@ static ngx_int_t
 ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow)
 {
-    json_t     *answer;
     ngx_int_t   rc;
+    ngx_str_t   answer, data;
 
     ngx_http_chatmaid_wait_topic_ended(flow);
 
     rc = ngx_http_chatmaid_call_result(r, flow, &answer);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_wait_topic_answered(r, flow,
-                                                   json_object_get(answer, "data"));
+        (void) ngx_http_chatmaid_json_text_member(&answer, "data", &data);
+        rc = ngx_http_chatmaid_wait_topic_answered(r, flow, &data);
 
     } else if (rc == NGX_DECLINED) {
         return ngx_http_chatmaid_wait_failed(r, flow);

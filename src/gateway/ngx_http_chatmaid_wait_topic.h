@@ -107,7 +107,7 @@ void ngx_http_chatmaid_wait_topic_ended(ngx_http_chatmaid_flow_t *flow);
  * "data"; NGX_OK, NGX_ERROR), or a failure (flow->reply->problem) of which there are no
  * further tries. */
 ngx_int_t ngx_http_chatmaid_wait_topic_answered(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, json_t *data);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *data);
 void ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_flow_t *flow);
 
 /* By the poller, after a first call that failed with flow->reply->problem: there is
