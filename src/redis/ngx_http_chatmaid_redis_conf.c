@@ -10,8 +10,8 @@
 #include <openssl/err.h>
 
 
-#define NGX_HTTP_CHATMAID_REDIS_PORT     6379
-#define NGX_HTTP_CHATMAID_REDIS_TIMEOUT_DEFAULT  250
+#define NGX_HTTP_CHATMAID_REDIS_CONF_PORT     6379
+#define NGX_HTTP_CHATMAID_REDIS_CONF_TIMEOUT  250
 
 
 /* The parameters as they were written; data is NULL where one was not. */
@@ -333,7 +333,7 @@ ngx_http_chatmaid_redis_conf_resolve(ngx_conf_t *cf, ngx_str_t *url,
     ngx_memzero(&u, sizeof(ngx_url_t));
 
     u.url = *url;
-    u.default_port = NGX_HTTP_CHATMAID_REDIS_PORT;
+    u.default_port = NGX_HTTP_CHATMAID_REDIS_CONF_PORT;
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -369,7 +369,7 @@ ngx_http_chatmaid_redis_conf_values(ngx_conf_t *cf,
     size_t     i;
     ngx_int_t  timeout;
 
-    timeout = NGX_HTTP_CHATMAID_REDIS_TIMEOUT_DEFAULT;
+    timeout = NGX_HTTP_CHATMAID_REDIS_CONF_TIMEOUT;
 
     if (args->timeout.data) {
         timeout = ngx_parse_time(&args->timeout, 0);
