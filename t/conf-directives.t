@@ -1,6 +1,7 @@
 # Directives: what nginx -t says about wrong ones, and what it lets through.
 
 use Chatmaid::Test;
+use Chatmaid::Test::Conf;
 use POSIX qw(mkfifo);
 
 my $api = sandbox;                     # never called: -t makes no connection
@@ -9,23 +10,6 @@ my ($a, $b, $alive) = (api_key('test'), api_key('test'), api_key('live'));
 # A location beside /chatmaid/, which itself is fine.
 sub with ($gateway, @option)  { nginx_t(gateway => $gateway, @option) }
 sub beside ($server, @option) { nginx_t(server => $server, @option) }
-
-# Lines of that level, or the whole output if there is none.
-sub said ($out, $level) {
-    my @lines = grep { /\[$level\]/ } split /\n/, $out;
-    return @lines ? join "\n", @lines : $out;
-}
-
-sub refused ($name, $pattern, $code, $out) {
-    is($code, 1, "$name: refused");
-    like(said($out, 'emerg'), $pattern, "$name: says so");
-    unlike($out, qr/\Q$a\E|\Q$b\E|\Q$alive\E|Bearer/, "$name: without the secret");
-}
-
-sub fine ($name, $code, $out) {
-    is($code, 0, "$name: taken");
-    is(join('', grep { /chatmaid/ && /\[warn\]|\[emerg\]/ } split /^/, $out), '', "$name: nothing to say");
-}
 
 
 subtest 'what the key file holds' => sub {

@@ -2,6 +2,7 @@
 # lets through.
 
 use Chatmaid::Test;
+use Chatmaid::Test::Conf;
 use Chatmaid::Test::Webhook;
 use POSIX qw(mkfifo);
 
@@ -11,23 +12,6 @@ my @files = (files => {one => "$one\n", same => $one, two => "$two\n", key => te
 # In the usual location, or one of several beside it.
 sub with ($webhook, @option)  { edge_t(@files, webhook => $webhook, @option) }
 sub beside ($server, @option) { edge_t(@files, server => $server, @option) }
-
-sub said ($out, $level) {
-    my @lines = grep { /\[$level\]/ } split /\n/, $out;
-    return @lines ? join "\n", @lines : $out;
-}
-
-sub refused ($name, $pattern, $code, $out) {
-    is($code, 1, "$name: refused");
-    like(said($out, 'emerg'), $pattern, "$name: says so");
-    like(said($out, 'emerg'), qr/nginx\.conf:\d+/, "$name: says where");
-    unlike($out, qr/whsec_/, "$name: without the secret");
-}
-
-sub fine ($name, $code, $out) {
-    is($code, 0, "$name: taken");
-    is(join('', grep { /chatmaid/ && /\[warn\]|\[emerg\]/ } split /^/, $out), '', "$name: nothing to say");
-}
 
 my $file = 'chatmaid_webhook_secret_file';
 my $up   = 'proxy_pass http://127.0.0.1:1;';

@@ -20,29 +20,31 @@ static void ngx_http_chatmaid_webhook_verify_body_handler(
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     static ngx_str_t  post = ngx_string("POST");
 
     if (r->method == NGX_HTTP_POST) {
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_add_header(r, "Allow", &post) != NGX_OK) {
+    if (ngx_http_chatmaid_answer_add_header(r, "Allow", &post) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_problem(r, wh->ctx,
+    return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                      NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
                                      "webhooks are sent by POST");
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     const char       *reason;
     ngx_table_elt_t  *h, *other;
 
@@ -55,7 +57,7 @@ ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
     other = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
                                              "x-chatmaid-signature", h);
     if (other) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                         NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
                                         "X-Chatmaid-Signature is given twice");
     }
@@ -68,7 +70,7 @@ ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
                                                   &reason)
         != NGX_OK)
     {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                         NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
                                         "X-Chatmaid-Signature is malformed: "
                                         "%s", reason);
@@ -78,16 +80,17 @@ ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
 
 missing:
 
-    return ngx_http_chatmaid_problem(r, wh->ctx,
+    return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                      NGX_HTTP_CHATMAID_MISSING_SIGNATURE,
                                      "there is no X-Chatmaid-Signature");
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     int64_t                        age;
     time_t                         future;
     ngx_http_chatmaid_loc_conf_t  *conf;
@@ -98,13 +101,13 @@ ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
     future = ngx_min(conf->webhook_tolerance, NGX_HTTP_CHATMAID_WEBHOOK_FUTURE);
 
     if (age > conf->webhook_tolerance) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                 NGX_HTTP_CHATMAID_TIMESTAMP_OUT_OF_TOLERANCE,
                                 "the signature is %L s old", age);
     }
 
     if (age < -future) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                 NGX_HTTP_CHATMAID_TIMESTAMP_OUT_OF_TOLERANCE,
                                 "the signature is of %L s from now", -age);
     }
@@ -117,9 +120,10 @@ ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
  * which may be before nginx's function returns. */
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_int_t  rc;
 
     wh->state = NGX_HTTP_CHATMAID_WEBHOOK_READING;
@@ -140,17 +144,23 @@ ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r,
 static void
 ngx_http_chatmaid_webhook_verify_body_handler(ngx_http_request_t *r)
 {
+    ngx_http_chatmaid_webhook_t  *wh;
+
+    wh = ngx_http_chatmaid_webhook_request_get(r);
+    wh->state = NGX_HTTP_CHATMAID_WEBHOOK_RUNNING;
+
     r->preserve_body = 1;       /* for an error_page's handler too */
 
-    ngx_http_chatmaid_webhook_request_continue(
-                                    ngx_http_chatmaid_webhook_request_get(r));
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_int_t                      rc;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
@@ -166,7 +176,7 @@ ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r,
     }
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                       NGX_HTTP_CHATMAID_SIGNATURE_MISMATCH,
                                       "the signature is not of this body, or "
                                       "not by a secret known here");
@@ -177,9 +187,10 @@ ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r,
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_int_t                      rc;
     const char                    *reason;
     ngx_http_core_loc_conf_t      *clcf;
@@ -197,14 +208,14 @@ ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r,
                                               &wh->event, &reason);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                          NGX_HTTP_CHATMAID_INVALID_JSON,
                                          "the body is no JSON text: %s",
                                          reason);
     }
 
     if (rc == NGX_ABORT) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                          NGX_HTTP_CHATMAID_INVALID_EVENT,
                                          "the body is no event: %s", reason);
     }
