@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_store_redis.h"
+#include "ngx_http_chatmaid_escape.h"
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_zone.h"
 
@@ -316,8 +317,7 @@ ngx_http_chatmaid_store_redis_fall_back(ngx_http_chatmaid_claim_t *claim)
 void
 ngx_http_chatmaid_store_redis_log_error(ngx_uint_t error, redisReply *reply)
 {
-    size_t         i, len;
-    u_char         text[200];
+    u_char        *p, text[NGX_HTTP_CHATMAID_ESCAPE_SIZE];
 
     static time_t  last;
 
@@ -329,20 +329,15 @@ ngx_http_chatmaid_store_redis_log_error(ngx_uint_t error, redisReply *reply)
     }
 
     last = ngx_time();
-    len = 0;
+    p = text;
 
     if (error == NGX_HTTP_CHATMAID_REDIS_ERROR) {
-        len = ngx_min(reply->len, sizeof(text));
-
-        for (i = 0; i < len; i++) {
-            text[i] = (reply->str[i] < ' ' || reply->str[i] == 0x7f)
-                      ? '?' : reply->str[i];
-        }
+        p = ngx_http_chatmaid_escape(p, (u_char *) reply->str, reply->len);
     }
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "chatmaid redis can't keep records, it answers \"%*s\"", len,
-                  text);
+                  "chatmaid redis can't keep records, it answers \"%*s\"",
+                  (size_t) (p - text), text);
 }
 
 
