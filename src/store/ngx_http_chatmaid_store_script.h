@@ -13,6 +13,7 @@
 
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conf.h"
+#include "ngx_http_chatmaid_store.h"
 
 
 #define NGX_HTTP_CHATMAID_MAX_WORDS  12
