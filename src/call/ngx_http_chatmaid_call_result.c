@@ -5,8 +5,6 @@
 
 
 #include "ngx_http_chatmaid_call_result.h"
-#include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_request.h"
 
@@ -14,21 +12,28 @@
 #define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  (30 * 24 * 3600)    /* seconds */
 
 
-static ngx_int_t ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
-static ngx_int_t ngx_http_chatmaid_call_result_unreached(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
-static ngx_int_t ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
-static ngx_int_t ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
-static ngx_int_t ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
+static ngx_int_t ngx_http_chatmaid_call_result_limited(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static ngx_int_t ngx_http_chatmaid_call_result_not_made(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static ngx_int_t ngx_http_chatmaid_call_result_unanswered(
+    ngx_http_request_t *r, ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_problem_t *problem);
 static ngx_int_t ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, const char *what);
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
+    const char *what);
+static ngx_int_t ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static ngx_int_t ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static const char *ngx_http_chatmaid_call_result_fault(
+    ngx_http_chatmaid_call_t *call);
+static ngx_uint_t ngx_http_chatmaid_call_result_is_json(
+    ngx_http_chatmaid_call_t *call);
+static ngx_uint_t ngx_http_chatmaid_call_result_is_success(json_t *answer,
+    ngx_http_chatmaid_call_result_expect_e expect);
 static ngx_int_t ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, json_t *answer);
-static void ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_flow_t *flow,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
     json_t *answer);
 static ngx_int_t ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r,
     json_t *answer, ngx_str_t *detail);
@@ -36,196 +41,211 @@ static time_t ngx_http_chatmaid_call_result_retry_after(
     ngx_http_chatmaid_call_t *call, json_t *answer);
 static time_t ngx_http_chatmaid_call_result_delay(ngx_str_t *value);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status);
-static ngx_uint_t ngx_http_chatmaid_call_result_is_success(
-    ngx_http_chatmaid_flow_t *flow, json_t *answer);
 
 
 ngx_int_t
-ngx_http_chatmaid_call_result(ngx_http_request_t *r, ngx_http_chatmaid_flow_t *flow,
-    json_t **answer)
+ngx_http_chatmaid_call_result(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_call_result_expect_e expect, json_t **answer,
+    ngx_http_chatmaid_problem_t *problem)
 {
-    ngx_http_chatmaid_call_t  *call;
+    const char  *fault;
 
-    call = flow->call;
+    switch (call->result) {
 
-    if (call->upstream == NULL) {
-        return ngx_http_chatmaid_call_result_unreached(r, flow);
+    case NGX_HTTP_CHATMAID_CALL_LIMITED:
+        return ngx_http_chatmaid_call_result_limited(r, call, problem);
+
+    case NGX_HTTP_CHATMAID_CALL_NOT_MADE:
+        return ngx_http_chatmaid_call_result_not_made(r, call, problem);
+
+    case NGX_HTTP_CHATMAID_CALL_NOT_CONNECTED:
+    case NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT:
+    case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
+    case NGX_HTTP_CHATMAID_CALL_TIMEOUT:
+        return ngx_http_chatmaid_call_result_unanswered(r, call, problem);
+
+    case NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM:
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                    "came from something else than Chatmaid");
+
+    default:
+        break;
     }
 
-    if (call->not_upstream) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow,
-                                     "came from something else than Chatmaid");
-    }
-
-    if (call->status == 0) {
-        return ngx_http_chatmaid_call_result_unanswered(r, flow);
-    }
+    /* these statuses say enough, whatever the rest of the answer is */
 
     if (call->status == NGX_HTTP_UNAUTHORIZED
         || call->status == NGX_HTTP_FORBIDDEN)
     {
-        return ngx_http_chatmaid_call_result_auth(r, flow);
+        return ngx_http_chatmaid_call_result_auth(r, call, problem);
     }
 
     if (call->status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
-        return ngx_http_chatmaid_call_result_broken(r, flow);
+        return ngx_http_chatmaid_call_result_broken(r, call, problem);
     }
 
-    if (call->overflow) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow,
-                                                     "is larger than 4 MiB");
+    fault = ngx_http_chatmaid_call_result_fault(call);
+
+    if (fault) {
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem, fault);
     }
 
-    if (call->aborted) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow,
-                                                     "did not fit into memory");
-    }
-
-    if (!call->whole) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow, "was cut short");
-    }
-
-    if (call->status < NGX_HTTP_OK
-        || (call->status >= NGX_HTTP_SPECIAL_RESPONSE
-            && call->status < NGX_HTTP_BAD_REQUEST))
+    if (expect == NGX_HTTP_CHATMAID_EXPECT_JSON
+        && call->status < NGX_HTTP_SPECIAL_RESPONSE)
     {
-        return ngx_http_chatmaid_call_result_invalid(r, flow,
-                                                     "has an unexpected status");
-    }
-
-    if (flow->reply->native && flow->message == NULL && call->status < 300) {
-        return ngx_http_chatmaid_call_result_passed(r, flow);
+        return ngx_http_chatmaid_call_result_is_json(call)
+               ? NGX_OK
+               : ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                                       "is not JSON");
     }
 
     *answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
 
     if (*answer == NULL) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow, "is not JSON");
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                                     "is not JSON");
     }
 
     if (call->status >= NGX_HTTP_BAD_REQUEST) {
-        return ngx_http_chatmaid_call_result_refused(r, flow, *answer);
+        return ngx_http_chatmaid_call_result_refused(r, call, problem, *answer);
     }
 
-    if (!ngx_http_chatmaid_call_result_is_success(flow, *answer)) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow,
-                                     "is JSON, but not what was asked for");
-    }
-
-    return NGX_OK;
-}
-
-
-/* A read of the native face goes on byte for byte: it is not taken apart. */
-
-static ngx_int_t
-ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
-{
-    u_char                    *p, *last;
-    ngx_table_elt_t           *type;
-    ngx_http_chatmaid_call_t  *call;
-
-    call = flow->call;
-    type = call->upstream->headers_in.content_type;
-
-    if (!ngx_http_chatmaid_request_is_json(type)) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow, "is not JSON");
-    }
-
-    last = call->answer.data + call->answer.len;
-
-    for (p = call->answer.data;
-         p < last
-         && (*p == ' ' || *p == '\t' || *p == CR || *p == LF);
-         p++)
-    {
-        /* void */
-    }
-
-    if (p == last || (*p != '{' && *p != '[')) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow, "is not JSON");
+    if (!ngx_http_chatmaid_call_result_is_success(*answer, expect)) {
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                      "is JSON, but not what was asked for");
     }
 
     return NGX_OK;
 }
 
 
-/* Nothing was handed to an upstream: this nginx stopped the call.  Another try
- * would only get round a limit, which counts a request once. */
+/* Another try would only get round a limit that counts each request once. */
 
 static ngx_int_t
-ngx_http_chatmaid_call_result_unreached(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+ngx_http_chatmaid_call_result_limited(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
 {
-    ngx_http_chatmaid_call_t  *call;
+    return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                     ngx_http_chatmaid_problem_code(call->rc),
+                                     "the gateway's own limit is reached");
+}
 
-    call = flow->call;
 
-    if (call->refused == NULL
-        && (call->rc == NGX_HTTP_SERVICE_UNAVAILABLE
-            || call->rc == NGX_HTTP_TOO_MANY_REQUESTS))
-    {
-        ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, ngx_http_chatmaid_problem_code(call->rc),
-                                  "the gateway's own limit is reached");
-        return NGX_DECLINED;
-    }
-
+static ngx_int_t
+ngx_http_chatmaid_call_result_not_made(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
+{
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "chatmaid sent nothing through \"%V\": %s",
-                  &call->gateway->uri,
-                  call->refused ? call->refused
-                                : "that location did not proxy the call");
+                  &call->conf->gateway->uri, call->reason);
 
-    return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
-                                     "the gateway could not call Chatmaid, "
-                                     "its log says why");
+    return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                         NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
+                                         "the gateway could not call Chatmaid, "
+                                         "its log says why");
 }
 
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
 {
-    ngx_uint_t                 unknown;
-    ngx_http_chatmaid_call_t  *call;
+    ngx_uint_t   code;
+    const char  *detail;
 
-    call = flow->call;
-    unknown = !ngx_http_chatmaid_call_not_sent(r, call);
+    code = NGX_HTTP_CHATMAID_UPSTREAM_ERROR;
 
-    if (call->rc == NGX_HTTP_GATEWAY_TIME_OUT) {
-        ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
-                                  unknown ? "Chatmaid did not answer in time"
-                                          : "Chatmaid could not be reached in "
-                                            "time");
-    } else {
-        ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
-                                  unknown ? "Chatmaid gave no answer"
-                                          : "Chatmaid could not be reached");
+    switch (call->result) {
+
+    case NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT:
+        code = NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT;
+        detail = "Chatmaid could not be reached in time";
+        break;
+
+    case NGX_HTTP_CHATMAID_CALL_TIMEOUT:
+        code = NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT;
+        detail = "Chatmaid did not answer in time";
+        break;
+
+    case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
+        detail = "Chatmaid gave no answer";
+        break;
+
+    default:
+        detail = "Chatmaid could not be reached";
     }
 
-    flow->reply->problem.may_be_accepted = unknown;
-    flow->reply->problem.retryable = 1;
+    ngx_http_chatmaid_problem_set(r->pool, problem, code, "%s", detail);
+
+    problem->retryable = 1;
+    problem->may_be_accepted =
+                          (call->result == NGX_HTTP_CHATMAID_CALL_NO_ANSWER
+                           || call->result == NGX_HTTP_CHATMAID_CALL_TIMEOUT);
 
     return NGX_DECLINED;
 }
 
 
-/* A 5xx: of those that a gateway before Chatmaid may give, another try may
- * know better. */
+static ngx_int_t
+ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
+    const char *what)
+{
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid answer with status %ui %s", call->status, what);
+
+    ngx_http_chatmaid_problem_set(r->pool, problem,
+                                  NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE,
+                                  "the answer %s", what);
+
+    problem->may_be_accepted =
+                        !ngx_http_chatmaid_call_result_is_refusal(call->status);
+
+    /* a 429 is a limit in whatever form: it may be the page of a proxy in front
+     * of Chatmaid */
+
+    if (call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        problem->retryable = 1;
+        problem->limited = 1;
+        problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
+                                                                         NULL);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* The caller has no key: a refused one is the gateway's fault. */
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
+{
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid refused the API key of \"%V\" with status %ui",
+                  &call->conf->api_key->file, call->status);
+
+    return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                    NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
+                                    "Chatmaid refused the gateway's API key");
+}
+
+
+/* A 5xx.  Those that a proxy in front of Chatmaid may give are worth another
+ * try. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
 {
-    json_t                    *answer;
-    ngx_http_chatmaid_call_t  *call;
+    json_t  *answer;
 
-    call = flow->call;
-
-    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
-                              "Chatmaid failed with status %ui", call->status);
-    flow->reply->problem.may_be_accepted = 1;
+    ngx_http_chatmaid_problem_set(r->pool, problem,
+                                  NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
+                                  "Chatmaid failed with status %ui",
+                                  call->status);
+    problem->may_be_accepted = 1;
 
     switch (call->status) {
 
@@ -234,53 +254,86 @@ ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
     case NGX_HTTP_GATEWAY_TIME_OUT:
         answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
 
-        flow->reply->problem.retryable = 1;
-        flow->reply->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(call,
-                                                                      answer);
+        problem->retryable = 1;
+        problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
+                                                                       answer);
     }
 
     return NGX_DECLINED;
 }
 
 
-/* The caller has no key: that this one is refused is the gateway's fault. */
+/* Why an answer can't be used, or NULL. */
 
-static ngx_int_t
-ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+static const char *
+ngx_http_chatmaid_call_result_fault(ngx_http_chatmaid_call_t *call)
 {
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "chatmaid refused the API key of \"%V\" with status %ui",
-                  &flow->call->conf->api_key->file, flow->call->status);
+    switch (call->result) {
 
-    return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
-                                     "Chatmaid refused the gateway's API key");
+    case NGX_HTTP_CHATMAID_CALL_TOO_LARGE:
+        return "is larger than 4 MiB";
+
+    case NGX_HTTP_CHATMAID_CALL_NO_MEMORY:
+        return "did not fit into memory";
+
+    case NGX_HTTP_CHATMAID_CALL_CUT_SHORT:
+        return "was cut short";
+
+    default:
+        break;
+    }
+
+    if (call->status < NGX_HTTP_OK
+        || (call->status >= NGX_HTTP_SPECIAL_RESPONSE
+            && call->status < NGX_HTTP_BAD_REQUEST))
+    {
+        return "has an unexpected status";
+    }
+
+    return NULL;
 }
 
 
-static ngx_int_t
-ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, const char *what)
+/* By its Content-Type and its first byte: it is not parsed. */
+
+static ngx_uint_t
+ngx_http_chatmaid_call_result_is_json(ngx_http_chatmaid_call_t *call)
 {
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "chatmaid answer with status %ui %s", flow->call->status,
-                  what);
+    u_char  *p, *last;
 
-    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
-                              NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE,
-                              "the answer %s", what);
-
-    flow->reply->problem.may_be_accepted = !ngx_http_chatmaid_call_result_is_refusal(
-                                                            flow->call->status);
-
-    /* a limit is one in whatever form, such as the page of a proxy before
-     * Chatmaid */
-
-    if (flow->call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        ngx_http_chatmaid_call_result_limited(flow, NULL);
+    if (!ngx_http_chatmaid_request_is_json(
+                                      call->upstream->headers_in.content_type))
+    {
+        return 0;
     }
 
-    return NGX_DECLINED;
+    last = call->answer.data + call->answer.len;
+
+    for (p = call->answer.data;
+         p < last && (*p == ' ' || *p == '\t' || *p == CR || *p == LF);
+         p++)
+    {
+        /* void */
+    }
+
+    return p < last && (*p == '{' || *p == '[');
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_call_result_is_success(json_t *answer,
+    ngx_http_chatmaid_call_result_expect_e expect)
+{
+    json_t  *data;
+
+    data = json_object_get(answer, "data");
+
+    if (data == NULL || json_is_false(json_object_get(answer, "success"))) {
+        return 0;
+    }
+
+    return expect != NGX_HTTP_CHATMAID_EXPECT_MESSAGE
+           || json_string_length(json_object_get(data, "id")) != 0;
 }
 
 
@@ -288,18 +341,19 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, json_t *answer)
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
+    json_t *answer)
 {
-    ngx_uint_t   code, status;
-    ngx_str_t    detail;
+    ngx_uint_t  code, status;
+    ngx_str_t   detail;
 
-    status = flow->call->status;
+    status = call->status;
 
     if (ngx_http_chatmaid_call_result_detail(r, answer, &detail) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    /* what no code says is not the caller's fault, as far as is known */
+    /* a status without a code of its own need not be the caller's fault */
 
     code = ngx_http_chatmaid_problem_code(status);
 
@@ -309,36 +363,28 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
         code = NGX_HTTP_CHATMAID_UPSTREAM_ERROR;
     }
 
-    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, code, "");
+    ngx_http_chatmaid_problem_set(r->pool, problem, code, "");
 
-    flow->reply->problem.detail = detail;               /* of any length */
-    flow->reply->problem.status = status;
-    flow->reply->problem.may_be_accepted = !ngx_http_chatmaid_call_result_is_refusal(status);
-    flow->reply->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(flow->call,
-                                                                         answer);
-
-    flow->reply->problem.error = json_string_value(json_object_get(answer, "error"));
-    flow->reply->problem.messages = json_object_get(answer, "message");
+    problem->detail = detail;               /* of any length */
+    problem->status = status;
+    problem->may_be_accepted =
+                              !ngx_http_chatmaid_call_result_is_refusal(status);
+    problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
+                                                                     answer);
+    problem->error = json_string_value(json_object_get(answer, "error"));
+    problem->messages = json_object_get(answer, "message");
 
     if (status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        ngx_http_chatmaid_call_result_limited(flow, answer);
+        problem->retryable = 1;
+        problem->limited = 1;
     }
 
     return NGX_DECLINED;
 }
 
 
-static void
-ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_flow_t *flow, json_t *answer)
-{
-    flow->reply->problem.retryable = 1;
-    flow->reply->problem.limited = 1;
-    flow->reply->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(flow->call,
-                                                                         answer);
-}
-
-
-/* "message" is an array of strings, or, some say, one string, or absent. */
+/* "message" is an array of strings; the documents also know one string, and
+ * none. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *answer,
@@ -396,17 +442,16 @@ ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *answer,
 }
 
 
-/* The body's retryAfter, else Retry-After (RFC 9110, section 10.2.3): seconds,
- * at least 1, or 0 where neither says. */
+/* The body's retryAfter, else Retry-After (RFC 9110, section 10.2.3), in
+ * seconds: at least 1, or 0 if there is neither. */
 
 static time_t
 ngx_http_chatmaid_call_result_retry_after(ngx_http_chatmaid_call_t *call,
     json_t *answer)
 {
     double            seconds;
-    json_t           *member;
     time_t            time;
-    ngx_list_part_t  *part;
+    json_t           *member;
     ngx_table_elt_t  *h;
 
     member = json_object_get(answer, "retryAfter");
@@ -425,8 +470,9 @@ ngx_http_chatmaid_call_result_retry_after(ngx_http_chatmaid_call_t *call,
         }
     }
 
-    part = &call->upstream->headers_in.headers.part;
-    h = ngx_http_chatmaid_request_header(part, "retry-after", NULL);
+    h = ngx_http_chatmaid_request_header(
+                                    &call->upstream->headers_in.headers.part,
+                                    "retry-after", NULL);
 
     return h ? ngx_http_chatmaid_call_result_delay(&h->value) : 0;
 }
@@ -487,21 +533,4 @@ ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status)
     default:
         return 0;
     }
-}
-
-
-static ngx_uint_t
-ngx_http_chatmaid_call_result_is_success(ngx_http_chatmaid_flow_t *flow,
-    json_t *answer)
-{
-    json_t  *data;
-
-    data = json_object_get(answer, "data");
-
-    if (data == NULL || json_is_false(json_object_get(answer, "success"))) {
-        return 0;
-    }
-
-    return flow->message == NULL
-           || json_string_length(json_object_get(data, "id")) != 0;
 }

@@ -12,7 +12,7 @@
 #define _NGX_HTTP_CHATMAID_ZONE_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_store.h"
 
 
 /*
