@@ -49,7 +49,7 @@ $(BUILD)/$(MODULE).so: $(OBJS)/Makefile \
 	@$(build)
 
 # For tests alone: t/NAME-probe says which.
-PROBES := redis filter
+PROBES := redis filter json
 
 probe: $(PROBES:%=$(BUILD)/ngx_http_chatmaid_%_probe_module.so)
 

@@ -31,8 +31,8 @@ my @LAYERS = (
     {store  => [qw(store zone store_zone store_redis store_script notes
         account_limits)]},
     {redis  => [qw(redis redis_health redis_command redis_conn redis_conf)]},
-    {util   => [qw(json json_exact crypto body query request secret_file
-        escape)]},
+    {util   => [qw(json json_exact json_parser json_fault json_text json_tree
+        json_write crypto body query request secret_file escape)]},
 );
 
 # Configuration types and forward declarations: for everybody, so it may include
