@@ -15,6 +15,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <jansson.h>
+#include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_store.h"
 
 
@@ -49,6 +50,7 @@ typedef struct {
     ngx_str_t                     header;    /* "Authorization: ..." CRLF */
     ngx_str_t                     file;
     ngx_uint_t                    environment;
+    u_char                        fingerprint[8];  /* hex digits, for logs */
 } ngx_http_chatmaid_api_key_t;
 
 
@@ -71,11 +73,11 @@ typedef struct {
     ngx_str_t                     uri;       /* of the internal location */
     ngx_str_t                     prefix;    /* name of the gateway's own */
 
-    u_char                       *file;
-    ngx_uint_t                    line;
+    ngx_http_chatmaid_api_key_t  *api_key;
     ngx_http_core_loc_conf_t     *server;
+    ngx_http_chatmaid_conf_place_t  place;
 
-    ngx_http_core_loc_conf_t     *location;  /* NULL: there is none */
+    ngx_http_core_loc_conf_t     *location;
     ngx_http_upstream_conf_t      upstream;
 } ngx_http_chatmaid_gateway_t;
 
@@ -93,6 +95,7 @@ typedef struct {
     ngx_array_t                   gateways;  /* ngx_http_chatmaid_gateway_t * */
     ngx_array_t                   accounts;  /* ngx_http_chatmaid_account_t */
     ngx_array_t                   webhooks;  /* see webhook_conf.c */
+    ngx_array_t                   webhook_directives;  /* likewise */
     ngx_shm_zone_t               *zone;
     ngx_http_chatmaid_store_t    *store;     /* by configuration */
     void                         *store_data;
@@ -102,6 +105,7 @@ typedef struct {
 
 
 typedef struct {
+    ngx_http_chatmaid_conf_place_t      place;     /* of the location itself */
     ngx_http_chatmaid_gateway_t        *gateway;   /* NULL: not a gateway location */
 
     ngx_http_chatmaid_api_key_t        *api_key;
