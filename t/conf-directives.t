@@ -22,6 +22,12 @@ sub refused ($name, $pattern, $code, $out) {
     unlike($out, qr/\Q$a\E|\Q$b\E|\Q$alive\E|Bearer/, "$name: without the secret");
 }
 
+# The line of the configuration that an error names.
+sub line_of ($out) {
+    my ($file, $line) = said($out, 'emerg') =~ m{ in (/\S+/nginx\.conf):(\d+)$}m or return '';
+    return (split /\n/, slurp($file))[$line - 1];
+}
+
 sub fine ($name, $code, $out) {
     is($code, 0, "$name: taken");
     is(join('', grep { /chatmaid/ && /\[warn\]|\[emerg\]/ } split /^/, $out), '', "$name: nothing to say");
@@ -193,7 +199,9 @@ subtest 'keys and accounts' => sub {
     my @files = (files => {a => $a, b => $b, live => $alive, same => "$a\n"}, gateway => "$ka chatmaid_account main;");
     my $try   = sub (@more) { nginx_t($locations->(@more), @files) };
 
-    refused('no key', qr/"chatmaid_gateway".*"\/l0\/".*"chatmaid_api_key_file"/, $try->(''));
+    my @out = $try->("$ka chatmaid_account x;", '');
+    refused('no key', qr/"chatmaid_gateway".*"\/l1\/".*"chatmaid_api_key_file"/, @out);
+    like(line_of($out[1]), qr/location \/l1\//, 'the line of the location');
     refused('test, but live is wanted', qr/"chatmaid_environment".*\/a".*test/, $try->("$ka chatmaid_environment live;"));
     refused('live, but test is wanted', qr/"chatmaid_environment".*\/live".*live/, $try->("$kl chatmaid_environment test;"));
     refused('environment from above', qr/"chatmaid_environment".*\/live".*live/,
@@ -210,12 +218,6 @@ subtest 'keys and accounts' => sub {
     fine('two keys of two names', $try->("$ka chatmaid_account x;", "$kb chatmaid_account X;"));
     fine('a name for one location, none above', $try->("$ka chatmaid_account x;", "$kb chatmaid_account '';"));
 };
-
-# The line of the configuration that an error names.
-sub line_of ($out) {
-    my ($file, $line) = said($out, 'emerg') =~ m{ in (/\S+/nginx\.conf):(\d+)$}m or return '';
-    return (split /\n/, slurp($file))[$line - 1];
-}
 
 # Calls go to /.i/, whose block is that of one line.
 sub internal ($text, %option) {
