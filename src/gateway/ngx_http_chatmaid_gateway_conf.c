@@ -33,7 +33,8 @@ static const char  *ngx_http_chatmaid_scopes[] = {
 
 
 char *
-ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
@@ -315,7 +316,8 @@ ngx_http_chatmaid_gateway_conf_flag(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 char *
-ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
@@ -345,7 +347,8 @@ ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd, void 
 
 
 char *
-ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
@@ -423,7 +426,8 @@ ngx_http_chatmaid_gateway_conf_is_number(ngx_str_t *value)
 
 
 char *
-ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_chatmaid_main_conf_t  *mcf = conf;
 
@@ -591,7 +595,8 @@ ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
 /* Whichever directive comes last would win. */
 
 char *
-ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf)
+ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf)
 {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "\"chatmaid_gateway\" shares the location \"%V\" with "

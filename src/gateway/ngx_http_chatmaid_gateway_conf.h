@@ -18,8 +18,8 @@
 
 char *ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
+char *ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 char *ngx_http_chatmaid_gateway_conf_environment(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_chatmaid_gateway_conf_scope(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -34,10 +34,12 @@ char *ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /* ngx_conf_post_t: refuses a time of less than a second, but for 0. */
-char *ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post, void *data);
+char *ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post,
+    void *data);
 
 /* ngx_conf_post_t: refuses a time of 0. */
-char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post, void *data);
+char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post,
+    void *data);
 
 /* At the end of merge: what a gateway needs and what must not be.  Sets
  * conf->account.  NGX_CONF_OK or NGX_CONF_ERROR. */
