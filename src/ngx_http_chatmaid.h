@@ -15,8 +15,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <jansson.h>
-#include "ngx_http_chatmaid_conf_place.h"
-#include "ngx_http_chatmaid_store.h"
+#include "ngx_http_chatmaid_lease.h"
 
 
 #define NGX_HTTP_CHATMAID_VERSION         "0.1.0"
@@ -75,7 +74,7 @@ typedef struct {
 
     ngx_http_chatmaid_api_key_t  *api_key;
     ngx_http_core_loc_conf_t     *server;
-    ngx_http_chatmaid_conf_place_t  place;
+    ngx_conf_file_t               place;     /* of the directive */
 
     ngx_http_core_loc_conf_t     *location;
     ngx_http_upstream_conf_t      upstream;
@@ -90,7 +89,7 @@ typedef struct {
 } ngx_http_chatmaid_account_t;
 
 
-typedef struct {
+struct ngx_http_chatmaid_main_conf_s {
     ngx_array_t                   upstreams; /* ngx_http_chatmaid_upstream_t */
     ngx_array_t                   gateways;  /* ngx_http_chatmaid_gateway_t * */
     ngx_array_t                   accounts;  /* ngx_http_chatmaid_account_t */
@@ -98,14 +97,13 @@ typedef struct {
     ngx_array_t                   webhook_directives;  /* likewise */
     ngx_shm_zone_t               *zone;
     ngx_http_chatmaid_store_t    *store;     /* by configuration */
-    void                         *store_data;
     ngx_int_t                     request_id;  /* index of $request_id */
     ngx_http_chatmaid_redis_conf_t  *redis;  /* NULL: there is none */
-} ngx_http_chatmaid_main_conf_t;
+};
 
 
 typedef struct {
-    ngx_http_chatmaid_conf_place_t      place;     /* of the location itself */
+    ngx_conf_file_t                     place;     /* of its block */
     ngx_http_chatmaid_gateway_t        *gateway;   /* NULL: not a gateway location */
 
     ngx_http_chatmaid_api_key_t        *api_key;
@@ -132,7 +130,7 @@ typedef struct {
     ngx_array_t                        *webhook_secrets;
     time_t                              webhook_tolerance;
     ngx_msec_t                          webhook_dedup;
-    ngx_http_chatmaid_webhook_inbox_t  *webhook_stream;
+    ngx_http_chatmaid_webhook_inbox_t  *webhook_inbox;
 } ngx_http_chatmaid_loc_conf_t;
 
 
@@ -204,11 +202,10 @@ struct ngx_http_chatmaid_ctx_s {
     ngx_str_t                     key_scope;     /* of operation keys */
     ngx_str_t                     body;
     json_t                       *answer;    /* Chatmaid's envelope */
-    ngx_http_chatmaid_claim_t     claim;
-    ngx_event_t                   renewal;   /* of the claim's lease */
+    ngx_http_chatmaid_lease_t     lease;     /* of its record */
     ngx_event_t                   wait;      /* for another send's claim */
     ngx_queue_t                   waiting;
-    ngx_msec_t                    look;      /* the next pause of the wait */
+    ngx_msec_t                    wait_pause;  /* the next one */
     ngx_msec_t                    wait_end;
 
     /* of a read that waits */
@@ -229,8 +226,6 @@ struct ngx_http_chatmaid_ctx_s {
     unsigned                      parked:1;  /* a completion will resume us */
     unsigned                      gone:1;    /* the caller has left */
     unsigned                      answered:1;  /* at its deadline */
-    unsigned                      claimed:1; /* claim is to be settled */
-    unsigned                      stale:1;   /* its lease has run out */
     unsigned                      replayed:1;
     unsigned                      failed:1;  /* problem is to be answered */
     unsigned                      may_be_accepted:1;  /* a try may have arrived */

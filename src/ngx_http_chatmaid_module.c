@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_gateway_conf.h"
 #include "ngx_http_chatmaid_gateway.h"
 #include "ngx_http_chatmaid_internal.h"
@@ -222,7 +223,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_webhook_stream"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
-      ngx_http_chatmaid_webhook_conf_stream,
+      ngx_http_chatmaid_webhook_conf_inbox,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -314,11 +315,9 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
     mcf->store = &ngx_http_chatmaid_store_zone;
-    mcf->store_data = mcf->zone;
 
     if (mcf->redis) {
         mcf->store = &ngx_http_chatmaid_store_redis;
-        mcf->store_data = mcf;
 
         if (ngx_http_chatmaid_store_script_init(cf->log) != NGX_OK) {
             return NGX_ERROR;
@@ -467,7 +466,7 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
     conf->webhook_secrets = NGX_CONF_UNSET_PTR;
     conf->webhook_tolerance = NGX_CONF_UNSET;
     conf->webhook_dedup = NGX_CONF_UNSET_MSEC;
-    conf->webhook_stream = NGX_CONF_UNSET_PTR;
+    conf->webhook_inbox = NGX_CONF_UNSET_PTR;
 
     return conf;
 }
@@ -525,7 +524,7 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                              25 * 60);
     ngx_conf_merge_msec_value(conf->webhook_dedup, prev->webhook_dedup,
                               24 * 3600 * 1000);
-    ngx_conf_merge_ptr_value(conf->webhook_stream, prev->webhook_stream, NULL);
+    ngx_conf_merge_ptr_value(conf->webhook_inbox, prev->webhook_inbox, NULL);
 
     if (ngx_http_chatmaid_webhook_conf_check(&at, conf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;

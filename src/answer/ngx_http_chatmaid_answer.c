@@ -185,7 +185,8 @@ ngx_http_chatmaid_refuse(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
 
         /* a call that was made may have arrived, and so may one of an earlier
          * send of the operation */
-        ctx->problem.may_be_accepted = (ctx->call != NULL || ctx->claim.pool != NULL);
+        ctx->problem.may_be_accepted = (ctx->call != NULL
+                                        || ctx->lease.asked);
 
     } else {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,

@@ -193,7 +193,7 @@ ngx_http_chatmaid_error_page_outcome(ngx_http_request_t *r,
         return NULL;
     }
 
-    return (ctx->call || ctx->claim.pool
+    return (ctx->call || ctx->lease.asked
             || r->err_status == NGX_HTTP_TOO_MANY_REQUESTS
             || r->err_status >= NGX_HTTP_INTERNAL_SERVER_ERROR)
            ? "unknown" : "not_sent";

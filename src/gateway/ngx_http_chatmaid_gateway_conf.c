@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_gateway_conf.h"
 #include "ngx_http_chatmaid_gateway.h"
+#include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_crypto.h"
 #include "ngx_http_chatmaid_secret_file.h"
 #include "ngx_http_chatmaid_rewrite.h"

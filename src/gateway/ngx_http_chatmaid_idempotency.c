@@ -150,13 +150,13 @@ ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
                                     &text)
         != NGX_OK
         || ngx_http_chatmaid_crypto_sha256(r->connection->log, &text,
-                                           ctx->claim.fingerprint)
+                                           ctx->lease.claim.fingerprint)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    ctx->claim.ttl = conf->ttl;
+    ctx->lease.claim.ttl = conf->ttl;
 
     if (ctx->key.len == 0) {
 
@@ -168,7 +168,7 @@ ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
     }
 
     return ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key,
-                                                ctx->claim.id);
+                                                ctx->lease.claim.id);
 }
 
 
@@ -189,7 +189,7 @@ ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
     }
 
     return ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key,
-                                                ctx->claim.id);
+                                                ctx->lease.claim.id);
 }
 
 
@@ -208,26 +208,27 @@ ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    now = mcf->store->clock(mcf->store_data);
+    now = mcf->store->clock();
     number = now / (int64_t) window;
 
     if (ngx_http_chatmaid_idempotency_window(r, ctx, number, &ctx->key) != NGX_OK
         || ngx_http_chatmaid_idempotency_window(r, ctx, number - 1,
                                                 &ctx->previous_key)
            != NGX_OK
-        || ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key, ctx->claim.id)
+        || ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key,
+                                                ctx->lease.claim.id)
            != NGX_OK
         || ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->previous_key,
-                                                ctx->claim.previous)
+                                                ctx->lease.claim.previous_id)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    ctx->claim.window = window;
-    ctx->claim.number = number;
-    ctx->claim.ttl = (ngx_msec_t) ((number + 1) * (int64_t) window - now);
-    ctx->claim.ttl = ngx_max(ctx->claim.ttl + window,
+    ctx->lease.claim.window = window;
+    ctx->lease.claim.window_number = number;
+    ctx->lease.claim.ttl = (ngx_msec_t) ((number + 1) * (int64_t) window - now);
+    ctx->lease.claim.ttl = ngx_max(ctx->lease.claim.ttl + window,
                              NGX_HTTP_CHATMAID_KEYLESS_TTL);
 
     return NGX_OK;
@@ -246,7 +247,7 @@ ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    ngx_hex_dump(fingerprint, ctx->claim.fingerprint,
+    ngx_hex_dump(fingerprint, ctx->lease.claim.fingerprint,
                  NGX_HTTP_CHATMAID_SHA256_LEN);
 
     ngx_str_set(&fields[0], "chatmaid-auto-1");
@@ -309,7 +310,7 @@ ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
 void
 ngx_http_chatmaid_idempotency_claimed(ngx_http_chatmaid_ctx_t *ctx)
 {
-    if (ctx->claim.use_previous) {
+    if (ctx->lease.claim.use_previous) {
         ctx->key = ctx->previous_key;
     }
 }
@@ -332,7 +333,7 @@ ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_hex_dump(fingerprint, ctx->claim.fingerprint,
+    ngx_hex_dump(fingerprint, ctx->lease.claim.fingerprint,
                  NGX_HTTP_CHATMAID_SHA256_LEN);
 
     ngx_str_set(&fields[0], "chatmaid-1");

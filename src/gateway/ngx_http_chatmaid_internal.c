@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_internal.h"
+#include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_rewrite.h"
 
 
@@ -145,9 +146,9 @@ ngx_http_chatmaid_internal_refuse(ngx_conf_t *cf,
     ngx_http_chatmaid_gateway_t *gateway, ngx_http_core_loc_conf_t *clcf,
     const char *fault)
 {
-    ngx_conf_t                       at;
-    ngx_http_chatmaid_loc_conf_t    *lcf;
-    ngx_http_chatmaid_conf_place_t  *place;
+    ngx_conf_t                     at;
+    ngx_conf_file_t               *place;
+    ngx_http_chatmaid_loc_conf_t  *lcf;
 
     place = &gateway->place;
 

@@ -148,14 +148,15 @@ ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "chatmaid claim, result:%ui may_be_accepted:%ui", ctx->claim.result,
-                   (ngx_uint_t) ctx->claim.may_be_accepted);
+                   "chatmaid claim, result:%ui may_be_accepted:%ui",
+                   ctx->lease.claim.result,
+                   (ngx_uint_t) ctx->lease.claim.may_be_accepted);
 
-    switch (ctx->claim.result) {
+    switch (ctx->lease.claim.result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
         ngx_http_chatmaid_idempotency_claimed(ctx);
-        ngx_http_chatmaid_send_claim_keep(r, ctx);
+        ngx_http_chatmaid_lease_begin(&ctx->lease);
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_DONE:
@@ -195,7 +196,7 @@ ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
 
     default:
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "chatmaid can't record a send: %s", ctx->claim.reason);
+                      "chatmaid can't record a send: %s", ctx->lease.claim.reason);
 
         ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
                                   "this send can't be recorded now");
@@ -216,7 +217,7 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
 {
     if (!ctx->native) {
         ctx->answer = ngx_http_chatmaid_json_parse(r->pool,
-                                                   &ctx->claim.answer);
+                                                   &ctx->lease.claim.answer);
         if (ctx->answer == NULL) {
             return NGX_ERROR;
         }
@@ -269,7 +270,8 @@ ngx_http_chatmaid_send_permit(ngx_http_request_t *r,
     ngx_int_t  rc;
 
     if (ctx->answered
-        || (ctx->claimed && !ngx_http_chatmaid_send_claim_is_ours(ctx)))
+        || (ctx->lease.held
+            && !ngx_http_chatmaid_lease_is_running(&ctx->lease)))
     {
         if (ctx->attempts == 0) {
             ngx_http_chatmaid_problem(r, ctx,
@@ -344,19 +346,20 @@ static ngx_int_t
 ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    if (!ctx->claimed) {
+    if (!ctx->lease.held) {
         return NGX_OK;
     }
 
     if (!ctx->failed) {
-        return ngx_http_chatmaid_send_claim_finish(r, ctx, &ctx->call->answer);
+        return ngx_http_chatmaid_lease_finish(&ctx->lease, &ctx->call->answer,
+                                              ctx->call->status);
     }
 
     if (ctx->may_be_accepted) {
-        return ngx_http_chatmaid_send_claim_ambiguous(r, ctx);
+        return ngx_http_chatmaid_lease_mark_ambiguous(&ctx->lease);
     }
 
-    return ngx_http_chatmaid_send_claim_remove(r, ctx);
+    return ngx_http_chatmaid_lease_remove(&ctx->lease);
 }
 
 
@@ -364,11 +367,11 @@ static ngx_int_t
 ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx)
 {
-    if (ctx->claimed) {
+    if (ctx->lease.held) {
 
         /* refused or not sent, but that says nothing of the tries before */
 
-        if (ctx->failed && ctx->claim.rc != NGX_OK) {
+        if (ctx->failed && ctx->lease.claim.rc != NGX_OK) {
             ctx->problem.may_be_accepted = 1;
         }
 
@@ -388,10 +391,10 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     ngx_uint_t  status;
 
     if (ctx->native) {
-        status = ctx->replayed ? ctx->claim.status : ctx->call->status;
+        status = ctx->replayed ? ctx->lease.claim.status : ctx->call->status;
 
         rc = ngx_http_chatmaid_answer(r, ctx, status,
-                                      ctx->replayed ? &ctx->claim.answer
+                                      ctx->replayed ? &ctx->lease.claim.answer
                                                     : &ctx->call->answer);
         ngx_http_chatmaid_flow_end(r, ctx, rc);
 

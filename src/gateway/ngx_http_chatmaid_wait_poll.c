@@ -20,7 +20,7 @@
 /* Topics that are looked for at once. */
 
 typedef struct {
-    ngx_http_chatmaid_look_t         look;
+    ngx_http_chatmaid_notes_look_t   look;
     ngx_http_chatmaid_wait_topic_t  *topics[NGX_HTTP_CHATMAID_MAX_LOOK];
     u_char                       ids[NGX_HTTP_CHATMAID_MAX_LOOK]
                                     [NGX_HTTP_CHATMAID_ID_LEN];
@@ -35,7 +35,8 @@ static ngx_uint_t ngx_http_chatmaid_wait_poll_is_due(
 static void ngx_http_chatmaid_wait_poll_hurry(void);
 static void ngx_http_chatmaid_wait_poll_survey(void);
 static ngx_queue_t *ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q);
-static void ngx_http_chatmaid_wait_poll_surveyed(ngx_http_chatmaid_look_t *look);
+static void ngx_http_chatmaid_wait_poll_surveyed(
+    ngx_http_chatmaid_notes_look_t *look);
 static void ngx_http_chatmaid_wait_poll_notes(ngx_http_chatmaid_survey_t *survey,
     ngx_uint_t place);
 
@@ -258,7 +259,7 @@ ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q)
     survey->look.handler = ngx_http_chatmaid_wait_poll_surveyed;
     survey->look.data = survey;
 
-    if (n && mcf->store->look(mcf->store_data, &survey->look) == NGX_AGAIN) {
+    if (n && ngx_http_chatmaid_notes_look(mcf, &survey->look) == NGX_AGAIN) {
 
         /* what this nginx knows has not to wait for that */
         ngx_http_chatmaid_wait_poll_notes(survey, 0);
@@ -272,7 +273,7 @@ ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q)
 
 
 static void
-ngx_http_chatmaid_wait_poll_surveyed(ngx_http_chatmaid_look_t *look)
+ngx_http_chatmaid_wait_poll_surveyed(ngx_http_chatmaid_notes_look_t *look)
 {
     ngx_http_chatmaid_survey_t *survey = look->data;
 

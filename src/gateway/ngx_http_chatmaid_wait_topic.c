@@ -9,7 +9,6 @@
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_json.h"
-#include "ngx_http_chatmaid_notes_id.h"
 #include "ngx_http_chatmaid_wait_poll.h"
 #include "ngx_http_chatmaid_retry.h"
 
@@ -25,7 +24,7 @@ static ngx_uint_t ngx_http_chatmaid_wait_topic_too_late(
     ngx_http_chatmaid_wait_topic_t *topic, ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_wait_topic_tell(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx);
-static void ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_look_t *look);
+static void ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_notes_look_t *look);
 static void ngx_http_chatmaid_wait_topic_again(ngx_http_chatmaid_wait_topic_t *topic);
 static void ngx_http_chatmaid_wait_topic_wake_others(ngx_http_chatmaid_ctx_t *ctx);
 static void ngx_http_chatmaid_wait_topic_keep(ngx_http_chatmaid_wait_topic_t *topic,
@@ -224,11 +223,9 @@ ngx_int_t
 ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_ctx_t *ctx)
 {
     ngx_int_t                        rc;
-    ngx_http_chatmaid_main_conf_t   *mcf;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
     topic = ctx->topic;
-    mcf = topic->mcf;
 
     if (topic->looked) {
         return NGX_OK;
@@ -245,7 +242,7 @@ ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_ctx_t *ctx)
     topic->look.handler = ngx_http_chatmaid_wait_topic_looked;
     topic->look.data = topic;
 
-    rc = mcf->store->look(mcf->store_data, &topic->look);
+    rc = ngx_http_chatmaid_notes_look(topic->mcf, &topic->look);
 
     if (rc == NGX_AGAIN) {
         topic->looks++;
@@ -259,7 +256,7 @@ ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_ctx_t *ctx)
 
 
 static void
-ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_look_t *look)
+ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_notes_look_t *look)
 {
     ngx_http_chatmaid_wait_topic_t  *topic = look->data;
 

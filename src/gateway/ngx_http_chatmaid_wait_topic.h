@@ -16,6 +16,7 @@
 
 
 #include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_notes.h"
 
 
 /* ngx_http_chatmaid_wait_t.until, and what a topic has reached.  A failed
@@ -46,7 +47,7 @@ struct ngx_http_chatmaid_wait_topic_s {
     ngx_msec_t                   due;        /* time of the next poll */
     ngx_msec_t                   step;
 
-    ngx_http_chatmaid_look_t     look;       /* the first one */
+    ngx_http_chatmaid_notes_look_t  look;       /* the first one */
     uint64_t                     stamps[2];  /* of the notes seen last */
 
     ngx_uint_t                   attempts;   /* of the first call */

@@ -7,9 +7,7 @@
 
 
 #include "ngx_http_chatmaid_redis_link.h"
-
-
-#define NGX_HTTP_CHATMAID_REDIS_TEXT  128    /* logged of an error */
+#include "ngx_http_chatmaid_escape.h"
 
 
 static void ngx_http_chatmaid_redis_tell(ngx_http_chatmaid_redis_t *redis);
@@ -188,8 +186,7 @@ void
 ngx_http_chatmaid_redis_note_away(ngx_http_chatmaid_redis_t *redis,
     ngx_err_t err, const char *reason, ngx_str_t *text)
 {
-    u_char  *p, escaped[NGX_HTTP_CHATMAID_REDIS_TEXT * 4 + 4];
-    size_t   i;
+    u_char  *p, escaped[NGX_HTTP_CHATMAID_ESCAPE_SIZE + 3];
 
     redis->up = 0;
     ngx_http_chatmaid_redis_tell(redis);
@@ -206,18 +203,7 @@ ngx_http_chatmaid_redis_note_away(ngx_http_chatmaid_redis_t *redis,
         *p++ = ' ';
         *p++ = '"';
 
-        for (i = 0; i < text->len && i < NGX_HTTP_CHATMAID_REDIS_TEXT; i++) {
-
-            if (text->data[i] < ' ' || text->data[i] > '~'
-                || text->data[i] == '"' || text->data[i] == '\\')
-            {
-                p = ngx_sprintf(p, "\\x%02Xd", (u_int) text->data[i]);
-
-            } else {
-                *p++ = text->data[i];
-            }
-        }
-
+        p = ngx_http_chatmaid_escape(p, text->data, text->len);
         *p++ = '"';
     }
 

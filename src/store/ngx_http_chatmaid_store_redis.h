@@ -19,7 +19,7 @@
 /* Logs an error that a script got: it tells of a mistake (an ACL, a key of
  * another type), not of a Redis that is away, whose loss the client logs.  At
  * most one line a minute and worker. */
-void ngx_http_chatmaid_store_redis_complain(ngx_uint_t error,
+void ngx_http_chatmaid_store_redis_log_error(ngx_uint_t error,
     redisReply *reply);
 
 /* Its "void *store" is the ngx_http_chatmaid_main_conf_t. */

@@ -45,12 +45,12 @@ ngx_int_t ngx_http_chatmaid_store_script_init(ngx_log_t *log);
 /* Begins the words of a claim's script with what all of them take: the record's
  * key, owner, fingerprint, ttl and lease. */
 void ngx_http_chatmaid_store_script_begin(ngx_http_chatmaid_words_t *words,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_http_chatmaid_claim_t *claim);
+    ngx_http_chatmaid_claim_t *claim);
 
 /* Add to them: another record of the claim's kind, any key, a word, a number.
  * Keys stand before all other words. */
 void ngx_http_chatmaid_store_script_record(ngx_http_chatmaid_words_t *words,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_claim_t *claim,
     u_char *id);
 void ngx_http_chatmaid_store_script_key(ngx_http_chatmaid_words_t *words, void *key,
     size_t len);
@@ -72,12 +72,12 @@ u_char *ngx_http_chatmaid_store_script_name(u_char *p,
     ngx_http_chatmaid_redis_conf_t *conf, const char *kind, u_char *id);
 
 
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_claim_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_renew_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_finish_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_ambiguous_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_remove_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_stream_script;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_claim;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_renew;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_finish;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_mark_ambiguous;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_remove;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_add_event;
 
 
 #endif /* _NGX_HTTP_CHATMAID_STORE_SCRIPT_H_INCLUDED_ */

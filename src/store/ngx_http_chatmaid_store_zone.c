@@ -12,34 +12,29 @@
 #define NGX_HTTP_CHATMAID_ZONE_SHARE   16
 
 
-static ngx_int_t ngx_http_chatmaid_store_zone_claim(void *store,
+static ngx_int_t ngx_http_chatmaid_store_zone_claim(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_zone_ask(ngx_shm_zone_t *shm_zone,
-    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take);
-static void ngx_http_chatmaid_store_zone_judge(ngx_http_chatmaid_zone_t *zone,
+static void ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim, ngx_uint_t take);
+static void ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_claim_t *claim, ngx_uint_t take, size_t room);
 static ngx_uint_t ngx_http_chatmaid_store_zone_is_free(
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_zone_renew(void *store,
+static void ngx_http_chatmaid_store_zone_renew(
     ngx_http_chatmaid_claim_t *claim);
-static ngx_int_t ngx_http_chatmaid_store_zone_finish(void *store,
+static ngx_int_t ngx_http_chatmaid_store_zone_finish(
     ngx_http_chatmaid_claim_t *claim);
-static ngx_int_t ngx_http_chatmaid_store_zone_ambiguous(void *store,
+static ngx_int_t ngx_http_chatmaid_store_zone_mark_ambiguous(
     ngx_http_chatmaid_claim_t *claim);
-static ngx_int_t ngx_http_chatmaid_store_zone_remove(void *store,
+static ngx_int_t ngx_http_chatmaid_store_zone_remove(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_zone_abandon(void *store,
+static void ngx_http_chatmaid_store_zone_abandon(
     ngx_http_chatmaid_claim_t *claim);
-static int64_t ngx_http_chatmaid_store_zone_clock(void *store);
-static void ngx_http_chatmaid_store_zone_note(void *store, u_char *id,
-    uint64_t stamp);
-static ngx_int_t ngx_http_chatmaid_store_zone_look_notes(void *store,
-    ngx_http_chatmaid_look_t *look);
+static int64_t ngx_http_chatmaid_store_zone_clock(void);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_own(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_create(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_zone_keep(ngx_http_chatmaid_zone_t *zone,
+static void ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
 
 
@@ -47,40 +42,36 @@ ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_zone = {
     ngx_http_chatmaid_store_zone_claim,
     ngx_http_chatmaid_store_zone_renew,
     ngx_http_chatmaid_store_zone_finish,
-    ngx_http_chatmaid_store_zone_ambiguous,
+    ngx_http_chatmaid_store_zone_mark_ambiguous,
     ngx_http_chatmaid_store_zone_remove,
     ngx_http_chatmaid_store_zone_abandon,
-    ngx_http_chatmaid_store_zone_clock,
-    ngx_http_chatmaid_store_zone_note,
-    ngx_http_chatmaid_store_zone_look_notes
+    ngx_http_chatmaid_store_zone_clock
 };
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_zone_claim(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_claim(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_store_zone_ask(store, claim, 1);
+    ngx_http_chatmaid_store_zone_ask(claim, 1);
 
     return NGX_OK;
 }
 
 
 void
-ngx_http_chatmaid_store_zone_look(ngx_shm_zone_t *shm_zone,
-    ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_check(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_store_zone_ask(shm_zone, claim, 0);
+    ngx_http_chatmaid_store_zone_ask(claim, 0);
 }
 
 
 /* An answer is copied to memory that was not allocated under the lock. */
 
 static void
-ngx_http_chatmaid_store_zone_ask(ngx_shm_zone_t *shm_zone,
-    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take)
+ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim, ngx_uint_t take)
 {
     size_t                     room;
-    ngx_http_chatmaid_zone_t  *zone = shm_zone->data;
+    ngx_http_chatmaid_zone_t  *zone = claim->mcf->zone->data;
 
     claim->answer.data = NULL;
 
@@ -88,7 +79,7 @@ ngx_http_chatmaid_store_zone_ask(ngx_shm_zone_t *shm_zone,
 
         ngx_http_chatmaid_zone_lock(zone);
 
-        ngx_http_chatmaid_store_zone_judge(zone, claim, take, room);
+        ngx_http_chatmaid_store_zone_read_record(zone, claim, take, room);
 
         ngx_http_chatmaid_zone_unlock(zone);
 
@@ -115,7 +106,7 @@ ngx_http_chatmaid_store_zone_ask(ngx_shm_zone_t *shm_zone,
  */
 
 static void
-ngx_http_chatmaid_store_zone_judge(ngx_http_chatmaid_zone_t *zone,
+ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_claim_t *claim, ngx_uint_t take, size_t room)
 {
     ngx_http_chatmaid_record_t  *rec;
@@ -123,7 +114,7 @@ ngx_http_chatmaid_store_zone_judge(ngx_http_chatmaid_zone_t *zone,
     /* of a send that waits it has been decided before */
 
     if (claim->window && !claim->use_previous && !claim->waited) {
-        rec = ngx_http_chatmaid_zone_find(zone, claim->previous);
+        rec = ngx_http_chatmaid_zone_find(zone, claim->previous_id);
 
         claim->use_previous = (rec && ngx_current_msec - rec->begun
                                       < claim->window);
@@ -149,11 +140,11 @@ ngx_http_chatmaid_store_zone_judge(ngx_http_chatmaid_zone_t *zone,
 
     if (!take) {
         claim->may_be_accepted |= (rec != NULL);
-        claim->ended = (rec && rec->state
+        claim->former_ended = (rec && rec->state
                                == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS);
 
-        if (claim->ended) {
-            ngx_memcpy(claim->former, rec->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+        if (claim->former_ended) {
+            ngx_memcpy(claim->former_owner, rec->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
         }
 
         return;
@@ -179,10 +170,10 @@ ngx_http_chatmaid_store_zone_judge(ngx_http_chatmaid_zone_t *zone,
     rec->may_be_accepted |= claim->may_be_accepted;
     rec->lease = ngx_current_msec + claim->lease_time;
     ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
+    ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
 
     claim->may_be_accepted = rec->may_be_accepted;
-    claim->lease = rec->lease;
+    claim->lease_end = rec->lease;
 }
 
 
@@ -219,22 +210,22 @@ ngx_http_chatmaid_store_zone_is_free(ngx_http_chatmaid_record_t *rec,
 
 
 static void
-ngx_http_chatmaid_store_zone_renew(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_renew(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
 
     rec = ngx_http_chatmaid_store_zone_own(zone, claim);
 
-    claim->lease = ngx_current_msec;        /* another's, or forgotten */
+    claim->lease_end = ngx_current_msec;        /* another's, or forgotten */
 
     if (rec) {
         rec->lease = ngx_current_msec + claim->lease_time;
-        claim->lease = rec->lease;
+        claim->lease_end = rec->lease;
 
-        ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
+        ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
@@ -242,9 +233,9 @@ ngx_http_chatmaid_store_zone_renew(void *store, ngx_http_chatmaid_claim_t *claim
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_zone_finish(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_finish(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     u_char                      *answer;
     ngx_http_chatmaid_record_t  *rec;
 
@@ -305,7 +296,7 @@ ngx_http_chatmaid_store_zone_finish(void *store, ngx_http_chatmaid_claim_t *clai
     rec->status = claim->status;
 
     ngx_http_chatmaid_zone_retire(zone, rec);
-    ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
+    ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
 
 done:
 
@@ -313,7 +304,7 @@ done:
 
     if (claim->rc != NGX_OK) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      claim->event
+                      claim->webhook_event
                       ? "chatmaid zone has no room for a mark: a repeat of "
                         "that event will be handed on again"
                       : "chatmaid zone has no room for an answer: a retry of "
@@ -325,10 +316,9 @@ done:
 
 
 void
-ngx_http_chatmaid_store_zone_mark(ngx_shm_zone_t *shm_zone,
-    ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_mark_delivered(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = shm_zone->data;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
@@ -339,7 +329,7 @@ ngx_http_chatmaid_store_zone_mark(ngx_shm_zone_t *shm_zone,
         rec->status = claim->status;
 
         ngx_http_chatmaid_zone_retire(zone, rec);
-        ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
+        ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
@@ -347,10 +337,9 @@ ngx_http_chatmaid_store_zone_mark(ngx_shm_zone_t *shm_zone,
 
 
 void
-ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
-    ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_forget(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = shm_zone->data;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
@@ -358,7 +347,7 @@ ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
 
     if (rec && (rec->state != NGX_HTTP_CHATMAID_RECORD_DONE
-                || (claim->event && !claim->local))
+                || (claim->webhook_event && !claim->zone_only))
         && ngx_memcmp(rec->fingerprint, claim->fingerprint,
                       NGX_HTTP_CHATMAID_ID_LEN)
            == 0)
@@ -371,9 +360,9 @@ ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_zone_ambiguous(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_mark_ambiguous(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
@@ -392,9 +381,9 @@ ngx_http_chatmaid_store_zone_ambiguous(void *store, ngx_http_chatmaid_claim_t *c
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_zone_remove(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_remove(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
@@ -404,7 +393,7 @@ ngx_http_chatmaid_store_zone_remove(void *store, ngx_http_chatmaid_claim_t *clai
 
     /* what failed deliveries of an event went before says nothing */
 
-    if (rec && (!rec->may_be_accepted || claim->event)) {
+    if (rec && (!rec->may_be_accepted || claim->webhook_event)) {
         ngx_http_chatmaid_zone_delete(zone, rec);
         claim->rc = NGX_OK;
 
@@ -419,71 +408,20 @@ ngx_http_chatmaid_store_zone_remove(void *store, ngx_http_chatmaid_claim_t *clai
 
 
 static void
-ngx_http_chatmaid_store_zone_abandon(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_abandon(ngx_http_chatmaid_claim_t *claim)
 {
     /* nothing is ever under way */
 }
 
 
 static int64_t
-ngx_http_chatmaid_store_zone_clock(void *store)
+ngx_http_chatmaid_store_zone_clock(void)
 {
     ngx_time_t  *tp;
 
     tp = ngx_timeofday();
 
     return (int64_t) tp->sec * 1000 + tp->msec;
-}
-
-
-static void
-ngx_http_chatmaid_store_zone_note(void *store, u_char *id, uint64_t stamp)
-{
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
-    ngx_http_chatmaid_record_t  *rec;
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    rec = ngx_http_chatmaid_zone_find(zone, id);
-
-    if (rec) {
-        ngx_http_chatmaid_zone_keep(zone, rec, NGX_HTTP_CHATMAID_NOTE_TTL);
-
-    } else {
-        rec = ngx_http_chatmaid_zone_create(zone, id,
-                                            NGX_HTTP_CHATMAID_ZONE_NOTE,
-                                            NGX_HTTP_CHATMAID_NOTE_TTL);
-        if (rec) {
-            ngx_http_chatmaid_zone_retire(zone, rec);
-        }
-    }
-
-    if (rec) {
-        rec->stamp = stamp;
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_store_zone_look_notes(void *store, ngx_http_chatmaid_look_t *look)
-{
-    ngx_uint_t                   i;
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
-    ngx_http_chatmaid_record_t  *rec;
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    for (i = 0; i < look->n; i++) {
-        rec = ngx_http_chatmaid_zone_find(zone, look->ids[i]);
-        look->stamps[i][0] = rec ? rec->stamp : 0;
-        look->stamps[i][1] = 0;
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-
-    return NGX_OK;
 }
 
 
@@ -516,7 +454,7 @@ ngx_http_chatmaid_store_zone_create(ngx_http_chatmaid_zone_t *zone,
 
     rec = ngx_http_chatmaid_zone_create(zone,
                                         ngx_http_chatmaid_claim_id(claim),
-                                        claim->event
+                                        claim->webhook_event
                                         ? NGX_HTTP_CHATMAID_ZONE_EVENT
                                         : NGX_HTTP_CHATMAID_ZONE_SEND,
                                         claim->ttl);
@@ -534,7 +472,7 @@ ngx_http_chatmaid_store_zone_create(ngx_http_chatmaid_zone_t *zone,
  * event under way is its lease: past it there is nothing to know of it. */
 
 static void
-ngx_http_chatmaid_store_zone_keep(ngx_http_chatmaid_zone_t *zone,
+ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim)
 {
     ngx_msec_t  ttl;
@@ -542,8 +480,8 @@ ngx_http_chatmaid_store_zone_keep(ngx_http_chatmaid_zone_t *zone,
     ttl = claim->ttl;
 
     if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT) {
-        ttl = claim->event ? claim->lease_time : ngx_max(ttl, claim->lease_time);
+        ttl = claim->webhook_event ? claim->lease_time : ngx_max(ttl, claim->lease_time);
     }
 
-    ngx_http_chatmaid_zone_keep(zone, rec, ttl);
+    ngx_http_chatmaid_zone_set_ttl(zone, rec, ttl);
 }

@@ -315,7 +315,7 @@ ngx_http_chatmaid_zone_retire(ngx_http_chatmaid_zone_t *zone,
 
 
 void
-ngx_http_chatmaid_zone_keep(ngx_http_chatmaid_zone_t *zone,
+ngx_http_chatmaid_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_msec_t ttl)
 {
     ngx_rbtree_delete(&zone->sh->expiry, &rec->expiry);

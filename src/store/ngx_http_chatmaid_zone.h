@@ -115,7 +115,7 @@ void ngx_http_chatmaid_zone_retire(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec);
 
 /* Begins the ttl (milliseconds) of a record anew. */
-void ngx_http_chatmaid_zone_keep(ngx_http_chatmaid_zone_t *zone,
+void ngx_http_chatmaid_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_msec_t ttl);
 
 void ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,

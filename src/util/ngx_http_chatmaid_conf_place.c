@@ -8,30 +8,28 @@
 
 
 void
-ngx_http_chatmaid_conf_place_set(ngx_http_chatmaid_conf_place_t *place,
-    ngx_conf_t *cf)
+ngx_http_chatmaid_conf_place_set(ngx_conf_file_t *place, ngx_conf_t *cf)
 {
-    ngx_memzero(&place->file, sizeof(ngx_conf_file_t));
+    ngx_memzero(place, sizeof(ngx_conf_file_t));
 
     /* as in a directive of the command line, "-g": there is no file */
-    place->file.file.fd = NGX_INVALID_FILE;
+    place->file.fd = NGX_INVALID_FILE;
 
     if (cf->conf_file) {
-        place->file.file.fd = cf->conf_file->file.fd;
-        place->file.file.name = cf->conf_file->file.name;
-        place->file.line = cf->conf_file->line;
+        place->file.fd = cf->conf_file->file.fd;
+        place->file.name = cf->conf_file->file.name;
+        place->line = cf->conf_file->line;
     }
 }
 
 
 ngx_conf_t
-ngx_http_chatmaid_conf_place_at(ngx_http_chatmaid_conf_place_t *place,
-    ngx_conf_t *cf)
+ngx_http_chatmaid_conf_place_at(ngx_conf_file_t *place, ngx_conf_t *cf)
 {
     ngx_conf_t  at;
 
     at = *cf;
-    at.conf_file = &place->file;
+    at.conf_file = place;
 
     return at;
 }

@@ -16,18 +16,13 @@
 #include <ngx_core.h>
 
 
-typedef struct {
-    ngx_conf_file_t   file;      /* its name and line alone are used */
-} ngx_http_chatmaid_conf_place_t;
-
-
-/* Notes where cf is: the line of the directive or block that is read. */
-void ngx_http_chatmaid_conf_place_set(ngx_http_chatmaid_conf_place_t *place,
-    ngx_conf_t *cf);
+/* Notes where cf is: the file and the line of the directive or block that is
+ * read; nothing else of a place is set. */
+void ngx_http_chatmaid_conf_place_set(ngx_conf_file_t *place, ngx_conf_t *cf);
 
 /* A copy of cf for ngx_conf_log_error(), which then names that place. */
-ngx_conf_t ngx_http_chatmaid_conf_place_at(
-    ngx_http_chatmaid_conf_place_t *place, ngx_conf_t *cf);
+ngx_conf_t ngx_http_chatmaid_conf_place_at(ngx_conf_file_t *place,
+    ngx_conf_t *cf);
 
 
 #endif /* _NGX_HTTP_CHATMAID_CONF_PLACE_H_INCLUDED_ */

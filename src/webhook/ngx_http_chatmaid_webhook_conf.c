@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_webhook_conf.h"
+#include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_rewrite.h"
 #include "ngx_http_chatmaid_secret_file.h"
 #include "ngx_http_chatmaid_webhook_signature.h"
@@ -12,12 +13,12 @@
 #include <openssl/crypto.h>
 
 
-/* How much longer than they are accepted events are remembered. */
+/* An event is remembered for longer than it is accepted, at least by this. */
 #define NGX_HTTP_CHATMAID_WEBHOOK_MARGIN  300      /* seconds */
 
 
-/* Marks are told apart by name and account: one secret, or set of secrets, must
- * stand behind both. */
+/* A mark knows its location by name and account alone: locations that share
+ * both must have the same set of secrets. */
 
 typedef struct {
     ngx_str_t     location;
@@ -30,12 +31,12 @@ typedef struct {
  * has it, itself or from above. */
 
 typedef struct {
-    void                            *value;  /* what it has made */
-    ngx_str_t                        name;
-    ngx_str_t                        argument;
-    ngx_http_chatmaid_conf_place_t   place;
-    unsigned                         in_location:1;
-    unsigned                         used:1;
+    void             *value;          /* what it has made */
+    ngx_str_t         name;
+    ngx_str_t         argument;
+    ngx_conf_file_t   place;
+    unsigned          in_location:1;
+    unsigned          used:1;
 } ngx_http_chatmaid_webhook_directive_t;
 
 
@@ -111,18 +112,18 @@ ngx_http_chatmaid_webhook_conf_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 char *
-ngx_http_chatmaid_webhook_conf_stream(ngx_conf_t *cf, ngx_command_t *cmd,
+ngx_http_chatmaid_webhook_conf_inbox(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
     ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
     ngx_int_t                           n;
     ngx_str_t                          *value;
-    ngx_http_chatmaid_webhook_inbox_t  *stream;
+    ngx_http_chatmaid_webhook_inbox_t  *inbox;
 
     static ngx_str_t  maxlen = ngx_string("maxlen=");
 
-    if (lcf->webhook_stream != NGX_CONF_UNSET_PTR) {
+    if (lcf->webhook_inbox != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
@@ -130,8 +131,8 @@ ngx_http_chatmaid_webhook_conf_stream(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
-    stream = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_webhook_inbox_t));
-    if (stream == NULL) {
+    inbox = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_webhook_inbox_t));
+    if (inbox == NULL) {
         return NGX_CONF_ERROR;
     }
 
@@ -141,7 +142,7 @@ ngx_http_chatmaid_webhook_conf_stream(ngx_conf_t *cf, ngx_command_t *cmd,
         return "needs the key of a stream";
     }
 
-    stream->key = value[1];
+    inbox->key = value[1];
 
     if (cf->args->nelts == 3) {
 
@@ -160,12 +161,12 @@ ngx_http_chatmaid_webhook_conf_stream(ngx_conf_t *cf, ngx_command_t *cmd,
             return "needs a maxlen of at least 1";
         }
 
-        stream->maxlen = n;
+        inbox->maxlen = n;
     }
 
-    lcf->webhook_stream = stream;
+    lcf->webhook_inbox = inbox;
 
-    return (ngx_http_chatmaid_webhook_conf_note(cf, cmd, stream) == NGX_OK)
+    return (ngx_http_chatmaid_webhook_conf_note(cf, cmd, inbox) == NGX_OK)
            ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
@@ -288,10 +289,10 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    if (conf->webhook_stream && mcf->redis == NULL) {
+    if (conf->webhook_inbox && mcf->redis == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"chatmaid_webhook_stream\" \"%V\" needs a "
-                           "\"chatmaid_redis\"", &conf->webhook_stream->key);
+                           "\"chatmaid_redis\"", &conf->webhook_inbox->key);
         return NGX_CONF_ERROR;
     }
 
@@ -318,14 +319,14 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    /* "if" and "limit_except" have what their location has */
+    /* "if" and "limit_except" inherit all from their location */
 
     if (clcf->noname) {
         return NGX_CONF_OK;
     }
 
     ngx_http_chatmaid_webhook_conf_use(mcf, conf->webhook_secrets);
-    ngx_http_chatmaid_webhook_conf_use(mcf, conf->webhook_stream);
+    ngx_http_chatmaid_webhook_conf_use(mcf, conf->webhook_inbox);
 
     if (ngx_http_chatmaid_webhook_conf_check_handler(cf, conf, clcf)
         != NGX_CONF_OK)
@@ -339,7 +340,7 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
 }
 
 
-/* Handlers are set when their directives are parsed, and all have been. */
+/* At the end of merge all directives are parsed, so a handler is set by now. */
 
 static char *
 ngx_http_chatmaid_webhook_conf_check_handler(ngx_conf_t *cf,
@@ -353,7 +354,7 @@ ngx_http_chatmaid_webhook_conf_check_handler(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    if (clcf->handler == NULL && conf->webhook_stream == NULL) {
+    if (clcf->handler == NULL && conf->webhook_inbox == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"chatmaid_webhook\" is on in the location \"%V\", "
                            "which has neither a content handler, such as "

@@ -11,7 +11,8 @@
 
 
 static ngx_int_t ngx_http_chatmaid_webhook_event_members(ngx_pool_t *pool,
-    json_t *json, ngx_http_chatmaid_webhook_event_t *event, const char **reason);
+    json_t *json, ngx_http_chatmaid_webhook_event_t *event,
+    const char **reason);
 static ngx_int_t ngx_http_chatmaid_webhook_event_string(ngx_pool_t *pool,
     json_t *object, const char *name, ngx_str_t *text);
 static ngx_int_t ngx_http_chatmaid_webhook_event_identity(ngx_pool_t *pool,
@@ -48,7 +49,7 @@ ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool, ngx_str_t *body,
 }
 
 
-/* Chatmaid may change whatever it signs: only the event's name is needed. */
+/* Only the name is required: Chatmaid may change all else that it signs. */
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_event_members(ngx_pool_t *pool, json_t *json,
@@ -63,7 +64,8 @@ ngx_http_chatmaid_webhook_event_members(ngx_pool_t *pool, json_t *json,
 
     data = json_object_get(json, "data");
 
-    if (ngx_http_chatmaid_webhook_event_string(pool, json, "event", &event->name)
+    if (ngx_http_chatmaid_webhook_event_string(pool, json, "event",
+                                               &event->name)
         != NGX_OK
         || ngx_http_chatmaid_webhook_event_string(pool, json, "timestamp",
                                                   &event->timestamp)
@@ -91,7 +93,7 @@ ngx_http_chatmaid_webhook_event_members(ngx_pool_t *pool, json_t *json,
 }
 
 
-/* An object's string member; empty where it is no object, or has none. */
+/* An object's string member; empty if there is none, or no object. */
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_event_string(ngx_pool_t *pool, json_t *object,
@@ -99,7 +101,8 @@ ngx_http_chatmaid_webhook_event_string(ngx_pool_t *pool, json_t *object,
 {
     ngx_int_t  rc;
 
-    rc = ngx_http_chatmaid_json_exact_string(pool, json_object_get(object, name),
+    rc = ngx_http_chatmaid_json_exact_string(pool,
+                                             json_object_get(object, name),
                                              text);
 
     if (rc == NGX_DECLINED) {
@@ -112,8 +115,9 @@ ngx_http_chatmaid_webhook_event_string(ngx_pool_t *pool, json_t *object,
 
 
 /*
- * A repeat of an event about a message may have a timestamp of its own; what
- * has no messageId is told apart by the timestamp too.
+ * Event identity comes only from signed fields.  A repeat of an event about a
+ * message may have a new timestamp.  Where there is no messageId, events that
+ * differ may be equal but for their timestamp.
  */
 
 static ngx_int_t
@@ -128,9 +132,11 @@ ngx_http_chatmaid_webhook_event_identity(ngx_pool_t *pool, json_t *json,
     fields[1] = *account_name;
     fields[2] = *location;
 
-    if (ngx_http_chatmaid_webhook_event_canonical(pool, json, "event", &fields[3])
+    if (ngx_http_chatmaid_webhook_event_canonical(pool, json, "event",
+                                                  &fields[3])
         != NGX_OK
-        || ngx_http_chatmaid_webhook_event_canonical(pool, json, "data", &fields[4])
+        || ngx_http_chatmaid_webhook_event_canonical(pool, json, "data",
+                                                     &fields[4])
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -138,8 +144,9 @@ ngx_http_chatmaid_webhook_event_identity(ngx_pool_t *pool, json_t *json,
 
     n = 5;
 
-    if (!event->has_message_id || !ngx_http_chatmaid_webhook_event_of_message(event)) {
-
+    if (!event->has_message_id
+        || !ngx_http_chatmaid_webhook_event_of_message(event))
+    {
         if (ngx_http_chatmaid_webhook_event_canonical(pool, json, "timestamp",
                                                       &fields[n++])
             != NGX_OK)
@@ -152,7 +159,7 @@ ngx_http_chatmaid_webhook_event_identity(ngx_pool_t *pool, json_t *json,
 }
 
 
-/* The same text for equal values, and another for others: nothing for none. */
+/* Equal values, and only they, have the same text; a missing value has none. */
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_event_canonical(ngx_pool_t *pool, json_t *object,
@@ -172,7 +179,8 @@ ngx_http_chatmaid_webhook_event_canonical(ngx_pool_t *pool, json_t *object,
 
 
 ngx_uint_t
-ngx_http_chatmaid_webhook_event_of_message(ngx_http_chatmaid_webhook_event_t *event)
+ngx_http_chatmaid_webhook_event_of_message(
+    ngx_http_chatmaid_webhook_event_t *event)
 {
     static ngx_str_t  prefix = ngx_string("message.");
 

@@ -25,10 +25,11 @@ ngx_http_chatmaid_webhook_inbox_add(ngx_http_chatmaid_main_conf_t *conf,
     ngx_memcpy(mark.id, event->id, NGX_HTTP_CHATMAID_ID_LEN);
     ngx_memcpy(mark.fingerprint, event->id, NGX_HTTP_CHATMAID_ID_LEN);
 
-    mark.event = 1;
+    mark.webhook_event = 1;
+    mark.mcf = conf;
     mark.ttl = ttl;
 
-    ngx_http_chatmaid_store_script_begin(&words, conf->redis, &mark);
+    ngx_http_chatmaid_store_script_begin(&words, &mark);
 
     ngx_http_chatmaid_store_script_key(&words, stream->key.data, stream->key.len);
     ngx_http_chatmaid_store_script_number(&words, stream->maxlen);
@@ -40,7 +41,7 @@ ngx_http_chatmaid_webhook_inbox_add(ngx_http_chatmaid_main_conf_t *conf,
     ngx_http_chatmaid_store_script_word(&words, body->data, body->len);
 
     return ngx_http_chatmaid_store_script_run(conf->redis,
-                                              &ngx_http_chatmaid_stream_script,
+                                              &ngx_http_chatmaid_store_script_add_event,
                                               &words, handler, data);
 }
 
@@ -51,7 +52,7 @@ ngx_http_chatmaid_webhook_inbox_added(ngx_uint_t error, redisReply *reply)
     if (error != NGX_HTTP_CHATMAID_REDIS_OK
         || reply->type != REDIS_REPLY_INTEGER)
     {
-        ngx_http_chatmaid_store_redis_complain(error, reply);
+        ngx_http_chatmaid_store_redis_log_error(error, reply);
         return NGX_ERROR;
     }
 

@@ -4,17 +4,19 @@
  */
 
 
-#include "ngx_http_chatmaid_webhook_step.h"
+#include "ngx_http_chatmaid_webhook_verify.h"
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_body.h"
 #include "ngx_http_chatmaid_request.h"
 
 
-/* A clock may be ahead of ours by this much, or by the tolerance if less. */
+/* How far the sender's clock may be ahead: at most this, and at most the
+ * tolerance. */
 #define NGX_HTTP_CHATMAID_WEBHOOK_FUTURE  300     /* seconds */
 
 
-static void ngx_http_chatmaid_webhook_verify_body_handler(ngx_http_request_t *r);
+static void ngx_http_chatmaid_webhook_verify_body_handler(
+    ngx_http_request_t *r);
 
 
 ngx_int_t
@@ -32,8 +34,8 @@ ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r,
     }
 
     return ngx_http_chatmaid_problem(r, wh->ctx,
-                                       NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
-                                       "webhooks are sent by POST");
+                                     NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
+                                     "webhooks are sent by POST");
 }
 
 
@@ -62,13 +64,14 @@ ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
         goto missing;
     }
 
-    if (ngx_http_chatmaid_webhook_signature_parse(&h->value, &wh->signature, &reason)
+    if (ngx_http_chatmaid_webhook_signature_parse(&h->value, &wh->signature,
+                                                  &reason)
         != NGX_OK)
     {
         return ngx_http_chatmaid_problem(r, wh->ctx,
-                                       NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
-                                       "X-Chatmaid-Signature is malformed: %s",
-                                       reason);
+                                        NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
+                                        "X-Chatmaid-Signature is malformed: "
+                                        "%s", reason);
     }
 
     return NGX_OK;
@@ -76,8 +79,8 @@ ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
 missing:
 
     return ngx_http_chatmaid_problem(r, wh->ctx,
-                                          NGX_HTTP_CHATMAID_MISSING_SIGNATURE,
-                                          "there is no X-Chatmaid-Signature");
+                                     NGX_HTTP_CHATMAID_MISSING_SIGNATURE,
+                                     "there is no X-Chatmaid-Signature");
 }
 
 
@@ -110,8 +113,8 @@ ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
 }
 
 
-/* Reads it, and ends this run: the phase is entered again when it has come, be
- * it from within this call. */
+/* Ends this run of the steps: the phase is entered again once the body is here,
+ * which may be before nginx's function returns. */
 
 ngx_int_t
 ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r,
@@ -119,10 +122,10 @@ ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r,
 {
     ngx_int_t  rc;
 
-    wh->reading = 1;
+    wh->state = NGX_HTTP_CHATMAID_WEBHOOK_READING;
 
     rc = ngx_http_read_client_request_body(r,
-                                       ngx_http_chatmaid_webhook_verify_body_handler);
+                               ngx_http_chatmaid_webhook_verify_body_handler);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         return rc;
@@ -137,15 +140,10 @@ ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r,
 static void
 ngx_http_chatmaid_webhook_verify_body_handler(ngx_http_request_t *r)
 {
-    ngx_http_chatmaid_webhook_t  *wh;
-
-    wh = ngx_http_chatmaid_webhook_get(r);
-    wh->reading = 0;
-
     r->preserve_body = 1;       /* for an error_page's handler too */
 
-    r->write_event_handler = ngx_http_core_run_phases;
-    ngx_http_core_run_phases(r);
+    ngx_http_chatmaid_webhook_request_continue(
+                                    ngx_http_chatmaid_webhook_request_get(r));
 }
 
 
@@ -158,11 +156,14 @@ ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    /* an error_page may lead here before all of an unbuffered body has come */
+    if (r->reading_body) {
+        /* an error_page may lead here while an unbuffered body is read */
+        rc = NGX_DECLINED;
 
-    rc = r->reading_body ? NGX_DECLINED
-                         : ngx_http_chatmaid_webhook_signature_check(r, &wh->signature,
+    } else {
+        rc = ngx_http_chatmaid_webhook_signature_check(r, &wh->signature,
                                                        conf->webhook_secrets);
+    }
 
     if (rc == NGX_DECLINED) {
         return ngx_http_chatmaid_problem(r, wh->ctx,
@@ -191,21 +192,21 @@ ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    rc = ngx_http_chatmaid_webhook_event_read(r->pool, &wh->body, &conf->account_name,
-                                              &clcf->name, &wh->event, &reason);
+    rc = ngx_http_chatmaid_webhook_event_read(r->pool, &wh->body,
+                                              &conf->account_name, &clcf->name,
+                                              &wh->event, &reason);
 
     if (rc == NGX_DECLINED) {
         return ngx_http_chatmaid_problem(r, wh->ctx,
-                                              NGX_HTTP_CHATMAID_INVALID_JSON,
-                                              "the body is no JSON text: %s",
-                                              reason);
+                                         NGX_HTTP_CHATMAID_INVALID_JSON,
+                                         "the body is no JSON text: %s",
+                                         reason);
     }
 
     if (rc == NGX_ABORT) {
         return ngx_http_chatmaid_problem(r, wh->ctx,
-                                              NGX_HTTP_CHATMAID_INVALID_EVENT,
-                                              "the body is no event: %s",
-                                              reason);
+                                         NGX_HTTP_CHATMAID_INVALID_EVENT,
+                                         "the body is no event: %s", reason);
     }
 
     wh->authentic = (rc == NGX_OK);

@@ -1,0 +1,186 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_webhook_request.h"
+#include "ngx_http_chatmaid_answer.h"
+
+
+static void ngx_http_chatmaid_webhook_request_cleanup(void *data);
+static ngx_int_t ngx_http_chatmaid_webhook_request_refuse(
+    ngx_http_request_t *r, ngx_http_chatmaid_webhook_t *wh, ngx_int_t rc);
+
+
+ngx_http_chatmaid_webhook_t *
+ngx_http_chatmaid_webhook_request_create(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_step_pt *steps)
+{
+    ngx_pool_cleanup_t           *cln;
+    ngx_http_chatmaid_webhook_t  *wh;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_chatmaid_webhook_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    wh = cln->data;
+    ngx_memzero(wh, sizeof(ngx_http_chatmaid_webhook_t));
+
+    wh->request = r;
+    wh->next = steps;
+
+    cln->handler = ngx_http_chatmaid_webhook_request_cleanup;
+
+    return wh;
+}
+
+
+ngx_http_chatmaid_webhook_t *
+ngx_http_chatmaid_webhook_request_get(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    for (cln = r->main->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler == ngx_http_chatmaid_webhook_request_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_http_chatmaid_webhook_request_cleanup(void *data)
+{
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(wh->request, ngx_http_chatmaid_module);
+
+    if (wh->command) {
+        ngx_http_chatmaid_redis_cancel(ngx_http_chatmaid_redis_get(mcf->redis),
+                                       wh->command);
+    }
+
+    if (wh->delivery) {
+        ngx_http_chatmaid_webhook_delivery_abandon(wh->delivery);
+    }
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_webhook_request_run(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_t *wh)
+{
+    ngx_int_t  rc;
+
+    wh->ctx = ngx_http_chatmaid_create_ctx(r);
+
+    if (wh->ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = NGX_OK;
+
+    while (rc == NGX_OK && *wh->next) {
+        rc = (*wh->next++)(r, wh);
+    }
+
+    switch (rc) {
+
+    case NGX_OK:
+        wh->state = NGX_HTTP_CHATMAID_WEBHOOK_PASSED;
+        wh->handed_on = 1;
+        wh->result = "verified";
+        return NGX_DECLINED;
+
+    case NGX_AGAIN:
+        wh->state = NGX_HTTP_CHATMAID_WEBHOOK_PARKED;
+
+        /* a sender that leaves now has sent all that is needed */
+        r->read_event_handler = ngx_http_block_reading;
+        r->write_event_handler = ngx_http_request_empty_handler;
+        return NGX_DONE;
+
+    case NGX_DECLINED:
+    case NGX_ERROR:
+        wh->state = NGX_HTTP_CHATMAID_WEBHOOK_ANSWERED;
+        ngx_http_finalize_request(r,
+                       ngx_http_chatmaid_webhook_request_refuse(r, wh, rc));
+        return NGX_DONE;
+    }
+
+    return rc;                      /* the request may be gone */
+}
+
+
+/* Returns what the output filter did. */
+
+static ngx_int_t
+ngx_http_chatmaid_webhook_request_refuse(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_t *wh, ngx_int_t rc)
+{
+    if (rc == NGX_ERROR) {
+        wh->result = ngx_http_chatmaid_code_name(
+                                            NGX_HTTP_CHATMAID_INTERNAL_ERROR);
+
+        return ngx_http_chatmaid_refuse(r, wh->ctx, rc);
+    }
+
+    wh->result = ngx_http_chatmaid_code_name(wh->ctx->problem.code);
+
+    /* the detail is ours: it holds no byte of the request */
+
+    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                  "chatmaid webhook refused: %s, %V", wh->result,
+                  &wh->ctx->problem.detail);
+
+    return ngx_http_chatmaid_problem_answer(r, wh->ctx);
+}
+
+
+void
+ngx_http_chatmaid_webhook_request_continue(ngx_http_chatmaid_webhook_t *wh)
+{
+    ngx_http_request_t  *r;
+
+    r = wh->request;
+
+    wh->state = NGX_HTTP_CHATMAID_WEBHOOK_RUNNING;
+
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+}
+
+
+void
+ngx_http_chatmaid_webhook_request_resume(ngx_http_chatmaid_webhook_t *wh)
+{
+    ngx_connection_t  *c;
+
+    c = wh->request->connection;
+
+    ngx_http_set_log_request(c->log, wh->request);
+
+    ngx_http_chatmaid_webhook_request_continue(wh);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_webhook_request_acknowledge(ngx_http_request_t *r,
+    ngx_http_chatmaid_webhook_t *wh, const char *result)
+{
+    wh->result = result;
+    wh->state = NGX_HTTP_CHATMAID_WEBHOOK_ANSWERED;
+
+    ngx_http_finalize_request(r, ngx_http_chatmaid_acknowledge(r, wh->ctx));
+
+    return NGX_DONE;
+}
