@@ -15,6 +15,8 @@
 #include "ngx_http_chatmaid_wait.h"
 
 
+static ngx_int_t ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
     ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id);
 static ngx_int_t ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
@@ -80,18 +82,16 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "chatmaid gateway \"%V\"", &r->uri);
 
-    if (r != r->main) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "chatmaid gateway can't be used by a subrequest");
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
     ctx = ngx_http_chatmaid_create_ctx(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_chatmaid_gateway_route(r, ctx, &id);
+    rc = ngx_http_chatmaid_gateway_accept(r, ctx);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_chatmaid_gateway_route(r, ctx, &id);
+    }
 
     if (rc == NGX_OK) {
         rc = ngx_http_chatmaid_gateway_permit(r, ctx);
@@ -111,6 +111,26 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
     rc = ngx_http_read_client_request_body(r, ngx_http_chatmaid_flow_start);
 
     return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
+}
+
+
+/* A flow answers its caller's connection: a subrequest has none of its own. */
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
+    ngx_http_chatmaid_ctx_t *ctx)
+{
+    if (r == r->main) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid gateway refuses \"%V\": a subrequest (SSI, "
+                  "auth_request, mirror, add_after_body) can't use it", &r->uri);
+
+    return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_FORBIDDEN,
+                                     "a subrequest of nginx can't use this "
+                                     "location");
 }
 
 
