@@ -16,21 +16,14 @@
 
 static ngx_int_t ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
     ngx_http_chatmaid_api_key_t *key, ngx_str_t *secret);
-static char *ngx_http_chatmaid_gateway_conf_check_word(ngx_conf_t *cf,
-    ngx_command_t *cmd, const char **words);
+static char *ngx_http_chatmaid_gateway_conf_check_words(ngx_conf_t *cf,
+    ngx_command_t *cmd);
 static ngx_uint_t ngx_http_chatmaid_gateway_conf_is_number(ngx_str_t *value);
 static char *ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
 
 
-static const char  *ngx_http_chatmaid_environments[] = {
-    "test", "live", "any", NULL
-};
-
-
-static const char  *ngx_http_chatmaid_scopes[] = {
-    "messages:send", "messages:read", "phone_numbers:read", "account:read", NULL
-};
+static const char  *ngx_http_chatmaid_environments[] = { "test", "live" };
 
 
 char *
@@ -236,12 +229,11 @@ char *
 ngx_http_chatmaid_gateway_conf_environment(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
-    char  *rv;
+    if (ngx_http_chatmaid_gateway_conf_check_words(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
 
-    rv = ngx_http_chatmaid_gateway_conf_check_word(cf, cmd,
-                                              ngx_http_chatmaid_environments);
-
-    return (rv == NGX_CONF_OK) ? ngx_conf_set_enum_slot(cf, cmd, conf) : rv;
+    return ngx_conf_set_enum_slot(cf, cmd, conf);
 }
 
 
@@ -249,49 +241,54 @@ char *
 ngx_http_chatmaid_gateway_conf_scope(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
-    char  *rv;
+    if (ngx_http_chatmaid_gateway_conf_check_words(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
 
-    rv = ngx_http_chatmaid_gateway_conf_check_word(cf, cmd,
-                                                   ngx_http_chatmaid_scopes);
-
-    return (rv == NGX_CONF_OK) ? ngx_conf_set_bitmask_slot(cf, cmd, conf) : rv;
+    return ngx_conf_set_bitmask_slot(cf, cmd, conf);
 }
 
 
-/* nginx's own setter would print any argument, but not what there is. */
+/* nginx's setters print neither the directive nor which words there are.  Their
+ * two tables, ngx_conf_enum_t and ngx_conf_bitmask_t, have one form. */
 
 static char *
-ngx_http_chatmaid_gateway_conf_check_word(ngx_conf_t *cf, ngx_command_t *cmd,
-    const char **words)
+ngx_http_chatmaid_gateway_conf_check_words(ngx_conf_t *cf, ngx_command_t *cmd)
 {
-    u_char       text[128], *p;
-    ngx_str_t   *value;
-    ngx_uint_t   i, n;
+    u_char            text[128], *p;
+    ngx_str_t        *value;
+    ngx_uint_t        i, n;
+    ngx_conf_enum_t  *word;
 
     if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
     value = cf->args->elts;
+    word = cmd->post;
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        for (n = 0; words[n]; n++) {
-            if (ngx_strcmp(value[i].data, words[n]) == 0) {
+        for (n = 0; word[n].name.len; n++) {
+            if (ngx_strcmp(value[i].data, word[n].name.data) == 0) {
                 break;
             }
         }
 
-        if (words[n]) {
+        if (word[n].name.len) {
             continue;
         }
 
         p = text;
 
-        for (n = 0; words[n]; n++) {
-            p = ngx_slprintf(p, text + sizeof(text), "%s\"%s\"",
-                             n == 0 ? "" : words[n + 1] ? ", " : " and ",
-                             words[n]);
+        for (n = 0; word[n].name.len; n++) {
+            if (n) {
+                p = ngx_cpystrn(p, (u_char *) (word[n + 1].name.len ? ", "
+                                                                    : " and "),
+                                text + sizeof(text) - p);
+            }
+
+            p = ngx_slprintf(p, text + sizeof(text), "\"%V\"", &word[n].name);
         }
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -303,6 +300,8 @@ ngx_http_chatmaid_gateway_conf_check_word(ngx_conf_t *cf, ngx_command_t *cmd,
     return NGX_CONF_OK;
 }
 
+
+/* nginx's setter prints the argument, whatever it is. */
 
 char *
 ngx_http_chatmaid_gateway_conf_flag(ngx_conf_t *cf, ngx_command_t *cmd,
