@@ -35,7 +35,8 @@
 
 
 typedef struct ngx_http_chatmaid_call_s   ngx_http_chatmaid_call_t;
-typedef struct ngx_http_chatmaid_ctx_s    ngx_http_chatmaid_ctx_t;
+typedef struct ngx_http_chatmaid_flow_s    ngx_http_chatmaid_flow_t;
+typedef struct ngx_http_chatmaid_reply_s  ngx_http_chatmaid_reply_t;
 typedef struct ngx_http_chatmaid_route_s  ngx_http_chatmaid_route_t;
 typedef struct ngx_http_chatmaid_wait_topic_s  ngx_http_chatmaid_wait_topic_t;
 typedef struct ngx_http_chatmaid_redis_s  ngx_http_chatmaid_redis_t;
@@ -134,16 +135,10 @@ typedef struct {
 } ngx_http_chatmaid_loc_conf_t;
 
 
-/*
- * A step of a flow returns NGX_OK (go on), NGX_AGAIN (parked: a completion
- * resumes with the next step), NGX_DONE (answered: the request may be gone),
- * NGX_DECLINED (refused: ctx->problem says how) or NGX_ERROR (our own fault).
- */
+typedef ngx_int_t (*ngx_http_chatmaid_flow_step_pt)(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow);
 
-typedef ngx_int_t (*ngx_http_chatmaid_step_pt)(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-
-typedef void (*ngx_http_chatmaid_leave_pt)(ngx_http_chatmaid_ctx_t *ctx);
+typedef void (*ngx_http_chatmaid_leave_pt)(ngx_http_chatmaid_flow_t *ctx);
 
 
 struct ngx_http_chatmaid_route_s {
@@ -151,26 +146,10 @@ struct ngx_http_chatmaid_route_s {
     ngx_uint_t                    method;
     ngx_uint_t                    scope;
     const char                   *target;    /* the same below Chatmaid's "/" */
-    ngx_http_chatmaid_step_pt    *steps;
+    ngx_http_chatmaid_flow_step_pt    *steps;
     unsigned                      names_sender:1;
     unsigned                      waits:1;   /* takes "wait" */
 };
-
-
-/* A refusal to be answered; the codes are in ngx_http_chatmaid_answer.h. */
-
-typedef struct {
-    ngx_uint_t                    code;
-    ngx_uint_t                    status;    /* 0: the code's own */
-    ngx_str_t                     detail;
-    json_t                       *errors;    /* an array, or NULL */
-    time_t                        retry_after;  /* seconds; 0: not said */
-    const char                   *error;     /* Chatmaid's own name, or NULL */
-    json_t                       *messages;  /* Chatmaid's own, or NULL */
-    unsigned                      may_be_accepted:1; /* outcome of a send, if failed */
-    unsigned                      retryable:1; /* a further try may do better */
-    unsigned                      limited:1; /* by Chatmaid's rate limit */
-} ngx_http_chatmaid_problem_t;
 
 
 /*
@@ -179,15 +158,13 @@ typedef struct {
  * It does so too where a filter replaces an answer: flow.c puts ctx back.
  */
 
-struct ngx_http_chatmaid_ctx_s {
+struct ngx_http_chatmaid_flow_s {
     ngx_http_request_t           *request;
-    ngx_uint_t                    entry_status;  /* see page.c */
-    ngx_chain_t                  *page;      /* a problem for nginx's page */
+    ngx_http_chatmaid_reply_t    *reply;
 
-    ngx_http_chatmaid_step_pt    *steps;
-    ngx_http_chatmaid_step_pt    *next;
+    ngx_http_chatmaid_flow_step_pt    *steps;
+    ngx_http_chatmaid_flow_step_pt    *next;
     const ngx_http_chatmaid_route_t  *route;
-    ngx_str_t                     request_id;
 
     ngx_str_t                     path;      /* of the call, with its query */
     ngx_http_chatmaid_call_t     *call;      /* the latest one */
@@ -216,20 +193,16 @@ struct ngx_http_chatmaid_ctx_s {
     ngx_queue_t                   waiter;    /* of the topic */
     ngx_event_t                   wake;
 
-    ngx_http_chatmaid_problem_t   problem;
-
     ngx_event_t                   deadline;  /* of the answer */
-    ngx_http_chatmaid_step_pt     expire;    /* answers then; NULL: 504 */
+    ngx_http_chatmaid_flow_step_pt     expire;    /* answers then; NULL: 504 */
     ngx_int_t                     answer_rc; /* of an answer before the end */
     ngx_http_chatmaid_leave_pt    leave;     /* claim or topic, at the end */
 
     unsigned                      parked:1;  /* a completion will resume us */
     unsigned                      gone:1;    /* the caller has left */
     unsigned                      answered:1;  /* at its deadline */
-    unsigned                      replayed:1;
     unsigned                      failed:1;  /* problem is to be answered */
     unsigned                      may_be_accepted:1;  /* a try may have arrived */
-    unsigned                      native:1;  /* Chatmaid's own face */
     unsigned                      single:1;  /* a call is not tried again */
     unsigned                      queued:1;  /* among the topic's waiters */
     unsigned                      idle:1;    /* parked, nothing is under way */

@@ -7,6 +7,7 @@
 #include "ngx_http_chatmaid_filter.h"
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_error_page.h"
+#include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_webhook.h"
 
 
@@ -39,6 +40,10 @@ ngx_http_chatmaid_header_filter(ngx_http_request_t *r)
 
     if (call) {
         return ngx_http_chatmaid_call_header_filter(r, call);
+    }
+
+    if (ngx_http_chatmaid_error_page_is_ours(r)) {
+        ngx_http_chatmaid_flow_restore(r);
     }
 
     if (ngx_http_chatmaid_error_page_header_filter(r) != NGX_OK) {

@@ -20,11 +20,11 @@
 
 
 static ngx_int_t ngx_http_chatmaid_call_request(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_request_t *sr, ngx_str_t *body);
+    ngx_http_chatmaid_flow_t *flow, ngx_http_request_t *sr, ngx_str_t *body);
 static ngx_int_t ngx_http_chatmaid_call_body(ngx_http_request_t *sr,
     ngx_str_t *body);
 static ngx_int_t ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_request_t *sr);
+    ngx_http_chatmaid_flow_t *flow, ngx_http_request_t *sr);
 static ngx_int_t ngx_http_chatmaid_call_trace(ngx_http_request_t *r,
     ngx_http_request_t *sr);
 static ngx_uint_t ngx_http_chatmaid_call_traceparent(ngx_str_t *value);
@@ -40,7 +40,7 @@ static ngx_int_t ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data,
 
 ngx_int_t
 ngx_http_chatmaid_call_start(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *body)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *body)
 {
     ngx_uint_t                   count;
     ngx_http_request_t          *sr;
@@ -59,18 +59,18 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
 
     /* the answer before this one is not read any more; it may be large */
 
-    if (ctx->call && ctx->call->answer.data) {
-        (void) ngx_pfree(r->pool, ctx->call->answer.data);
-        ngx_str_null(&ctx->call->answer);
+    if (flow->call && flow->call->answer.data) {
+        (void) ngx_pfree(r->pool, flow->call->answer.data);
+        ngx_str_null(&flow->call->answer);
     }
 
     ps->handler = ngx_http_chatmaid_call_done;
     ps->data = call;
 
-    call->ctx = ctx;
+    call->flow = flow;
     call->conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
     call->gateway = call->conf->gateway;
-    call->path = ctx->path;
+    call->path = flow->path;
     call->state = r->upstream_states ? r->upstream_states->nelts : 0;
 
     /* the location's own name: with the caller's path in it a regular
@@ -88,15 +88,16 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
     }
 
     call->request = sr;
-    ctx->attempts++;
+    flow->attempts++;
 
-    if (ngx_http_chatmaid_call_request(r, ctx, sr, body) != NGX_OK) {
+    if (ngx_http_chatmaid_call_request(r, flow, sr, body) != NGX_OK) {
 
         /* it can't be taken back, but it can be kept from going anywhere */
         call->refused = "there is no memory";
     }
 
-    ctx->call = call;
+    flow->reply->tried = 1;
+    flow->call = call;
 
     return NGX_AGAIN;
 }
@@ -104,7 +105,7 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_call_request(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_request_t *sr, ngx_str_t *body)
+    ngx_http_chatmaid_flow_t *flow, ngx_http_request_t *sr, ngx_str_t *body)
 {
     ngx_http_core_main_conf_t      *cmcf;
     ngx_http_chatmaid_main_conf_t  *mcf;
@@ -140,7 +141,7 @@ ngx_http_chatmaid_call_request(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_call_headers(r, ctx, sr);
+    return ngx_http_chatmaid_call_headers(r, flow, sr);
 }
 
 
@@ -187,7 +188,7 @@ ngx_http_chatmaid_call_body(ngx_http_request_t *sr, ngx_str_t *body)
 
 static ngx_int_t
 ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_request_t *sr)
+    ngx_http_chatmaid_flow_t *flow, ngx_http_request_t *sr)
 {
     ngx_table_elt_t  *h;
 
@@ -234,7 +235,7 @@ ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
 
     if (ngx_http_chatmaid_call_add_header(sr, "Accept", &json) == NULL
         || ngx_http_chatmaid_call_add_header(sr, "X-Request-Id",
-                                             &ctx->request_id)
+                                             &flow->reply->request_id)
            == NULL)
     {
         return NGX_ERROR;
@@ -539,7 +540,7 @@ ngx_http_chatmaid_call_body_filter(ngx_http_request_t *r,
             call->aborted = 1;
 
             if (r->connection->error) {
-                call->ctx->gone = 1;
+                call->flow->gone = 1;
             }
 
             return NGX_ERROR;
@@ -620,11 +621,11 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
 
     ngx_connection_t         *c;
     ngx_http_request_t       *r;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_flow_t  *flow;
 
     c = sr->connection;
     r = sr->parent;
-    ctx = call->ctx;
+    flow = call->flow;
 
     ngx_log_debug4(NGX_LOG_DEBUG_HTTP, c->log, 0,
                    "chatmaid call done, rc:%i status:%ui whole:%ui size:%uz",
@@ -642,16 +643,16 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
 
     if (c->error) {
         if (!call->aborted) {
-            ctx->gone = 1;
+            flow->gone = 1;
         }
 
         c->error = 0;
     }
 
-    ctx->parked = 0;
+    flow->parked = 0;
 
     if (ngx_http_post_request(r, NULL) != NGX_OK) {
-        ctx->parked = 1;
+        flow->parked = 1;
         return NGX_ERROR;               /* ends the caller's request */
     }
 

@@ -21,7 +21,7 @@
 
 
 struct ngx_http_chatmaid_call_s {
-    ngx_http_chatmaid_ctx_t       *ctx;      /* the flow it belongs to */
+    ngx_http_chatmaid_flow_t       *flow;      /* the flow it belongs to */
     ngx_http_chatmaid_loc_conf_t  *conf;     /* of the flow's location */
     ngx_http_chatmaid_gateway_t   *gateway;
     ngx_http_request_t            *request;  /* NULL when it is done */
@@ -45,10 +45,10 @@ struct ngx_http_chatmaid_call_s {
 
 
 /* Starts a call of the flow's path, a POST where there is a body (which must
- * outlive the call), and stores it in ctx->call.  NGX_AGAIN: the flow is to be
+ * outlive the call), and stores it in flow->call.  NGX_AGAIN: the flow is to be
  * parked, and resumed when the call is done; NGX_ERROR: nothing was started. */
 ngx_int_t ngx_http_chatmaid_call_start(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *body);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *body);
 
 /* Passes on a wake-up of the caller's connection to a subrequest that waits for
  * it, as one delayed by limit_req does.  "call" may be NULL. */

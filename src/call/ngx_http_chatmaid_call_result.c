@@ -15,20 +15,20 @@
 
 
 static ngx_int_t ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_call_result_unreached(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, const char *what);
+    ngx_http_chatmaid_flow_t *flow, const char *what);
 static ngx_int_t ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, json_t *answer);
-static void ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_ctx_t *ctx,
+    ngx_http_chatmaid_flow_t *flow, json_t *answer);
+static void ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_flow_t *flow,
     json_t *answer);
 static ngx_int_t ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r,
     json_t *answer, ngx_str_t *detail);
@@ -37,78 +37,78 @@ static time_t ngx_http_chatmaid_call_result_retry_after(
 static time_t ngx_http_chatmaid_call_result_delay(ngx_str_t *value);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_success(
-    ngx_http_chatmaid_ctx_t *ctx, json_t *answer);
+    ngx_http_chatmaid_flow_t *flow, json_t *answer);
 
 
 ngx_int_t
-ngx_http_chatmaid_call_result(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
+ngx_http_chatmaid_call_result(ngx_http_request_t *r, ngx_http_chatmaid_flow_t *flow,
     json_t **answer)
 {
     ngx_http_chatmaid_call_t  *call;
 
-    call = ctx->call;
+    call = flow->call;
 
     if (call->upstream == NULL) {
-        return ngx_http_chatmaid_call_result_unreached(r, ctx);
+        return ngx_http_chatmaid_call_result_unreached(r, flow);
     }
 
     if (call->not_upstream) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx,
+        return ngx_http_chatmaid_call_result_invalid(r, flow,
                                      "came from something else than Chatmaid");
     }
 
     if (call->status == 0) {
-        return ngx_http_chatmaid_call_result_unanswered(r, ctx);
+        return ngx_http_chatmaid_call_result_unanswered(r, flow);
     }
 
     if (call->status == NGX_HTTP_UNAUTHORIZED
         || call->status == NGX_HTTP_FORBIDDEN)
     {
-        return ngx_http_chatmaid_call_result_auth(r, ctx);
+        return ngx_http_chatmaid_call_result_auth(r, flow);
     }
 
     if (call->status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
-        return ngx_http_chatmaid_call_result_broken(r, ctx);
+        return ngx_http_chatmaid_call_result_broken(r, flow);
     }
 
     if (call->overflow) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx,
+        return ngx_http_chatmaid_call_result_invalid(r, flow,
                                                      "is larger than 4 MiB");
     }
 
     if (call->aborted) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx,
+        return ngx_http_chatmaid_call_result_invalid(r, flow,
                                                      "did not fit into memory");
     }
 
     if (!call->whole) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx, "was cut short");
+        return ngx_http_chatmaid_call_result_invalid(r, flow, "was cut short");
     }
 
     if (call->status < NGX_HTTP_OK
         || (call->status >= NGX_HTTP_SPECIAL_RESPONSE
             && call->status < NGX_HTTP_BAD_REQUEST))
     {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx,
+        return ngx_http_chatmaid_call_result_invalid(r, flow,
                                                      "has an unexpected status");
     }
 
-    if (ctx->native && ctx->message == NULL && call->status < 300) {
-        return ngx_http_chatmaid_call_result_passed(r, ctx);
+    if (flow->reply->native && flow->message == NULL && call->status < 300) {
+        return ngx_http_chatmaid_call_result_passed(r, flow);
     }
 
     *answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
 
     if (*answer == NULL) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx, "is not JSON");
+        return ngx_http_chatmaid_call_result_invalid(r, flow, "is not JSON");
     }
 
     if (call->status >= NGX_HTTP_BAD_REQUEST) {
-        return ngx_http_chatmaid_call_result_refused(r, ctx, *answer);
+        return ngx_http_chatmaid_call_result_refused(r, flow, *answer);
     }
 
-    if (!ngx_http_chatmaid_call_result_is_success(ctx, *answer)) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx,
+    if (!ngx_http_chatmaid_call_result_is_success(flow, *answer)) {
+        return ngx_http_chatmaid_call_result_invalid(r, flow,
                                      "is JSON, but not what was asked for");
     }
 
@@ -120,17 +120,17 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ct
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     u_char                    *p, *last;
     ngx_table_elt_t           *type;
     ngx_http_chatmaid_call_t  *call;
 
-    call = ctx->call;
+    call = flow->call;
     type = call->upstream->headers_in.content_type;
 
     if (!ngx_http_chatmaid_request_is_json(type)) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx, "is not JSON");
+        return ngx_http_chatmaid_call_result_invalid(r, flow, "is not JSON");
     }
 
     last = call->answer.data + call->answer.len;
@@ -144,7 +144,7 @@ ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
     }
 
     if (p == last || (*p != '{' && *p != '[')) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx, "is not JSON");
+        return ngx_http_chatmaid_call_result_invalid(r, flow, "is not JSON");
     }
 
     return NGX_OK;
@@ -156,17 +156,17 @@ ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_unreached(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_http_chatmaid_call_t  *call;
 
-    call = ctx->call;
+    call = flow->call;
 
     if (call->refused == NULL
         && (call->rc == NGX_HTTP_SERVICE_UNAVAILABLE
             || call->rc == NGX_HTTP_TOO_MANY_REQUESTS))
     {
-        ngx_http_chatmaid_problem(r, ctx, ngx_http_chatmaid_code(call->rc),
+        ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, ngx_http_chatmaid_problem_code(call->rc),
                                   "the gateway's own limit is reached");
         return NGX_DECLINED;
     }
@@ -177,7 +177,7 @@ ngx_http_chatmaid_call_result_unreached(ngx_http_request_t *r,
                   call->refused ? call->refused
                                 : "that location did not proxy the call");
 
-    return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
+    return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
                                      "the gateway could not call Chatmaid, "
                                      "its log says why");
 }
@@ -185,27 +185,27 @@ ngx_http_chatmaid_call_result_unreached(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_uint_t                 unknown;
     ngx_http_chatmaid_call_t  *call;
 
-    call = ctx->call;
+    call = flow->call;
     unknown = !ngx_http_chatmaid_call_not_sent(r, call);
 
     if (call->rc == NGX_HTTP_GATEWAY_TIME_OUT) {
-        ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
+        ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
                                   unknown ? "Chatmaid did not answer in time"
                                           : "Chatmaid could not be reached in "
                                             "time");
     } else {
-        ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
+        ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
                                   unknown ? "Chatmaid gave no answer"
                                           : "Chatmaid could not be reached");
     }
 
-    ctx->problem.may_be_accepted = unknown;
-    ctx->problem.retryable = 1;
+    flow->reply->problem.may_be_accepted = unknown;
+    flow->reply->problem.retryable = 1;
 
     return NGX_DECLINED;
 }
@@ -216,16 +216,16 @@ ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     json_t                    *answer;
     ngx_http_chatmaid_call_t  *call;
 
-    call = ctx->call;
+    call = flow->call;
 
-    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
+    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
                               "Chatmaid failed with status %ui", call->status);
-    ctx->problem.may_be_accepted = 1;
+    flow->reply->problem.may_be_accepted = 1;
 
     switch (call->status) {
 
@@ -234,8 +234,8 @@ ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
     case NGX_HTTP_GATEWAY_TIME_OUT:
         answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
 
-        ctx->problem.retryable = 1;
-        ctx->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(call,
+        flow->reply->problem.retryable = 1;
+        flow->reply->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(call,
                                                                       answer);
     }
 
@@ -247,37 +247,37 @@ ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "chatmaid refused the API key of \"%V\" with status %ui",
-                  &ctx->call->conf->api_key->file, ctx->call->status);
+                  &flow->call->conf->api_key->file, flow->call->status);
 
-    return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
+    return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
                                      "Chatmaid refused the gateway's API key");
 }
 
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, const char *what)
+    ngx_http_chatmaid_flow_t *flow, const char *what)
 {
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "chatmaid answer with status %ui %s", ctx->call->status,
+                  "chatmaid answer with status %ui %s", flow->call->status,
                   what);
 
-    ngx_http_chatmaid_problem(r, ctx,
+    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
                               NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE,
                               "the answer %s", what);
 
-    ctx->problem.may_be_accepted = !ngx_http_chatmaid_call_result_is_refusal(
-                                                            ctx->call->status);
+    flow->reply->problem.may_be_accepted = !ngx_http_chatmaid_call_result_is_refusal(
+                                                            flow->call->status);
 
     /* a limit is one in whatever form, such as the page of a proxy before
      * Chatmaid */
 
-    if (ctx->call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        ngx_http_chatmaid_call_result_limited(ctx, NULL);
+    if (flow->call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        ngx_http_chatmaid_call_result_limited(flow, NULL);
     }
 
     return NGX_DECLINED;
@@ -288,12 +288,12 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, json_t *answer)
+    ngx_http_chatmaid_flow_t *flow, json_t *answer)
 {
     ngx_uint_t   code, status;
     ngx_str_t    detail;
 
-    status = ctx->call->status;
+    status = flow->call->status;
 
     if (ngx_http_chatmaid_call_result_detail(r, answer, &detail) != NGX_OK) {
         return NGX_ERROR;
@@ -301,7 +301,7 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
 
     /* what no code says is not the caller's fault, as far as is known */
 
-    code = ngx_http_chatmaid_code(status);
+    code = ngx_http_chatmaid_problem_code(status);
 
     if (code == NGX_HTTP_CHATMAID_INVALID_REQUEST
         && status != NGX_HTTP_BAD_REQUEST && status != 422)
@@ -309,19 +309,19 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
         code = NGX_HTTP_CHATMAID_UPSTREAM_ERROR;
     }
 
-    ngx_http_chatmaid_problem(r, ctx, code, "");
+    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, code, "");
 
-    ctx->problem.detail = detail;               /* of any length */
-    ctx->problem.status = status;
-    ctx->problem.may_be_accepted = !ngx_http_chatmaid_call_result_is_refusal(status);
-    ctx->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(ctx->call,
+    flow->reply->problem.detail = detail;               /* of any length */
+    flow->reply->problem.status = status;
+    flow->reply->problem.may_be_accepted = !ngx_http_chatmaid_call_result_is_refusal(status);
+    flow->reply->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(flow->call,
                                                                          answer);
 
-    ctx->problem.error = json_string_value(json_object_get(answer, "error"));
-    ctx->problem.messages = json_object_get(answer, "message");
+    flow->reply->problem.error = json_string_value(json_object_get(answer, "error"));
+    flow->reply->problem.messages = json_object_get(answer, "message");
 
     if (status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        ngx_http_chatmaid_call_result_limited(ctx, answer);
+        ngx_http_chatmaid_call_result_limited(flow, answer);
     }
 
     return NGX_DECLINED;
@@ -329,11 +329,11 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
 
 
 static void
-ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_ctx_t *ctx, json_t *answer)
+ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_flow_t *flow, json_t *answer)
 {
-    ctx->problem.retryable = 1;
-    ctx->problem.limited = 1;
-    ctx->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(ctx->call,
+    flow->reply->problem.retryable = 1;
+    flow->reply->problem.limited = 1;
+    flow->reply->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(flow->call,
                                                                          answer);
 }
 
@@ -491,7 +491,7 @@ ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status)
 
 
 static ngx_uint_t
-ngx_http_chatmaid_call_result_is_success(ngx_http_chatmaid_ctx_t *ctx,
+ngx_http_chatmaid_call_result_is_success(ngx_http_chatmaid_flow_t *flow,
     json_t *answer)
 {
     json_t  *data;
@@ -502,6 +502,6 @@ ngx_http_chatmaid_call_result_is_success(ngx_http_chatmaid_ctx_t *ctx,
         return 0;
     }
 
-    return ctx->message == NULL
+    return flow->message == NULL
            || json_string_length(json_object_get(data, "id")) != 0;
 }

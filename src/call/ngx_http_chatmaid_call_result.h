@@ -13,11 +13,11 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* Judges ctx->call.  NGX_OK: *answer is Chatmaid's success envelope, which has
+/* Judges flow->call.  NGX_OK: *answer is Chatmaid's success envelope, which has
  * "data", and for a send data.id (the pool's reference); NGX_DECLINED:
- * ctx->problem, with its outcome. */
+ * flow->problem, with its outcome. */
 ngx_int_t ngx_http_chatmaid_call_result(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, json_t **answer);
+    ngx_http_chatmaid_flow_t *flow, json_t **answer);
 
 
 #endif /* _NGX_HTTP_CHATMAID_CALL_RESULT_H_INCLUDED_ */

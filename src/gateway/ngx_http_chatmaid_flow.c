@@ -9,13 +9,17 @@
 #include "ngx_http_chatmaid_call.h"
 
 
+static ngx_http_chatmaid_flow_t *ngx_http_chatmaid_flow_get(
+    ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_run(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_chatmaid_flow_is_awaited(
+    ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_flow_reading(ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_chatmaid_flow_expired(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_flow_take_error(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_flow_cleanup(void *data);
 
 
@@ -23,34 +27,45 @@ void
 ngx_http_chatmaid_flow_start(ngx_http_request_t *r)
 {
     ngx_http_cleanup_t            *cln;
-    ngx_http_chatmaid_ctx_t       *ctx;
+    ngx_http_chatmaid_flow_t       *flow;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    flow = ngx_http_chatmaid_flow_get(r);
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     cln = ngx_http_cleanup_add(r, 0);
 
     if (cln == NULL) {
-        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        ngx_http_chatmaid_flow_end(r, flow, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
     cln->handler = ngx_http_chatmaid_flow_cleanup;
-    cln->data = ctx;
+    cln->data = flow;
 
-    ctx->request = r;
-    ctx->next = ctx->steps;
+    flow->request = r;
+    flow->next = flow->steps;
 
     r->read_event_handler = ngx_http_chatmaid_flow_reading;
     r->write_event_handler = ngx_http_chatmaid_flow_run;
 
-    ngx_http_chatmaid_flow_timer(r, &ctx->deadline,
+    ngx_http_chatmaid_flow_timer(r, &flow->deadline,
                                  ngx_http_chatmaid_flow_deadline_handler,
-                                 ctx->wait_time ? ctx->wait_time
+                                 flow->wait_time ? flow->wait_time
                                                 : conf->timeout);
 
     ngx_http_chatmaid_flow_run(r);
+}
+
+
+static ngx_http_chatmaid_flow_t *
+ngx_http_chatmaid_flow_get(ngx_http_request_t *r)
+{
+    ngx_http_chatmaid_reply_t  *reply;
+
+    reply = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+
+    return reply->flow;
 }
 
 
@@ -63,56 +78,61 @@ static void
 ngx_http_chatmaid_flow_run(ngx_http_request_t *r)
 {
     ngx_int_t                 rc;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_flow_t  *flow;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    flow = ngx_http_chatmaid_flow_get(r);
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "chatmaid run, parked:%ui error:%d",
-                   (ngx_uint_t) ctx->parked, r->connection->error);
+                   (ngx_uint_t) flow->parked, r->connection->error);
 
-    ngx_http_chatmaid_flow_take_error(r, ctx);
+    ngx_http_chatmaid_flow_take_error(r, flow);
 
-    if (ctx->parked && ctx->idle && ctx->gone) {
-        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+    if (flow->parked && flow->idle && flow->gone) {
+        ngx_http_chatmaid_flow_end(r, flow, NGX_HTTP_CLIENT_CLOSED_REQUEST);
         return;
     }
 
-    if (ctx->parked) {
+    if (flow->parked) {
 
-        if (ctx->answered && !ctx->gone) {
-            ctx->answer_rc = ngx_http_output_filter(r, NULL);
-            ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
-            ngx_http_chatmaid_flow_take_error(r, ctx);
+        if (flow->answered && !flow->gone) {
+            flow->answer_rc = ngx_http_output_filter(r, NULL);
+            ngx_http_set_ctx(r, flow->reply, ngx_http_chatmaid_module);
+            ngx_http_chatmaid_flow_take_error(r, flow);
         }
 
-        ngx_http_chatmaid_call_wake(ctx->call);
+        ngx_http_chatmaid_call_wake(flow->call);
         return;
     }
 
-    ctx->idle = 0;
+    flow->idle = 0;
 
     do {
-        rc = (*ctx->next++)(r, ctx);
+        rc = (*flow->next++)(r, flow);
     } while (rc == NGX_OK);
 
     if (rc == NGX_AGAIN) {
-        ctx->parked = 1;
+        flow->parked = 1;
         return;
     }
 
     if (rc != NGX_DONE) {
-        rc = ngx_http_chatmaid_refuse(r, ctx, rc);
-        ngx_http_chatmaid_flow_end(r, ctx, rc);
+        ngx_http_chatmaid_answer_log_failure(r, flow->reply, rc);
+
+        if (ngx_http_chatmaid_flow_is_awaited(flow)) {
+            flow->answer_rc = ngx_http_chatmaid_answer_problem(r, flow->reply);
+        }
+
+        ngx_http_chatmaid_flow_end(r, flow, flow->answer_rc);
     }
 }
 
 
 void
-ngx_http_chatmaid_flow_go(ngx_http_chatmaid_ctx_t *ctx,
-    ngx_http_chatmaid_step_pt step)
+ngx_http_chatmaid_flow_go(ngx_http_chatmaid_flow_t *flow,
+    ngx_http_chatmaid_flow_step_pt step)
 {
-    for (ctx->next = ctx->steps; *ctx->next != step; ctx->next++) {
+    for (flow->next = flow->steps; *flow->next != step; flow->next++) {
         /* void */
     }
 }
@@ -122,14 +142,14 @@ void
 ngx_http_chatmaid_flow_resume(ngx_http_request_t *r)
 {
     ngx_connection_t         *c;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_flow_t  *flow;
 
     c = r->connection;
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    flow = ngx_http_chatmaid_flow_get(r);
 
     ngx_http_set_log_request(c->log, r);
 
-    ctx->parked = 0;
+    flow->parked = 0;
     ngx_http_chatmaid_flow_run(r);
 
     ngx_http_run_posted_requests(c);
@@ -143,13 +163,35 @@ ngx_http_chatmaid_flow_resume_handler(ngx_event_t *ev)
 }
 
 
+ngx_int_t
+ngx_http_chatmaid_flow_answer(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow, ngx_uint_t status, ngx_str_t *text)
+{
+    if (ngx_http_chatmaid_flow_is_awaited(flow)) {
+        flow->answer_rc = ngx_http_chatmaid_answer_json(r, flow->reply, status,
+                                                        text);
+    }
+
+    ngx_http_chatmaid_flow_end(r, flow, flow->answer_rc);
+
+    return NGX_DONE;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_flow_is_awaited(ngx_http_chatmaid_flow_t *flow)
+{
+    return !flow->answered && !flow->gone;
+}
+
+
 void
-ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
+ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_flow_t *flow,
     ngx_int_t rc)
 {
-    ngx_http_chatmaid_flow_cleanup(ctx);
+    ngx_http_chatmaid_flow_cleanup(flow);
 
-    if (ctx->gone) {
+    if (flow->gone) {
         r->connection->error = 1;
         rc = NGX_HTTP_CLIENT_CLOSED_REQUEST;
     }
@@ -162,7 +204,7 @@ ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
 
 ngx_int_t
 ngx_http_chatmaid_flow_idle(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_step_pt step)
+    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_flow_step_pt step)
 {
     ngx_event_t  *rev;
 
@@ -172,17 +214,17 @@ ngx_http_chatmaid_flow_idle(ngx_http_request_t *r,
     if (r->stream == NULL)      /* else it is no event of a socket */
 #endif
     if (rev->pending_eof || ngx_handle_read_event(rev, 0) != NGX_OK) {
-        ctx->gone = 1;
+        flow->gone = 1;
     }
 
-    if (ctx->gone) {
-        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+    if (flow->gone) {
+        ngx_http_chatmaid_flow_end(r, flow, NGX_HTTP_CLIENT_CLOSED_REQUEST);
         return NGX_DONE;
     }
 
-    ctx->idle = 1;
+    flow->idle = 1;
 
-    ngx_http_chatmaid_flow_go(ctx, step);
+    ngx_http_chatmaid_flow_go(flow, step);
 
     return NGX_AGAIN;
 }
@@ -191,7 +233,8 @@ ngx_http_chatmaid_flow_idle(ngx_http_request_t *r,
 void
 ngx_http_chatmaid_flow_restore(ngx_http_request_t *r)
 {
-    ngx_http_cleanup_t  *cln;
+    ngx_http_cleanup_t        *cln;
+    ngx_http_chatmaid_flow_t  *flow;
 
     if (ngx_http_get_module_ctx(r, ngx_http_chatmaid_module)) {
         return;
@@ -199,7 +242,8 @@ ngx_http_chatmaid_flow_restore(ngx_http_request_t *r)
 
     for (cln = r->cleanup; cln; cln = cln->next) {
         if (cln->handler == ngx_http_chatmaid_flow_cleanup) {
-            ngx_http_set_ctx(r, cln->data, ngx_http_chatmaid_module);
+            flow = cln->data;
+            ngx_http_set_ctx(r, flow->reply, ngx_http_chatmaid_module);
             return;
         }
     }
@@ -230,17 +274,17 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
 
     ngx_int_t                 rc;
     ngx_connection_t         *c;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_flow_t  *flow;
 
     c = r->connection;
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    flow = ngx_http_chatmaid_flow_get(r);
 
     ngx_http_set_log_request(c->log, r);
-    ngx_http_chatmaid_flow_take_error(r, ctx);
+    ngx_http_chatmaid_flow_take_error(r, flow);
 
     /* the request goes on, or its connection is not worth keeping */
 
-    if (!ctx->idle) {
+    if (!flow->idle) {
         r->keepalive = 0;
     }
 
@@ -249,24 +293,30 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
 
     r->error_page = 1;
 
-    rc = ctx->expire ? ctx->expire(r, ctx)
-                     : ngx_http_chatmaid_flow_expired(r, ctx);
+    rc = NGX_HTTP_CLIENT_CLOSED_REQUEST;
 
-    ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
+    if (flow->expire) {
+        rc = flow->expire(r, flow);
 
-    if (ctx->wait.timer_set || ctx->idle) {
-        ngx_http_chatmaid_flow_end(r, ctx, rc);
+    } else if (!flow->gone) {
+        rc = ngx_http_chatmaid_flow_expired(r, flow);
+    }
+
+    ngx_http_set_ctx(r, flow->reply, ngx_http_chatmaid_module);
+
+    if (flow->wait.timer_set || flow->idle) {
+        ngx_http_chatmaid_flow_end(r, flow, rc);
 
     } else {
-        ctx->answered = 1;
-        ctx->answer_rc = rc;
+        flow->answered = 1;
+        flow->answer_rc = rc;
 
-        ngx_http_chatmaid_flow_take_error(r, ctx);
+        ngx_http_chatmaid_flow_take_error(r, flow);
 
         if ((r->buffered || c->buffered)
             && ngx_handle_write_event(c->write, 0) != NGX_OK)
         {
-            ctx->gone = 1;
+            flow->gone = 1;
         }
     }
 
@@ -276,30 +326,30 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
 
 static ngx_int_t
 ngx_http_chatmaid_flow_expired(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
+    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
                               "there was no answer within chatmaid_timeout");
-    ctx->problem.may_be_accepted = 1;
+    flow->reply->problem.may_be_accepted = 1;
 
-    return ngx_http_chatmaid_refuse(r, ctx, NGX_DECLINED);
+    return ngx_http_chatmaid_answer_failure(r, flow->reply, NGX_DECLINED);
 }
 
 
 static void
 ngx_http_chatmaid_flow_reading(ngx_http_request_t *r)
 {
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_flow_t  *flow;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    flow = ngx_http_chatmaid_flow_get(r);
 
-    ngx_http_chatmaid_flow_take_error(r, ctx);
+    ngx_http_chatmaid_flow_take_error(r, flow);
 
-    if (!ctx->idle) {
+    if (!flow->idle) {
         ngx_http_block_reading(r);
 
-    } else if (ctx->gone) {
-        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+    } else if (flow->gone) {
+        ngx_http_chatmaid_flow_end(r, flow, NGX_HTTP_CLIENT_CLOSED_REQUEST);
 
     } else {
         ngx_http_test_reading(r);
@@ -315,11 +365,11 @@ ngx_http_chatmaid_flow_reading(ngx_http_request_t *r)
 
 static void
 ngx_http_chatmaid_flow_take_error(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     if (r->connection->error) {
         r->connection->error = 0;
-        ctx->gone = 1;
+        flow->gone = 1;
     }
 }
 
@@ -327,17 +377,17 @@ ngx_http_chatmaid_flow_take_error(ngx_http_request_t *r,
 static void
 ngx_http_chatmaid_flow_cleanup(void *data)
 {
-    ngx_http_chatmaid_ctx_t  *ctx = data;
+    ngx_http_chatmaid_flow_t  *flow = data;
 
-    if (ctx->deadline.timer_set) {
-        ngx_del_timer(&ctx->deadline);
+    if (flow->deadline.timer_set) {
+        ngx_del_timer(&flow->deadline);
     }
 
-    if (ctx->pause.timer_set) {
-        ngx_del_timer(&ctx->pause);
+    if (flow->pause.timer_set) {
+        ngx_del_timer(&flow->pause);
     }
 
-    if (ctx->leave) {
-        ctx->leave(ctx);
+    if (flow->leave) {
+        flow->leave(flow);
     }
 }

@@ -16,15 +16,15 @@
 
 
 static ngx_int_t ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *id);
 static ngx_int_t ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *id);
 static ngx_int_t ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *args);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *args);
 static const char *ngx_http_chatmaid_gateway_scope(ngx_uint_t scope);
 
 
@@ -77,32 +77,38 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
 {
     ngx_int_t                 rc;
     ngx_str_t                 id;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_flow_t  *flow;
+    ngx_http_chatmaid_reply_t  *reply;
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "chatmaid gateway \"%V\"", &r->uri);
 
-    ctx = ngx_http_chatmaid_create_ctx(r);
-    if (ctx == NULL) {
+    reply = ngx_http_chatmaid_answer_get_reply(r);
+    flow = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_flow_t));
+
+    if (reply == NULL || flow == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_chatmaid_gateway_accept(r, ctx);
+    reply->flow = flow;
+    flow->reply = reply;
+
+    rc = ngx_http_chatmaid_gateway_accept(r, flow);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_gateway_route(r, ctx, &id);
+        rc = ngx_http_chatmaid_gateway_route(r, flow, &id);
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_gateway_permit(r, ctx);
+        rc = ngx_http_chatmaid_gateway_permit(r, flow);
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_gateway_path(r, ctx, &id);
+        rc = ngx_http_chatmaid_gateway_path(r, flow, &id);
     }
 
     if (rc != NGX_OK) {
-        return ngx_http_chatmaid_refuse(r, ctx, rc);
+        return ngx_http_chatmaid_answer_failure(r, flow->reply, rc);
     }
 
     /* of a read too, whose body means nothing: while nginx discards one it
@@ -118,7 +124,7 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     if (r == r->main) {
         return NGX_OK;
@@ -128,15 +134,16 @@ ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
                   "chatmaid gateway refuses \"%V\": a subrequest (SSI, "
                   "auth_request, mirror, add_after_body) can't use it", &r->uri);
 
-    return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_FORBIDDEN,
-                                     "a subrequest of nginx can't use this "
-                                     "location");
+    return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
+                                         NGX_HTTP_CHATMAID_FORBIDDEN,
+                                         "a subrequest of nginx can't use this "
+                                         "location");
 }
 
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *id)
 {
     ngx_int_t                      rc;
     const char                    *reason;
@@ -148,11 +155,11 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
 
     /* one official client makes "//v1" of a base that ends in a slash */
 
-    rc = ngx_http_chatmaid_uri_parse(r, &conf->gateway->prefix, ctx->native,
+    rc = ngx_http_chatmaid_uri_parse(r, &conf->gateway->prefix, flow->reply->native,
                                      &target, &reason);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem(r, ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
                                          NGX_HTTP_CHATMAID_INVALID_REQUEST,
                                          "%s", reason);
     }
@@ -165,17 +172,17 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
 
     for (route = ngx_http_chatmaid_routes; route->path; route++) {
         if (ngx_http_chatmaid_uri_match(&target,
-                                        ctx->native ? route->target
+                                        flow->reply->native ? route->target
                                                        : route->path,
                                         id))
         {
-            ctx->route = route;
-            ctx->steps = route->steps;
+            flow->route = route;
+            flow->steps = route->steps;
             return NGX_OK;
         }
     }
 
-    return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_NOT_FOUND,
+    return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_NOT_FOUND,
                                      "there is no such endpoint");
 }
 
@@ -184,7 +191,7 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *id)
 {
     size_t       i;
     u_char      *p;
@@ -192,10 +199,10 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
     ngx_str_t    args;
     const char  *s, *target;
 
-    target = ctx->route->target;
+    target = flow->route->target;
     args = r->args;
 
-    if (ctx->route->method == NGX_HTTP_POST) {
+    if (flow->route->method == NGX_HTTP_POST) {
         ngx_str_null(&args);
     }
 
@@ -203,23 +210,23 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
 
     for (i = 0; i < args.len; i++) {
         if (args.data[i] <= ' ' || args.data[i] == 0x7f) {
-            return ngx_http_chatmaid_problem(r, ctx,
+            return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
                                              NGX_HTTP_CHATMAID_INVALID_REQUEST,
                                              "the query must not hold a space "
                                              "or a control character");
         }
     }
 
-    if (ctx->route->waits && !ctx->native) {
-        rc = ngx_http_chatmaid_wait_read(r, ctx, id, &args);
+    if (flow->route->waits && !flow->reply->native) {
+        rc = ngx_http_chatmaid_wait_read(r, flow, id, &args);
 
         if (rc != NGX_OK) {
             return rc;
         }
     }
 
-    if (ctx->route->names_sender) {
-        rc = ngx_http_chatmaid_gateway_sender(r, ctx, &args);
+    if (flow->route->names_sender) {
+        rc = ngx_http_chatmaid_gateway_sender(r, flow, &args);
 
         if (rc != NGX_OK) {
             return rc;
@@ -231,7 +238,7 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ctx->path.data = p;
+    flow->path.data = p;
 
     for (s = target; *s; s++) {
         if (*s == '*') {
@@ -247,7 +254,8 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
         p = ngx_cpymem(p, args.data, args.len);
     }
 
-    ctx->path.len = p - ctx->path.data;
+    flow->path.len = p - flow->path.data;
+    flow->reply->path = flow->path;
 
     return NGX_OK;
 }
@@ -260,7 +268,7 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *args)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *args)
 {
     ngx_str_t                      rest, name, value, sender;
     ngx_uint_t                     named, denied;
@@ -271,7 +279,7 @@ ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    if (!ctx->native
+    if (!flow->reply->native
         && ngx_http_chatmaid_query_rename(r->pool, args, &from, &own)
            != NGX_OK)
     {
@@ -305,13 +313,13 @@ ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
     }
 
     if (denied) {
-        return ngx_http_chatmaid_problem(r, ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
                                          NGX_HTTP_CHATMAID_SENDER_DENIED,
                                          "callers of this location may not "
                                          "name another sender");
     }
 
-    return (named || sender.len == 0 || ctx->native)
+    return (named || sender.len == 0 || flow->reply->native)
            ? NGX_OK
            : ngx_http_chatmaid_query_add(r->pool, args, &own, &sender);
 }
@@ -319,25 +327,32 @@ ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
+    const char                    *allow;
     ngx_table_elt_t               *h;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    if (!(r->method & ctx->route->method)) {
-        return ngx_http_chatmaid_problem(r, ctx,
+    allow = (flow->route->method == NGX_HTTP_POST) ? "POST" : "GET, HEAD";
+
+    if (!(r->method & flow->route->method)) {
+        flow->reply->allow = allow;
+
+        return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
                                          NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
                                          "this endpoint takes %s",
-                                         ngx_http_chatmaid_allow(ctx));
+                                         allow);
     }
 
-    if (!(conf->scope & ctx->route->scope)) {
-        return ngx_http_chatmaid_problem(r, ctx,
+    flow->reply->is_send = (flow->route->scope == NGX_HTTP_CHATMAID_SEND);
+
+    if (!(conf->scope & flow->route->scope)) {
+        return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
                       NGX_HTTP_CHATMAID_SCOPE_DENIED,
                       "callers of this location may not use \"%s\"",
-                      ngx_http_chatmaid_gateway_scope(ctx->route->scope));
+                      ngx_http_chatmaid_gateway_scope(flow->route->scope));
     }
 
     if (r->headers_in.content_length_n > 0 || r->headers_in.chunked) {
@@ -345,17 +360,17 @@ ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
         h = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
                                              "content-encoding", NULL);
         if (h) {
-            return ngx_http_chatmaid_problem(r, ctx,
+            return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
                                        NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
                                        "a body must come without "
                                        "Content-Encoding");
         }
     }
 
-    if (ctx->route->method == NGX_HTTP_POST
+    if (flow->route->method == NGX_HTTP_POST
         && !ngx_http_chatmaid_request_is_json(r->headers_in.content_type))
     {
-        return ngx_http_chatmaid_problem(r, ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
                                        NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
                                        "a message must come as "
                                        "application/json");

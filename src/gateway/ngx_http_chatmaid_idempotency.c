@@ -18,15 +18,15 @@
 static ngx_int_t ngx_http_chatmaid_idempotency_unquote(ngx_http_request_t *r,
     ngx_str_t *value, ngx_str_t *key);
 static ngx_int_t ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t window);
+    ngx_http_chatmaid_flow_t *flow, ngx_msec_t window);
 static ngx_int_t ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, int64_t number, ngx_str_t *key);
+    ngx_http_chatmaid_flow_t *flow, int64_t number, ngx_str_t *key);
 static ngx_int_t ngx_http_chatmaid_idempotency_auto(ngx_http_request_t *r,
     u_char *md, ngx_str_t *key);
 static ngx_int_t ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key, u_char *id);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *key, u_char *id);
 
 
 ngx_int_t
@@ -139,36 +139,36 @@ ngx_http_chatmaid_idempotency_check(ngx_str_t *key)
 
 ngx_int_t
 ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_str_t                      text;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    if (ngx_http_chatmaid_json_dump(r->pool, ctx->message, JSON_SORT_KEYS,
+    if (ngx_http_chatmaid_json_dump(r->pool, flow->message, JSON_SORT_KEYS,
                                     &text)
         != NGX_OK
         || ngx_http_chatmaid_crypto_sha256(r->connection->log, &text,
-                                           ctx->lease.claim.fingerprint)
+                                           flow->lease.claim.fingerprint)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    ctx->lease.claim.ttl = conf->ttl;
+    flow->lease.claim.ttl = conf->ttl;
 
-    if (ctx->key.len == 0) {
+    if (flow->key.len == 0) {
 
         if (!conf->idempotency || conf->window == 0) {
-            return ngx_http_chatmaid_idempotency_random(r, ctx);
+            return ngx_http_chatmaid_idempotency_random(r, flow);
         }
 
-        return ngx_http_chatmaid_idempotency_keyless(r, ctx, conf->window);
+        return ngx_http_chatmaid_idempotency_keyless(r, flow, conf->window);
     }
 
-    return ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key,
-                                                ctx->lease.claim.id);
+    return ngx_http_chatmaid_idempotency_record(r, flow, &flow->key,
+                                                flow->lease.claim.id);
 }
 
 
@@ -176,20 +176,20 @@ ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     u_char  random[NGX_HTTP_CHATMAID_SHA256_LEN];
 
     if (ngx_http_chatmaid_crypto_random(r->connection->log, random,
                                         sizeof(random))
         != NGX_OK
-        || ngx_http_chatmaid_idempotency_auto(r, random, &ctx->key) != NGX_OK)
+        || ngx_http_chatmaid_idempotency_auto(r, random, &flow->key) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key,
-                                                ctx->lease.claim.id);
+    return ngx_http_chatmaid_idempotency_record(r, flow, &flow->key,
+                                                flow->lease.claim.id);
 }
 
 
@@ -201,7 +201,7 @@ ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t window)
+    ngx_http_chatmaid_flow_t *flow, ngx_msec_t window)
 {
     int64_t                         now, number;
     ngx_http_chatmaid_main_conf_t  *mcf;
@@ -211,24 +211,24 @@ ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
     now = mcf->store->clock();
     number = now / (int64_t) window;
 
-    if (ngx_http_chatmaid_idempotency_window(r, ctx, number, &ctx->key) != NGX_OK
-        || ngx_http_chatmaid_idempotency_window(r, ctx, number - 1,
-                                                &ctx->previous_key)
+    if (ngx_http_chatmaid_idempotency_window(r, flow, number, &flow->key) != NGX_OK
+        || ngx_http_chatmaid_idempotency_window(r, flow, number - 1,
+                                                &flow->previous_key)
            != NGX_OK
-        || ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key,
-                                                ctx->lease.claim.id)
+        || ngx_http_chatmaid_idempotency_record(r, flow, &flow->key,
+                                                flow->lease.claim.id)
            != NGX_OK
-        || ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->previous_key,
-                                                ctx->lease.claim.previous_id)
+        || ngx_http_chatmaid_idempotency_record(r, flow, &flow->previous_key,
+                                                flow->lease.claim.previous_id)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    ctx->lease.claim.window = window;
-    ctx->lease.claim.window_number = number;
-    ctx->lease.claim.ttl = (ngx_msec_t) ((number + 1) * (int64_t) window - now);
-    ctx->lease.claim.ttl = ngx_max(ctx->lease.claim.ttl + window,
+    flow->lease.claim.window = window;
+    flow->lease.claim.window_number = number;
+    flow->lease.claim.ttl = (ngx_msec_t) ((number + 1) * (int64_t) window - now);
+    flow->lease.claim.ttl = ngx_max(flow->lease.claim.ttl + window,
                              NGX_HTTP_CHATMAID_KEYLESS_TTL);
 
     return NGX_OK;
@@ -237,7 +237,7 @@ ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, int64_t number, ngx_str_t *key)
+    ngx_http_chatmaid_flow_t *flow, int64_t number, ngx_str_t *key)
 {
     u_char                         md[NGX_HTTP_CHATMAID_SHA256_LEN];
     u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
@@ -247,12 +247,12 @@ ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    ngx_hex_dump(fingerprint, ctx->lease.claim.fingerprint,
+    ngx_hex_dump(fingerprint, flow->lease.claim.fingerprint,
                  NGX_HTTP_CHATMAID_SHA256_LEN);
 
     ngx_str_set(&fields[0], "chatmaid-auto-1");
     fields[1] = conf->account;
-    fields[2] = ctx->key_scope;
+    fields[2] = flow->key_scope;
     fields[3].data = fingerprint;
     fields[3].len = NGX_HTTP_CHATMAID_SHA256_HEX;
     fields[4].data = window;
@@ -291,7 +291,7 @@ ngx_http_chatmaid_idempotency_auto(ngx_http_request_t *r, u_char *md,
 
 static ngx_int_t
 ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key, u_char *id)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *key, u_char *id)
 {
     ngx_str_t                      fields[4];
     ngx_http_chatmaid_loc_conf_t  *conf;
@@ -300,7 +300,7 @@ ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
 
     ngx_str_set(&fields[0], "chatmaid-record-1");
     fields[1] = conf->account;
-    fields[2] = ctx->key_scope;
+    fields[2] = flow->key_scope;
     fields[3] = *key;
 
     return ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, 4, id);
@@ -308,17 +308,17 @@ ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
 
 
 void
-ngx_http_chatmaid_idempotency_claimed(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_idempotency_claimed(ngx_http_chatmaid_flow_t *flow)
 {
-    if (ctx->lease.claim.use_previous) {
-        ctx->key = ctx->previous_key;
+    if (flow->lease.claim.use_previous) {
+        flow->key = flow->previous_key;
     }
 }
 
 
 ngx_int_t
 ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *key)
 {
     u_char                         md[NGX_HTTP_CHATMAID_SHA256_LEN];
     u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
@@ -333,13 +333,13 @@ ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_hex_dump(fingerprint, ctx->lease.claim.fingerprint,
+    ngx_hex_dump(fingerprint, flow->lease.claim.fingerprint,
                  NGX_HTTP_CHATMAID_SHA256_LEN);
 
     ngx_str_set(&fields[0], "chatmaid-1");
     fields[1] = conf->account;
-    fields[2] = ctx->key_scope;
-    fields[3] = ctx->key;
+    fields[2] = flow->key_scope;
+    fields[3] = flow->key;
     fields[4].data = fingerprint;
     fields[4].len = NGX_HTTP_CHATMAID_SHA256_HEX;
 

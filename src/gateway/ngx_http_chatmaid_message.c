@@ -15,7 +15,7 @@
 
 typedef struct {
     ngx_http_request_t       *request;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_flow_t  *flow;
     json_t                   *message;
     json_t                   *errors;
     ngx_uint_t                faults;
@@ -48,14 +48,14 @@ static void ngx_http_chatmaid_message_fault(ngx_http_chatmaid_form_t *form,
 
 ngx_int_t
 ngx_http_chatmaid_message_read(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, json_t *body)
+    ngx_http_chatmaid_flow_t *flow, json_t *body)
 {
     ngx_http_chatmaid_form_t  form;
 
     ngx_memzero(&form, sizeof(ngx_http_chatmaid_form_t));
 
     form.request = r;
-    form.ctx = ctx;
+    form.flow = flow;
     form.errors = ngx_http_chatmaid_json_keep(r->pool, json_array());
 
     if (form.errors == NULL) {
@@ -80,7 +80,7 @@ ngx_http_chatmaid_message_read(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ctx->message = form.message;
+    flow->message = form.message;
 
     return ngx_http_chatmaid_message_verdict(&form);
 }
@@ -94,20 +94,20 @@ ngx_http_chatmaid_message_verdict(ngx_http_chatmaid_form_t *form)
     }
 
     if (form->faults) {
-        ngx_http_chatmaid_problem(form->request, form->ctx,
+        ngx_http_chatmaid_problem_set(form->request->pool, &form->flow->reply->problem,
                                   (form->faults == form->key_faults)
                                   ? NGX_HTTP_CHATMAID_INVALID_IDEMPOTENCY_KEY
                                   : NGX_HTTP_CHATMAID_INVALID_REQUEST,
                                   "the message has %ui fault%s, see errors",
                                   form->faults, form->faults == 1 ? "" : "s");
 
-        form->ctx->problem.errors = form->errors;
+        form->flow->reply->problem.errors = form->errors;
 
         return NGX_DECLINED;
     }
 
     if (form->denied) {
-        return ngx_http_chatmaid_problem(form->request, form->ctx,
+        return ngx_http_chatmaid_problem_set(form->request->pool, &form->flow->reply->problem,
                                          NGX_HTTP_CHATMAID_SENDER_DENIED,
                                          "callers of this location may not "
                                          "name another sender");
@@ -124,7 +124,7 @@ static const char *
 ngx_http_chatmaid_message_alias(ngx_http_chatmaid_form_t *form,
     const char *name, const char *own)
 {
-    if (form->ctx->native || json_object_get(form->message, name) == NULL) {
+    if (form->flow->reply->native || json_object_get(form->message, name) == NULL) {
         return json_object_get(form->message, own) ? own : NULL;
     }
 
@@ -177,7 +177,7 @@ ngx_http_chatmaid_message_content(ngx_http_chatmaid_form_t *form)
             || (json_is_array(media) && json_array_size(media) == 0)))
     {
         ngx_http_chatmaid_message_fault(form,
-                                        form->ctx->native ? "content" : "text",
+                                        form->flow->reply->native ? "content" : "text",
                                         "is required where there is no media");
     }
 
@@ -304,7 +304,7 @@ ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form)
         if (from == NULL || fallback.len == 0) {
             json_decref(from);
             ngx_http_chatmaid_message_fault(form,
-                                            form->ctx->native ? "fromPhoneId"
+                                            form->flow->reply->native ? "fromPhoneId"
                                                               : "from",
                                             "is required");
             return NGX_OK;
@@ -359,7 +359,7 @@ ngx_http_chatmaid_message_key(ngx_http_chatmaid_form_t *form)
         return;
     }
 
-    known = &form->ctx->key;
+    known = &form->flow->key;
     before = form->faults;
 
     if (!ngx_http_chatmaid_message_string(member, &key)) {

@@ -14,16 +14,16 @@
 
 
 static ngx_int_t ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static json_t *ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
     json_t *answer);
 
 
-ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[] = {
+ngx_http_chatmaid_flow_step_pt  ngx_http_chatmaid_read_steps[] = {
     ngx_http_chatmaid_read_forward,     /* one try */
     ngx_http_chatmaid_read_forwarded,   /* another one, or no more */
     ngx_http_chatmaid_read_answer,
@@ -33,41 +33,41 @@ ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[] = {
 
 static ngx_int_t
 ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_int_t  rc;
 
     /* nobody wants the answer any more */
 
-    if (ctx->gone || ctx->answered) {
-        ngx_http_chatmaid_flow_end(r, ctx, ctx->answer_rc);
+    if (flow->gone || flow->answered) {
+        ngx_http_chatmaid_flow_end(r, flow, flow->answer_rc);
         return NGX_DONE;
     }
 
-    rc = ngx_http_chatmaid_retry_hold(r, ctx);
+    rc = ngx_http_chatmaid_retry_hold(r, flow);
 
     if (rc == NGX_AGAIN) {
-        return ngx_http_chatmaid_flow_idle(r, ctx,
+        return ngx_http_chatmaid_flow_idle(r, flow,
                                            ngx_http_chatmaid_read_forward);
     }
 
-    return (rc == NGX_OK) ? ngx_http_chatmaid_call_start(r, ctx, NULL) : rc;
+    return (rc == NGX_OK) ? ngx_http_chatmaid_call_start(r, flow, NULL) : rc;
 }
 
 
 static ngx_int_t
 ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_int_t  rc;
 
-    rc = ngx_http_chatmaid_call_result(r, ctx, &ctx->answer);
+    rc = ngx_http_chatmaid_call_result(r, flow, &flow->answer);
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_http_chatmaid_retry_pause(r, ctx);
+        rc = ngx_http_chatmaid_retry_pause(r, flow);
 
         if (rc == NGX_AGAIN) {
-            return ngx_http_chatmaid_flow_idle(r, ctx,
+            return ngx_http_chatmaid_flow_idle(r, flow,
                                                ngx_http_chatmaid_read_forward);
         }
     }
@@ -78,19 +78,18 @@ ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     json_t      *data;
-    ngx_int_t    rc;
     ngx_str_t    text;
     ngx_uint_t   status;
 
-    if (ctx->native) {
-        text = ctx->call->answer;
-        status = ctx->call->status;
+    if (flow->reply->native) {
+        text = flow->call->answer;
+        status = flow->call->status;
 
     } else {
-        data = ngx_http_chatmaid_read_unwrap(r, ctx->answer);
+        data = ngx_http_chatmaid_read_unwrap(r, flow->answer);
         status = NGX_HTTP_OK;
 
         if (data == NULL
@@ -100,10 +99,7 @@ ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
         }
     }
 
-    rc = ngx_http_chatmaid_answer(r, ctx, status, &text);
-    ngx_http_chatmaid_flow_end(r, ctx, rc);
-
-    return NGX_DONE;
+    return ngx_http_chatmaid_flow_answer(r, flow, status, &text);
 }
 
 

@@ -14,7 +14,7 @@
 
 
 /* The steps of a read, ended by NULL. */
-extern ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[];
+extern ngx_http_chatmaid_flow_step_pt  ngx_http_chatmaid_read_steps[];
 
 
 #endif /* _NGX_HTTP_CHATMAID_READ_H_INCLUDED_ */

@@ -14,25 +14,25 @@
 
 
 /* NGX_OK: the account is held back for *left milliseconds, or (0) it is not;
- * NGX_DECLINED, that does not fit into the flow's time: see ctx->problem. */
+ * NGX_DECLINED, that does not fit into the flow's time: see flow->problem. */
 ngx_int_t ngx_http_chatmaid_retry_held(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t *left);
+    ngx_http_chatmaid_flow_t *flow, ngx_msec_t *left);
 
 /* Before any call: NGX_OK, one may begin; NGX_AGAIN, the account is held back
  * for now: the flow is to be parked, and this asked again; NGX_DECLINED, that
- * does not fit into chatmaid_timeout: ctx->problem says so. */
+ * does not fit into chatmaid_timeout: flow->problem says so. */
 ngx_int_t ngx_http_chatmaid_retry_hold(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 
-/* After a call that failed with ctx->problem: holds the account's calls back
+/* After a call that failed with flow->problem: holds the account's calls back
  * where Chatmaid said so.  NGX_AGAIN, the flow is to be parked, and to try
  * again when it is resumed; NGX_DECLINED, that was the last try, or, where
- * ctx->next_try is set, only the flow's time does not suffice. */
+ * flow->next_try is set, only the flow's time does not suffice. */
 ngx_int_t ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 
 /* Whether a pause of "time" milliseconds ends before the flow's deadline. */
-ngx_uint_t ngx_http_chatmaid_retry_fits(ngx_http_chatmaid_ctx_t *ctx,
+ngx_uint_t ngx_http_chatmaid_retry_fits(ngx_http_chatmaid_flow_t *flow,
     ngx_msec_t time);
 
 

@@ -14,7 +14,7 @@
 
 
 /* The steps of a send whose body has been read, ended by NULL. */
-extern ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[];
+extern ngx_http_chatmaid_flow_step_pt  ngx_http_chatmaid_send_steps[];
 
 
 #endif /* _NGX_HTTP_CHATMAID_SEND_H_INCLUDED_ */

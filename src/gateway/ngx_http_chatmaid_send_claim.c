@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_send_claim.h"
 #include "ngx_http_chatmaid_flow.h"
+#include "ngx_http_chatmaid_answer.h"
 
 
 #define NGX_HTTP_CHATMAID_SEND_LEASE_TIME    8000   /* milliseconds */
@@ -19,7 +20,7 @@
 
 static void ngx_http_chatmaid_send_claim_handler(void *data);
 static void ngx_http_chatmaid_send_claim_wait_handler(ngx_event_t *ev);
-static void ngx_http_chatmaid_send_claim_leave(ngx_http_chatmaid_ctx_t *ctx);
+static void ngx_http_chatmaid_send_claim_leave(ngx_http_chatmaid_flow_t *flow);
 
 
 /* The sends of this worker that wait for another one. */
@@ -32,22 +33,23 @@ static ngx_queue_t  ngx_http_chatmaid_waiting = {
 
 ngx_int_t
 ngx_http_chatmaid_send_claim_ask(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_http_chatmaid_lease_t  *lease;
 
-    lease = &ctx->lease;
+    lease = &flow->lease;
 
     if (!lease->asked) {
         lease->renewal_time = NGX_HTTP_CHATMAID_SEND_RENEWAL_TIME;
         lease->claim.lease_time = NGX_HTTP_CHATMAID_SEND_LEASE_TIME;
+        flow->reply->tried = 1;
         lease->claim.pool = r->pool;
         lease->claim.mcf = ngx_http_get_module_main_conf(r,
                                                      ngx_http_chatmaid_module);
         lease->claim.handler = ngx_http_chatmaid_send_claim_handler;
         lease->claim.data = r;
 
-        ctx->leave = ngx_http_chatmaid_send_claim_leave;
+        flow->leave = ngx_http_chatmaid_send_claim_leave;
     }
 
     return ngx_http_chatmaid_lease_ask(lease);
@@ -63,33 +65,33 @@ ngx_http_chatmaid_send_claim_handler(void *data)
 
 ngx_int_t
 ngx_http_chatmaid_send_claim_wait(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_msec_int_t                 left;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    if (!ctx->lease.claim.waited) {
-        ctx->lease.claim.waited = 1;
-        ctx->wait_pause = NGX_HTTP_CHATMAID_FIRST_PAUSE;
-        ctx->wait_end = ngx_current_msec + conf->wait;
+    if (!flow->lease.claim.waited) {
+        flow->lease.claim.waited = 1;
+        flow->wait_pause = NGX_HTTP_CHATMAID_FIRST_PAUSE;
+        flow->wait_end = ngx_current_msec + conf->wait;
     }
 
-    left = (ngx_msec_int_t) (ctx->wait_end - ngx_current_msec);
+    left = (ngx_msec_int_t) (flow->wait_end - ngx_current_msec);
 
     if (left <= 0) {
         return NGX_DECLINED;
     }
 
-    ngx_http_chatmaid_flow_timer(r, &ctx->wait,
+    ngx_http_chatmaid_flow_timer(r, &flow->wait,
                                  ngx_http_chatmaid_send_claim_wait_handler,
-                                 ngx_min(ctx->wait_pause, (ngx_msec_t) left));
+                                 ngx_min(flow->wait_pause, (ngx_msec_t) left));
 
-    ctx->wait_pause = ngx_min(2 * ctx->wait_pause,
+    flow->wait_pause = ngx_min(2 * flow->wait_pause,
                               NGX_HTTP_CHATMAID_LAST_PAUSE);
 
-    ngx_queue_insert_tail(&ngx_http_chatmaid_waiting, &ctx->waiting);
+    ngx_queue_insert_tail(&ngx_http_chatmaid_waiting, &flow->waiting);
 
     return NGX_AGAIN;
 }
@@ -100,32 +102,32 @@ ngx_http_chatmaid_send_claim_wait_handler(ngx_event_t *ev)
 {
     ngx_http_request_t       *r = ev->data;
 
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_flow_t  *flow;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    flow = ((ngx_http_chatmaid_reply_t *) ngx_http_get_module_ctx(r, ngx_http_chatmaid_module))->flow;
 
-    ngx_queue_remove(&ctx->waiting);
+    ngx_queue_remove(&flow->waiting);
 
     ngx_http_chatmaid_flow_resume(r);
 }
 
 
 void
-ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_queue_t              *q;
-    ngx_http_chatmaid_ctx_t  *other;
+    ngx_http_chatmaid_flow_t  *other;
 
-    ngx_http_chatmaid_lease_end(&ctx->lease);
+    ngx_http_chatmaid_lease_end(&flow->lease);
 
     for (q = ngx_queue_head(&ngx_http_chatmaid_waiting);
          q != ngx_queue_sentinel(&ngx_http_chatmaid_waiting);
          q = ngx_queue_next(q))
     {
-        other = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiting);
+        other = ngx_queue_data(q, ngx_http_chatmaid_flow_t, waiting);
 
         if (ngx_memcmp(ngx_http_chatmaid_claim_id(&other->lease.claim),
-                       ngx_http_chatmaid_claim_id(&ctx->lease.claim),
+                       ngx_http_chatmaid_claim_id(&flow->lease.claim),
                        NGX_HTTP_CHATMAID_ID_LEN)
             == 0)
         {
@@ -143,12 +145,12 @@ ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_ctx_t *ctx)
 /* Before the request's memory is freed, in whatever state the lease is. */
 
 static void
-ngx_http_chatmaid_send_claim_leave(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_claim_leave(ngx_http_chatmaid_flow_t *flow)
 {
-    if (ctx->wait.timer_set) {
-        ngx_del_timer(&ctx->wait);
-        ngx_queue_remove(&ctx->waiting);
+    if (flow->wait.timer_set) {
+        ngx_del_timer(&flow->wait);
+        ngx_queue_remove(&flow->waiting);
     }
 
-    ngx_http_chatmaid_lease_abandon(&ctx->lease);
+    ngx_http_chatmaid_lease_abandon(&flow->lease);
 }

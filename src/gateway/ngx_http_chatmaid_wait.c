@@ -16,28 +16,28 @@
 
 
 static ngx_int_t ngx_http_chatmaid_wait_seconds(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *value);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *value);
 static ngx_int_t ngx_http_chatmaid_wait_until(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *value);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *value);
 static ngx_int_t ngx_http_chatmaid_wait_subject(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *id);
 static ngx_int_t ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_wait_permit(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_wait_failed(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_wait_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static ngx_int_t ngx_http_chatmaid_wait_expired(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 
 
-static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_wait_steps[] = {
+static ngx_http_chatmaid_flow_step_pt  ngx_http_chatmaid_wait_steps[] = {
     ngx_http_chatmaid_wait_topic_join,       /* those who wait for the message */
     ngx_http_chatmaid_wait_turn,        /* idle, or to ask, or to answer */
     ngx_http_chatmaid_wait_forward,     /* one call for all of them */
@@ -49,7 +49,7 @@ static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_wait_steps[] = {
 
 ngx_int_t
 ngx_http_chatmaid_wait_read(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id, ngx_str_t *args)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *id, ngx_str_t *args)
 {
     u_char      *p, *d;
     ngx_int_t    rc;
@@ -74,11 +74,11 @@ ngx_http_chatmaid_wait_read(ngx_http_request_t *r,
     {
         if (ngx_http_chatmaid_query_is(&name, &wait)) {
             waits++;
-            rc = ngx_http_chatmaid_wait_seconds(r, ctx, &value);
+            rc = ngx_http_chatmaid_wait_seconds(r, flow, &value);
 
         } else if (ngx_http_chatmaid_query_is(&name, &until)) {
             untils++;
-            rc = ngx_http_chatmaid_wait_until(r, ctx, &value);
+            rc = ngx_http_chatmaid_wait_until(r, flow, &value);
 
         } else {
             if (p != d) {
@@ -94,14 +94,14 @@ ngx_http_chatmaid_wait_read(ngx_http_request_t *r,
     }
 
     if (waits > 1 || untils > 1) {
-        return ngx_http_chatmaid_problem(r, ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
                                          NGX_HTTP_CHATMAID_INVALID_REQUEST,
                                          "\"%s\" is given more than once",
                                          waits > 1 ? "wait" : "until");
     }
 
     if (untils && waits == 0) {
-        return ngx_http_chatmaid_problem(r, ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
                                          NGX_HTTP_CHATMAID_INVALID_REQUEST,
                                          "\"until\" needs a \"wait\"");
     }
@@ -113,25 +113,25 @@ ngx_http_chatmaid_wait_read(ngx_http_request_t *r,
     args->data = d;
     args->len = p - d;
 
-    if (ctx->wait_time == 0 || r->method == NGX_HTTP_HEAD) {
-        ctx->wait_time = 0;
+    if (flow->wait_time == 0 || r->method == NGX_HTTP_HEAD) {
+        flow->wait_time = 0;
         return NGX_OK;
     }
 
     if (untils == 0) {
-        ctx->until = NGX_HTTP_CHATMAID_DELIVERED;
+        flow->until = NGX_HTTP_CHATMAID_DELIVERED;
     }
 
-    ctx->steps = ngx_http_chatmaid_wait_steps;
-    ctx->expire = ngx_http_chatmaid_wait_expired;
+    flow->steps = ngx_http_chatmaid_wait_steps;
+    flow->expire = ngx_http_chatmaid_wait_expired;
 
-    return ngx_http_chatmaid_wait_subject(r, ctx, id);
+    return ngx_http_chatmaid_wait_subject(r, flow, id);
 }
 
 
 static ngx_int_t
 ngx_http_chatmaid_wait_seconds(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *value)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *value)
 {
     size_t                         i;
     uint64_t                       time;
@@ -154,13 +154,13 @@ ngx_http_chatmaid_wait_seconds(ngx_http_request_t *r,
     }
 
     if (value->len == 0 || i < value->len) {
-        return ngx_http_chatmaid_problem(r, ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
                                          NGX_HTTP_CHATMAID_INVALID_REQUEST,
                                          "\"wait\" must be a whole number of "
                                          "seconds");
     }
 
-    ctx->wait_time = (ngx_msec_t) time;
+    flow->wait_time = (ngx_msec_t) time;
 
     return NGX_OK;
 }
@@ -168,7 +168,7 @@ ngx_http_chatmaid_wait_seconds(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_wait_until(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *value)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *value)
 {
     ngx_uint_t  i;
 
@@ -181,12 +181,12 @@ ngx_http_chatmaid_wait_until(ngx_http_request_t *r,
 
     for (i = 0; names[i].len; i++) {
         if (ngx_http_chatmaid_query_is(value, &names[i])) {
-            ctx->until = NGX_HTTP_CHATMAID_SENT + i;
+            flow->until = NGX_HTTP_CHATMAID_SENT + i;
             return NGX_OK;
         }
     }
 
-    return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_INVALID_REQUEST,
+    return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_INVALID_REQUEST,
                                      "\"until\" must be \"sent\", "
                                      "\"delivered\" or \"read\"");
 }
@@ -196,7 +196,7 @@ ngx_http_chatmaid_wait_until(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_wait_subject(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *id)
 {
     u_char  *dst, *src;
 
@@ -205,12 +205,12 @@ ngx_http_chatmaid_wait_subject(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ctx->subject.data = dst;
+    flow->subject.data = dst;
     src = id->data;
 
     ngx_unescape_uri(&dst, &src, id->len, 0);
 
-    ctx->subject.len = dst - ctx->subject.data;
+    flow->subject.len = dst - flow->subject.data;
 
     return NGX_OK;
 }
@@ -218,22 +218,22 @@ ngx_http_chatmaid_wait_subject(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_msec_t  left;
 
-    if (ctx->gone || ctx->answered) {
-        ngx_http_chatmaid_flow_end(r, ctx, ctx->answer_rc);
+    if (flow->gone || flow->answered) {
+        ngx_http_chatmaid_flow_end(r, flow, flow->answer_rc);
         return NGX_DONE;
     }
 
-    switch (ngx_http_chatmaid_wait_topic_turn(r, ctx)) {
+    switch (ngx_http_chatmaid_wait_topic_turn(r, flow)) {
 
     case NGX_HTTP_CHATMAID_TURN_POLL:
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_TURN_ANSWER:
-        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_answer);
+        ngx_http_chatmaid_flow_go(flow, ngx_http_chatmaid_wait_answer);
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_TURN_FAIL:
@@ -243,14 +243,14 @@ ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
 
         /* another one's read may be held back for longer than we wait */
 
-        if (ngx_http_chatmaid_retry_held(r, ctx, &left) != NGX_OK) {
+        if (ngx_http_chatmaid_retry_held(r, flow, &left) != NGX_OK) {
             return NGX_DECLINED;
         }
 
         /* fall through */
 
     default:
-        return ngx_http_chatmaid_flow_idle(r, ctx,
+        return ngx_http_chatmaid_flow_idle(r, flow,
                                            ngx_http_chatmaid_wait_turn);
     }
 }
@@ -258,19 +258,19 @@ ngx_http_chatmaid_wait_turn(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_int_t  rc;
 
-    if (ctx->gone) {
-        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+    if (flow->gone) {
+        ngx_http_chatmaid_flow_end(r, flow, NGX_HTTP_CLIENT_CLOSED_REQUEST);
         return NGX_DONE;
     }
 
-    rc = ngx_http_chatmaid_wait_permit(r, ctx);
+    rc = ngx_http_chatmaid_wait_permit(r, flow);
 
     if (rc == NGX_AGAIN) {
-        return ngx_http_chatmaid_flow_idle(r, ctx,
+        return ngx_http_chatmaid_flow_idle(r, flow,
                                            ngx_http_chatmaid_wait_forward);
     }
 
@@ -278,9 +278,9 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
         return rc;
     }
 
-    ngx_http_chatmaid_wait_topic_asked(r, ctx);
+    ngx_http_chatmaid_wait_topic_asked(r, flow);
 
-    return ngx_http_chatmaid_call_start(r, ctx, NULL);
+    return ngx_http_chatmaid_call_start(r, flow, NULL);
 }
 
 
@@ -288,42 +288,42 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_wait_permit(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_int_t  rc;
 
-    ctx->single = !ngx_http_chatmaid_wait_topic_is_first(ctx);
+    flow->single = !ngx_http_chatmaid_wait_topic_is_first(flow);
 
-    if (ctx->single) {
+    if (flow->single) {
         return NGX_OK;
     }
 
-    rc = ngx_http_chatmaid_wait_topic_look(ctx);
+    rc = ngx_http_chatmaid_wait_topic_look(flow);
 
-    return (rc == NGX_OK) ? ngx_http_chatmaid_retry_hold(r, ctx) : rc;
+    return (rc == NGX_OK) ? ngx_http_chatmaid_retry_hold(r, flow) : rc;
 }
 
 
 static ngx_int_t
 ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     json_t     *answer;
     ngx_int_t   rc;
 
-    ngx_http_chatmaid_wait_topic_ended(ctx);
+    ngx_http_chatmaid_wait_topic_ended(flow);
 
-    rc = ngx_http_chatmaid_call_result(r, ctx, &answer);
+    rc = ngx_http_chatmaid_call_result(r, flow, &answer);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_wait_topic_answered(r, ctx,
+        rc = ngx_http_chatmaid_wait_topic_answered(r, flow,
                                                    json_object_get(answer, "data"));
 
     } else if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_wait_failed(r, ctx);
+        return ngx_http_chatmaid_wait_failed(r, flow);
     }
 
-    ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_turn);
+    ngx_http_chatmaid_flow_go(flow, ngx_http_chatmaid_wait_turn);
 
     return rc;
 }
@@ -336,25 +336,25 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_wait_failed(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_int_t  rc;
 
-    rc = ngx_http_chatmaid_retry_pause(r, ctx);
+    rc = ngx_http_chatmaid_retry_pause(r, flow);
 
-    if (ctx->next_try) {
-        ngx_http_chatmaid_wait_topic_put_off(ctx);
+    if (flow->next_try) {
+        ngx_http_chatmaid_wait_topic_put_off(flow);
 
     } else {
-        ngx_http_chatmaid_wait_topic_failed(ctx);
+        ngx_http_chatmaid_wait_topic_failed(flow);
     }
 
     if (rc == NGX_AGAIN) {
-        return ngx_http_chatmaid_flow_idle(r, ctx,
+        return ngx_http_chatmaid_flow_idle(r, flow,
                                            ngx_http_chatmaid_wait_forward);
     }
 
-    ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_wait_turn);
+    ngx_http_chatmaid_flow_go(flow, ngx_http_chatmaid_wait_turn);
 
     return NGX_OK;
 }
@@ -362,19 +362,15 @@ ngx_http_chatmaid_wait_failed(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_wait_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_int_t  rc;
     ngx_str_t  text;
 
-    if (ngx_http_chatmaid_wait_topic_text(r, ctx, &text) != NGX_OK) {
+    if (ngx_http_chatmaid_wait_topic_text(r, flow, &text) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    rc = ngx_http_chatmaid_answer(r, ctx, NGX_HTTP_OK, &text);
-    ngx_http_chatmaid_flow_end(r, ctx, rc);
-
-    return NGX_DONE;
+    return ngx_http_chatmaid_flow_answer(r, flow, NGX_HTTP_OK, &text);
 }
 
 
@@ -382,27 +378,31 @@ ngx_http_chatmaid_wait_answer(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_wait_expired(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_int_t  rc;
     ngx_str_t  text;
 
     static ngx_str_t  timeout = ngx_string("timeout");
 
-    ngx_http_chatmaid_wait_topic_unqueue(ctx);
+    ngx_http_chatmaid_wait_topic_unqueue(flow);
 
-    rc = ngx_http_chatmaid_wait_topic_text(r, ctx, &text);
-
-    if (rc == NGX_OK
-        && ngx_http_chatmaid_add_header(r, "Chatmaid-Wait", &timeout)
-           == NGX_OK)
-    {
-        return ngx_http_chatmaid_answer(r, ctx, NGX_HTTP_OK, &text);
+    if (flow->gone) {
+        return NGX_HTTP_CLIENT_CLOSED_REQUEST;
     }
 
-    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
+    rc = ngx_http_chatmaid_wait_topic_text(r, flow, &text);
+
+    if (rc == NGX_OK
+        && ngx_http_chatmaid_answer_add_header(r, "Chatmaid-Wait", &timeout)
+           == NGX_OK)
+    {
+        return ngx_http_chatmaid_answer_json(r, flow->reply, NGX_HTTP_OK, &text);
+    }
+
+    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
                               "there was no answer within the wait");
 
-    return ngx_http_chatmaid_refuse(r, ctx, (rc == NGX_ERROR) ? NGX_ERROR
+    return ngx_http_chatmaid_answer_failure(r, flow->reply, (rc == NGX_ERROR) ? NGX_ERROR
                                                               : NGX_DECLINED);
 }

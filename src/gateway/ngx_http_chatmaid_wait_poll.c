@@ -161,7 +161,7 @@ ngx_http_chatmaid_wait_poll_hurry(void)
 {
     ngx_msec_t                       left;
     ngx_queue_t                     *q, *w;
-    ngx_http_chatmaid_ctx_t         *ctx;
+    ngx_http_chatmaid_flow_t         *flow;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
     for (q = ngx_queue_head(&ngx_http_chatmaid_wait_topic_queue);
@@ -176,15 +176,15 @@ ngx_http_chatmaid_wait_poll_hurry(void)
              w != ngx_queue_sentinel(&topic->waiters);
              w = ngx_queue_next(w))
         {
-            ctx = ngx_queue_data(w, ngx_http_chatmaid_ctx_t, waiter);
+            flow = ngx_queue_data(w, ngx_http_chatmaid_flow_t, waiter);
 
-            if (ctx->deadline.timer_set
-                && (ngx_msec_int_t) (ctx->deadline.timer.key
+            if (flow->deadline.timer_set
+                && (ngx_msec_int_t) (flow->deadline.timer.key
                                      - ngx_current_msec)
                    > (ngx_msec_int_t) left)
             {
-                ngx_del_timer(&ctx->deadline);
-                ngx_add_timer(&ctx->deadline, left);
+                ngx_del_timer(&flow->deadline);
+                ngx_add_timer(&flow->deadline, left);
             }
         }
     }

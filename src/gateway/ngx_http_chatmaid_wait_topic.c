@@ -19,21 +19,21 @@
 
 
 static ngx_http_chatmaid_wait_topic_t *ngx_http_chatmaid_wait_topic_create(
-    ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *name);
+    ngx_http_request_t *r, ngx_http_chatmaid_flow_t *flow, ngx_str_t *name);
 static ngx_uint_t ngx_http_chatmaid_wait_topic_too_late(
-    ngx_http_chatmaid_wait_topic_t *topic, ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_wait_topic_t *topic, ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_wait_topic_tell(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_notes_look_t *look);
 static void ngx_http_chatmaid_wait_topic_again(ngx_http_chatmaid_wait_topic_t *topic);
-static void ngx_http_chatmaid_wait_topic_wake_others(ngx_http_chatmaid_ctx_t *ctx);
+static void ngx_http_chatmaid_wait_topic_wake_others(ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_wait_topic_keep(ngx_http_chatmaid_wait_topic_t *topic,
     ngx_http_chatmaid_problem_t *problem);
 static ngx_uint_t ngx_http_chatmaid_wait_topic_status(json_t *data);
 static ngx_uint_t ngx_http_chatmaid_wait_topic_reached(
-    ngx_http_chatmaid_wait_topic_t *topic, ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_wait_topic_t *topic, ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_wait_topic_pass(ngx_http_chatmaid_wait_topic_t *topic);
-static void ngx_http_chatmaid_wait_topic_leave(ngx_http_chatmaid_ctx_t *ctx);
+static void ngx_http_chatmaid_wait_topic_leave(ngx_http_chatmaid_flow_t *flow);
 
 
 /* Of this worker. */
@@ -45,7 +45,7 @@ static ngx_rbtree_node_t  ngx_http_chatmaid_wait_topics_sentinel;
 
 ngx_int_t
 ngx_http_chatmaid_wait_topic_join(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_str_t                        name;
     ngx_http_chatmaid_loc_conf_t    *conf;
@@ -60,31 +60,31 @@ ngx_http_chatmaid_wait_topic_join(ngx_http_request_t *r,
         ngx_queue_init(&ngx_http_chatmaid_wait_topic_queue);
     }
 
-    name.len = NGX_HTTP_CHATMAID_ID_LEN + ctx->path.len;
+    name.len = NGX_HTTP_CHATMAID_ID_LEN + flow->path.len;
     name.data = ngx_pnalloc(r->pool, name.len);
     if (name.data == NULL) {
         return NGX_ERROR;
     }
 
     ngx_memcpy(name.data, conf->account_id, NGX_HTTP_CHATMAID_ID_LEN);
-    ngx_memcpy(name.data + NGX_HTTP_CHATMAID_ID_LEN, ctx->path.data,
-               ctx->path.len);
+    ngx_memcpy(name.data + NGX_HTTP_CHATMAID_ID_LEN, flow->path.data,
+               flow->path.len);
 
     topic = (ngx_http_chatmaid_wait_topic_t *)
                 ngx_str_rbtree_lookup(&ngx_http_chatmaid_wait_topics, &name,
                                       ngx_crc32_long(name.data, name.len));
     if (topic == NULL) {
-        topic = ngx_http_chatmaid_wait_topic_create(r, ctx, &name);
+        topic = ngx_http_chatmaid_wait_topic_create(r, flow, &name);
         if (topic == NULL) {
             return NGX_ERROR;
         }
     }
 
-    ctx->topic = topic;
-    ctx->leave = ngx_http_chatmaid_wait_topic_leave;
-    ctx->queued = 1;
+    flow->topic = topic;
+    flow->leave = ngx_http_chatmaid_wait_topic_leave;
+    flow->queued = 1;
 
-    ngx_queue_insert_tail(&topic->waiters, &ctx->waiter);
+    ngx_queue_insert_tail(&topic->waiters, &flow->waiter);
 
     ngx_http_chatmaid_wait_poll_schedule();
 
@@ -94,7 +94,7 @@ ngx_http_chatmaid_wait_topic_join(ngx_http_request_t *r,
 
 static ngx_http_chatmaid_wait_topic_t *
 ngx_http_chatmaid_wait_topic_create(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *name)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *name)
 {
     ngx_pool_t                      *pool;
     ngx_http_chatmaid_loc_conf_t    *conf;
@@ -111,7 +111,7 @@ ngx_http_chatmaid_wait_topic_create(ngx_http_request_t *r,
 
     if (topic == NULL
         || (topic->sn.str.data = ngx_pstrdup(pool, name)) == NULL
-        || ngx_http_chatmaid_notes_id(pool, &conf->account_name, &ctx->subject,
+        || ngx_http_chatmaid_notes_id(pool, &conf->account_name, &flow->subject,
                                       topic->note_id)
            != NGX_OK)
     {
@@ -138,28 +138,28 @@ ngx_http_chatmaid_wait_topic_create(ngx_http_request_t *r,
 
 ngx_uint_t
 ngx_http_chatmaid_wait_topic_turn(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    topic = flow->topic;
 
-    if (topic->failed || ngx_http_chatmaid_wait_topic_too_late(topic, ctx)) {
-        ngx_http_chatmaid_wait_topic_tell(r, ctx);
+    if (topic->failed || ngx_http_chatmaid_wait_topic_too_late(topic, flow)) {
+        ngx_http_chatmaid_wait_topic_tell(r, flow);
         return NGX_HTTP_CHATMAID_TURN_FAIL;
     }
 
-    if (ngx_http_chatmaid_wait_topic_reached(topic, ctx)) {
+    if (ngx_http_chatmaid_wait_topic_reached(topic, flow)) {
         return NGX_HTTP_CHATMAID_TURN_ANSWER;
     }
 
     if (topic->poller == NULL && topic->text.len == 0) {
-        topic->poller = ctx;
+        topic->poller = flow;
     }
 
-    if (topic->poller == ctx) {
-        ctx->attempts = ngx_max(ctx->attempts, topic->attempts);
-        ctx->next_try = topic->next_try;
+    if (topic->poller == flow) {
+        flow->attempts = ngx_max(flow->attempts, topic->attempts);
+        flow->next_try = topic->next_try;
 
         return NGX_HTTP_CHATMAID_TURN_POLL;
     }
@@ -173,44 +173,44 @@ ngx_http_chatmaid_wait_topic_turn(ngx_http_request_t *r,
 
 static ngx_uint_t
 ngx_http_chatmaid_wait_topic_too_late(ngx_http_chatmaid_wait_topic_t *topic,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_msec_int_t  left;
 
     left = (ngx_msec_int_t) (topic->next_try - ngx_current_msec);
 
     return topic->next_try && topic->text.len == 0 && left > 0
-           && !ngx_http_chatmaid_retry_fits(ctx, left);
+           && !ngx_http_chatmaid_retry_fits(flow, left);
 }
 
 
 static void
 ngx_http_chatmaid_wait_topic_tell(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_msec_int_t                   left;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    topic = flow->topic;
     left = (ngx_msec_int_t) (topic->next_try - ngx_current_msec);
 
-    ctx->problem = topic->problem;
-    ctx->problem.detail.data = ngx_pstrdup(r->pool, &topic->problem.detail);
+    flow->reply->problem = topic->problem;
+    flow->reply->problem.detail.data = ngx_pstrdup(r->pool, &topic->problem.detail);
 
-    if (ctx->problem.detail.data == NULL) {
-        ctx->problem.detail.len = 0;
+    if (flow->reply->problem.detail.data == NULL) {
+        flow->reply->problem.detail.len = 0;
     }
 
-    if (ctx->problem.retry_after && !topic->failed && left > 0) {
-        ctx->problem.retry_after = (left + 999) / 1000;
+    if (flow->reply->problem.retry_after && !topic->failed && left > 0) {
+        flow->reply->problem.retry_after = (left + 999) / 1000;
     }
 }
 
 
 ngx_uint_t
-ngx_http_chatmaid_wait_topic_is_first(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_is_first(ngx_http_chatmaid_flow_t *flow)
 {
-    return ctx->topic->text.len == 0;
+    return flow->topic->text.len == 0;
 }
 
 
@@ -220,12 +220,12 @@ ngx_http_chatmaid_wait_topic_is_first(ngx_http_chatmaid_ctx_t *ctx)
  */
 
 ngx_int_t
-ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_int_t                        rc;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    topic = flow->topic;
 
     if (topic->looked) {
         return NGX_OK;
@@ -260,7 +260,7 @@ ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_notes_look_t *look)
 {
     ngx_http_chatmaid_wait_topic_t  *topic = look->data;
 
-    ngx_http_chatmaid_ctx_t         *poller;
+    ngx_http_chatmaid_flow_t         *poller;
 
     poller = topic->poller;
 
@@ -277,11 +277,11 @@ ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_notes_look_t *look)
 
 void
 ngx_http_chatmaid_wait_topic_asked(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    topic = flow->topic;
 
     if (topic->text.len == 0) {
         topic->call = ngx_http_chatmaid_account_limits_read(topic->mcf->zone,
@@ -298,24 +298,24 @@ ngx_http_chatmaid_wait_topic_asked(ngx_http_request_t *r,
 
 
 void
-ngx_http_chatmaid_wait_topic_ended(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_ended(ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_http_chatmaid_account_limits_ended(ctx->topic->mcf->zone,
-                                           ctx->topic->account_id, ctx->topic->call);
+    ngx_http_chatmaid_account_limits_ended(flow->topic->mcf->zone,
+                                           flow->topic->account_id, flow->topic->call);
 }
 
 
 ngx_int_t
 ngx_http_chatmaid_wait_topic_answered(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, json_t *data)
+    ngx_http_chatmaid_flow_t *flow, json_t *data)
 {
     u_char                          *p;
     ngx_str_t                        text;
     ngx_queue_t                     *q;
-    ngx_http_chatmaid_ctx_t         *waiter;
+    ngx_http_chatmaid_flow_t         *waiter;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    topic = flow->topic;
 
     if (ngx_http_chatmaid_json_dump(r->pool, data, 0, &text) != NGX_OK) {
         return NGX_ERROR;
@@ -340,9 +340,9 @@ ngx_http_chatmaid_wait_topic_answered(ngx_http_request_t *r,
          q != ngx_queue_sentinel(&topic->waiters);
          q = ngx_queue_next(q))
     {
-        waiter = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+        waiter = ngx_queue_data(q, ngx_http_chatmaid_flow_t, waiter);
 
-        if (waiter != ctx && ngx_http_chatmaid_wait_topic_reached(topic, waiter)) {
+        if (waiter != flow && ngx_http_chatmaid_wait_topic_reached(topic, waiter)) {
             ngx_http_chatmaid_wait_topic_wake(waiter);
         }
     }
@@ -373,14 +373,14 @@ ngx_http_chatmaid_wait_topic_again(ngx_http_chatmaid_wait_topic_t *topic)
  */
 
 void
-ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    topic = flow->topic;
     topic->poller = NULL;
 
-    switch (ctx->problem.code) {
+    switch (flow->reply->problem.code) {
 
     case NGX_HTTP_CHATMAID_UPSTREAM_ERROR:
     case NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE:
@@ -394,52 +394,52 @@ ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_ctx_t *ctx)
         }
     }
 
-    ngx_http_chatmaid_wait_topic_keep(topic, &ctx->problem);
+    ngx_http_chatmaid_wait_topic_keep(topic, &flow->reply->problem);
 
     topic->failed = 1;
 
     /* who comes from now on begins anew */
     ngx_rbtree_delete(&ngx_http_chatmaid_wait_topics, &topic->sn.node);
 
-    ngx_http_chatmaid_wait_topic_wake_others(ctx);
+    ngx_http_chatmaid_wait_topic_wake_others(flow);
 }
 
 
 void
-ngx_http_chatmaid_wait_topic_put_off(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_put_off(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
-    topic->attempts = ctx->attempts;
-    topic->next_try = ctx->next_try;
+    topic = flow->topic;
+    topic->attempts = flow->attempts;
+    topic->next_try = flow->next_try;
 
-    ngx_http_chatmaid_wait_topic_keep(topic, &ctx->problem);
+    ngx_http_chatmaid_wait_topic_keep(topic, &flow->reply->problem);
 
-    if (!ctx->pause.timer_set) {
+    if (!flow->pause.timer_set) {
         topic->poller = NULL;
     }
 
-    ngx_http_chatmaid_wait_topic_wake_others(ctx);
+    ngx_http_chatmaid_wait_topic_wake_others(flow);
 }
 
 
 static void
-ngx_http_chatmaid_wait_topic_wake_others(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_wake_others(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_queue_t                     *q;
-    ngx_http_chatmaid_ctx_t         *waiter;
+    ngx_http_chatmaid_flow_t         *waiter;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    topic = flow->topic;
 
     for (q = ngx_queue_head(&topic->waiters);
          q != ngx_queue_sentinel(&topic->waiters);
          q = ngx_queue_next(q))
     {
-        waiter = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+        waiter = ngx_queue_data(q, ngx_http_chatmaid_flow_t, waiter);
 
-        if (waiter != ctx) {
+        if (waiter != flow) {
             ngx_http_chatmaid_wait_topic_wake(waiter);
         }
     }
@@ -492,11 +492,11 @@ ngx_http_chatmaid_wait_topic_pass(ngx_http_chatmaid_wait_topic_t *topic)
  * while it carries a call keeps its connection until that has ended.
  */
 
-ngx_http_chatmaid_ctx_t *
+ngx_http_chatmaid_flow_t *
 ngx_http_chatmaid_wait_topic_longest(ngx_http_chatmaid_wait_topic_t *topic)
 {
     ngx_queue_t              *q;
-    ngx_http_chatmaid_ctx_t  *ctx, *longest;
+    ngx_http_chatmaid_flow_t  *flow, *longest;
 
     longest = NULL;
 
@@ -504,14 +504,14 @@ ngx_http_chatmaid_wait_topic_longest(ngx_http_chatmaid_wait_topic_t *topic)
          q != ngx_queue_sentinel(&topic->waiters);
          q = ngx_queue_next(q))
     {
-        ctx = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+        flow = ngx_queue_data(q, ngx_http_chatmaid_flow_t, waiter);
 
         if (longest == NULL
-            || (ngx_msec_int_t) (ctx->deadline.timer.key
+            || (ngx_msec_int_t) (flow->deadline.timer.key
                                  - longest->deadline.timer.key)
                > 0)
         {
-            longest = ctx;
+            longest = flow;
         }
     }
 
@@ -521,14 +521,14 @@ ngx_http_chatmaid_wait_topic_longest(ngx_http_chatmaid_wait_topic_t *topic)
 
 ngx_int_t
 ngx_http_chatmaid_wait_topic_text(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *text)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *text)
 {
-    if (ctx->topic->text.len == 0) {
+    if (flow->topic->text.len == 0) {
         return NGX_DECLINED;
     }
 
-    text->len = ctx->topic->text.len;
-    text->data = ngx_pstrdup(r->pool, &ctx->topic->text);
+    text->len = flow->topic->text.len;
+    text->data = ngx_pstrdup(r->pool, &flow->topic->text);
 
     return text->data ? NGX_OK : NGX_ERROR;
 }
@@ -568,30 +568,30 @@ ngx_http_chatmaid_wait_topic_status(json_t *data)
 
 static ngx_uint_t
 ngx_http_chatmaid_wait_topic_reached(ngx_http_chatmaid_wait_topic_t *topic,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow)
 {
-    return topic->text.len && topic->status >= ctx->until;
+    return topic->text.len && topic->status >= flow->until;
 }
 
 
 /* In this turn of the event loop, but not here: no flow runs within another. */
 
 void
-ngx_http_chatmaid_wait_topic_wake(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_wake(ngx_http_chatmaid_flow_t *flow)
 {
-    if (!ctx->wake.timer_set) {
-        ngx_http_chatmaid_flow_timer(ctx->request, &ctx->wake,
+    if (!flow->wake.timer_set) {
+        ngx_http_chatmaid_flow_timer(flow->request, &flow->wake,
                                      ngx_http_chatmaid_flow_resume_handler, 0);
     }
 }
 
 
 void
-ngx_http_chatmaid_wait_topic_unqueue(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_unqueue(ngx_http_chatmaid_flow_t *flow)
 {
-    if (ctx->queued) {
-        ctx->queued = 0;
-        ngx_queue_remove(&ctx->waiter);
+    if (flow->queued) {
+        flow->queued = 0;
+        ngx_queue_remove(&flow->waiter);
     }
 }
 
@@ -599,27 +599,27 @@ ngx_http_chatmaid_wait_topic_unqueue(ngx_http_chatmaid_ctx_t *ctx)
 /* Before the request's memory goes, in whatever state it is. */
 
 static void
-ngx_http_chatmaid_wait_topic_leave(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_leave(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    if (ctx->wake.timer_set) {
-        ngx_del_timer(&ctx->wake);
+    if (flow->wake.timer_set) {
+        ngx_del_timer(&flow->wake);
     }
 
-    topic = ctx->topic;
+    topic = flow->topic;
 
     if (topic == NULL) {
         return;
     }
 
-    ngx_http_chatmaid_wait_topic_unqueue(ctx);
+    ngx_http_chatmaid_wait_topic_unqueue(flow);
 
-    if (topic->poller == ctx) {
+    if (topic->poller == flow) {
         ngx_http_chatmaid_wait_topic_pass(topic);
     }
 
-    ctx->topic = NULL;
+    flow->topic = NULL;
 
     ngx_http_chatmaid_wait_topic_release(topic);
 }

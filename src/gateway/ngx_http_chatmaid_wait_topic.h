@@ -16,6 +16,7 @@
 
 
 #include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_problem.h"
 #include "ngx_http_chatmaid_notes.h"
 
 
@@ -32,14 +33,14 @@
 struct ngx_http_chatmaid_wait_topic_s {
     ngx_str_node_t               sn;         /* by account and path */
     ngx_queue_t                  queue;      /* longest unasked first */
-    ngx_queue_t                  waiters;    /* ngx_http_chatmaid_ctx_t */
+    ngx_queue_t                  waiters;    /* ngx_http_chatmaid_flow_t */
     ngx_pool_t                  *pool;
 
     ngx_http_chatmaid_main_conf_t  *mcf;
     u_char                      *account_id;
     u_char                       note_id[NGX_HTTP_CHATMAID_ID_LEN];
 
-    ngx_http_chatmaid_ctx_t     *poller;    /* who asks, or is to */
+    ngx_http_chatmaid_flow_t     *poller;    /* who asks, or is to */
     ngx_str_t                    text;       /* as last seen; on the heap */
     ngx_uint_t                   status;
     ngx_msec_t                   asked;      /* when its last call began */
@@ -76,57 +77,57 @@ enum {
     NGX_HTTP_CHATMAID_TURN_READ,        /* the same, and nothing is known yet */
     NGX_HTTP_CHATMAID_TURN_POLL,       /* it is the poller */
     NGX_HTTP_CHATMAID_TURN_ANSWER,      /* the message has got so far */
-    NGX_HTTP_CHATMAID_TURN_FAIL         /* ctx->problem says why */
+    NGX_HTTP_CHATMAID_TURN_FAIL         /* flow->reply->problem says why */
 };
 
 
 /* Joins the topic of the flow's message, made anew where nobody waits for it.
  * NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_wait_topic_join(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 
 /* One of the above. */
 ngx_uint_t ngx_http_chatmaid_wait_topic_turn(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
 
 /* By the poller, before its call: whether it is a topic's first, which is a
  * read like any other, and what waits for no budget. */
-ngx_uint_t ngx_http_chatmaid_wait_topic_is_first(ngx_http_chatmaid_ctx_t *ctx);
+ngx_uint_t ngx_http_chatmaid_wait_topic_is_first(ngx_http_chatmaid_flow_t *flow);
 
 /* By the poller, before a first call: NGX_OK, it may begin; NGX_AGAIN, the
  * flow is to be parked, and this asked again. */
-ngx_int_t ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_ctx_t *ctx);
+ngx_int_t ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_flow_t *flow);
 
 /* By the poller: its call begins, and has ended. */
 void ngx_http_chatmaid_wait_topic_asked(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-void ngx_http_chatmaid_wait_topic_ended(ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow);
+void ngx_http_chatmaid_wait_topic_ended(ngx_http_chatmaid_flow_t *flow);
 
 /* By the poller, which it ceases to be: what came (the message as Chatmaid's
- * "data"; NGX_OK, NGX_ERROR), or a failure (ctx->problem) of which there are no
+ * "data"; NGX_OK, NGX_ERROR), or a failure (flow->reply->problem) of which there are no
  * further tries. */
 ngx_int_t ngx_http_chatmaid_wait_topic_answered(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, json_t *data);
-void ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_flow_t *flow, json_t *data);
+void ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_flow_t *flow);
 
-/* By the poller, after a first call that failed with ctx->problem: there is
- * another try, not before ctx->next_try.  Unless it is in that pause itself it
+/* By the poller, after a first call that failed with flow->reply->problem: there is
+ * another try, not before flow->next_try.  Unless it is in that pause itself it
  * ceases to be the poller. */
-void ngx_http_chatmaid_wait_topic_put_off(ngx_http_chatmaid_ctx_t *ctx);
+void ngx_http_chatmaid_wait_topic_put_off(ngx_http_chatmaid_flow_t *flow);
 
 /* The message as it was last seen, copied to r->pool: NGX_OK; NGX_DECLINED, it
  * has not been seen; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_wait_topic_text(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *text);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *text);
 
 /* Does not wait any more; as the poller it still may be. */
-void ngx_http_chatmaid_wait_topic_unqueue(ngx_http_chatmaid_ctx_t *ctx);
+void ngx_http_chatmaid_wait_topic_unqueue(ngx_http_chatmaid_flow_t *flow);
 
 /* For polls: the waiter that is to carry one; resumes it, in an event of its
  * own; lets go of a topic that was held by topic->looks. */
-ngx_http_chatmaid_ctx_t *ngx_http_chatmaid_wait_topic_longest(
+ngx_http_chatmaid_flow_t *ngx_http_chatmaid_wait_topic_longest(
     ngx_http_chatmaid_wait_topic_t *topic);
-void ngx_http_chatmaid_wait_topic_wake(ngx_http_chatmaid_ctx_t *ctx);
+void ngx_http_chatmaid_wait_topic_wake(ngx_http_chatmaid_flow_t *flow);
 void ngx_http_chatmaid_wait_topic_release(ngx_http_chatmaid_wait_topic_t *topic);
 
 

@@ -136,8 +136,8 @@ ngx_http_chatmaid_webhook_header_filter(ngx_http_request_t *r)
     }
 
     if (wh->result == NULL && r->err_status >= NGX_HTTP_BAD_REQUEST) {
-        wh->result = ngx_http_chatmaid_code_name(
-                                      ngx_http_chatmaid_code(r->err_status));
+        wh->result = ngx_http_chatmaid_problem_name(
+                                      ngx_http_chatmaid_problem_code(r->err_status));
 
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                       "chatmaid webhook refused: %s", wh->result);

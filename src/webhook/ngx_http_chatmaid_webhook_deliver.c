@@ -214,8 +214,9 @@ static ngx_int_t
 ngx_http_chatmaid_webhook_deliver_busy(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_t *wh, ngx_uint_t code, const char *detail)
 {
-    ngx_http_chatmaid_problem(r, wh->ctx, code, "%s", detail);
-    wh->ctx->problem.retry_after = NGX_HTTP_CHATMAID_WEBHOOK_RETRY_AFTER;
+    ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem, code, "%s",
+                                  detail);
+    wh->reply->problem.retry_after = NGX_HTTP_CHATMAID_WEBHOOK_RETRY_AFTER;
 
     return NGX_DECLINED;
 }

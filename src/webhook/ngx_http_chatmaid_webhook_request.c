@@ -79,9 +79,9 @@ ngx_http_chatmaid_webhook_request_run(ngx_http_request_t *r,
 {
     ngx_int_t  rc;
 
-    wh->ctx = ngx_http_chatmaid_create_ctx(r);
+    wh->reply = ngx_http_chatmaid_answer_get_reply(r);
 
-    if (wh->ctx == NULL) {
+    if (wh->reply == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -126,21 +126,21 @@ ngx_http_chatmaid_webhook_request_refuse(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_t *wh, ngx_int_t rc)
 {
     if (rc == NGX_ERROR) {
-        wh->result = ngx_http_chatmaid_code_name(
+        wh->result = ngx_http_chatmaid_problem_name(
                                             NGX_HTTP_CHATMAID_INTERNAL_ERROR);
 
-        return ngx_http_chatmaid_refuse(r, wh->ctx, rc);
+        return ngx_http_chatmaid_answer_failure(r, wh->reply, rc);
     }
 
-    wh->result = ngx_http_chatmaid_code_name(wh->ctx->problem.code);
+    wh->result = ngx_http_chatmaid_problem_name(wh->reply->problem.code);
 
     /* the detail is ours: it holds no byte of the request */
 
     ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                   "chatmaid webhook refused: %s, %V", wh->result,
-                  &wh->ctx->problem.detail);
+                  &wh->reply->problem.detail);
 
-    return ngx_http_chatmaid_problem_answer(r, wh->ctx);
+    return ngx_http_chatmaid_answer_problem(r, wh->reply);
 }
 
 
@@ -180,7 +180,7 @@ ngx_http_chatmaid_webhook_request_acknowledge(ngx_http_request_t *r,
     wh->result = result;
     wh->state = NGX_HTTP_CHATMAID_WEBHOOK_ANSWERED;
 
-    ngx_http_finalize_request(r, ngx_http_chatmaid_acknowledge(r, wh->ctx));
+    ngx_http_finalize_request(r, ngx_http_chatmaid_answer_empty(r, wh->reply));
 
     return NGX_DONE;
 }

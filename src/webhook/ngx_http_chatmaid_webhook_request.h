@@ -31,7 +31,7 @@ enum {
 typedef struct ngx_http_chatmaid_webhook_s  ngx_http_chatmaid_webhook_t;
 
 /* A step returns NGX_OK (go on), NGX_AGAIN (parked: a completion resumes with
- * the next step), NGX_DECLINED (refused: ctx->problem says how) or NGX_ERROR
+ * the next step), NGX_DECLINED (refused: reply->problem says how) or NGX_ERROR
  * (our own fault).  Anything else ends the handler with it. */
 typedef ngx_int_t (*ngx_http_chatmaid_webhook_step_pt)(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_t *wh);
@@ -44,7 +44,7 @@ typedef ngx_int_t (*ngx_http_chatmaid_webhook_step_pt)(ngx_http_request_t *r,
 
 struct ngx_http_chatmaid_webhook_s {
     ngx_http_request_t                    *request;
-    ngx_http_chatmaid_ctx_t               *ctx;         /* while steps run */
+    ngx_http_chatmaid_reply_t             *reply;       /* while steps run */
     ngx_http_chatmaid_webhook_step_pt     *next;
     ngx_uint_t                             state;
 

@@ -29,11 +29,11 @@ ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_add_header(r, "Allow", &post) != NGX_OK) {
+    if (ngx_http_chatmaid_answer_add_header(r, "Allow", &post) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_problem(r, wh->ctx,
+    return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                      NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
                                      "webhooks are sent by POST");
 }
@@ -55,7 +55,7 @@ ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
     other = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
                                              "x-chatmaid-signature", h);
     if (other) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                         NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
                                         "X-Chatmaid-Signature is given twice");
     }
@@ -68,7 +68,7 @@ ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
                                                   &reason)
         != NGX_OK)
     {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                         NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
                                         "X-Chatmaid-Signature is malformed: "
                                         "%s", reason);
@@ -78,7 +78,7 @@ ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
 
 missing:
 
-    return ngx_http_chatmaid_problem(r, wh->ctx,
+    return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                      NGX_HTTP_CHATMAID_MISSING_SIGNATURE,
                                      "there is no X-Chatmaid-Signature");
 }
@@ -98,13 +98,13 @@ ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
     future = ngx_min(conf->webhook_tolerance, NGX_HTTP_CHATMAID_WEBHOOK_FUTURE);
 
     if (age > conf->webhook_tolerance) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                 NGX_HTTP_CHATMAID_TIMESTAMP_OUT_OF_TOLERANCE,
                                 "the signature is %L s old", age);
     }
 
     if (age < -future) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                 NGX_HTTP_CHATMAID_TIMESTAMP_OUT_OF_TOLERANCE,
                                 "the signature is of %L s from now", -age);
     }
@@ -166,7 +166,7 @@ ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r,
     }
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                       NGX_HTTP_CHATMAID_SIGNATURE_MISMATCH,
                                       "the signature is not of this body, or "
                                       "not by a secret known here");
@@ -197,14 +197,14 @@ ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r,
                                               &wh->event, &reason);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                          NGX_HTTP_CHATMAID_INVALID_JSON,
                                          "the body is no JSON text: %s",
                                          reason);
     }
 
     if (rc == NGX_ABORT) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                          NGX_HTTP_CHATMAID_INVALID_EVENT,
                                          "the body is no event: %s", reason);
     }
