@@ -7,9 +7,7 @@ use IO::Socket::IP;
 
 my $new_key = api_key('test');
 my $api     = sandbox(keys => [map { {key => $_, account => 'main'} } test_key, $new_key]);
-my $serial  = 0;
 
-sub message () { {to => '+15550100099', text => 'Your table is ready, ' . ++$serial} }
 
 sub held_sends ($count, $when = 'before', $path = '/send') {
     my $held = $api->held;
@@ -28,7 +26,7 @@ sub leaving ($nginx, @pids) {
     return wait_for(sub {
         my %title = $nginx->children;
         !grep { ($title{$_} // 'shutting down') !~ /shutting down/ } @pids;
-    }, 15, 'workers to leave');
+    }, 'workers to leave');
 }
 
 
@@ -128,7 +126,7 @@ subtest 'a new key under load' => sub {
     my $keep_busy = sub ($until) {
         while (@answers < $until) {
             push @under_way, later(POST => '/send', message) while @under_way < 8;
-            wait_for(sub { grep { $_->done } @under_way }, 40);
+            wait_for(sub { grep { $_->done } @under_way });
             push @answers, map { $_->answer } grep { $_->done } @under_way;
             @under_way = grep { !$_->done } @under_way;
         }
@@ -183,7 +181,7 @@ END
         my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $nginx->port) or die "connect: $@";
         syswrite $socket, "POST /chatmaid/send HTTP/1.1\r\n";
         push @full, $socket;
-        wait_for(sub { $none_left->() || (() = $nginx->error_log =~ /http process request line/g) >= @full }, 15, 'a connection');
+        wait_for(sub { $none_left->() || (() = $nginx->error_log =~ /http process request line/g) >= @full }, 'a connection');
     }
 
     my $finish = sub ($socket, $rest) {
@@ -219,7 +217,7 @@ subtest 'a worker is killed' => sub {
     my ($victim) = $nginx->workers;
 
     $nginx->kill_workers($victim);
-    wait_for(sub { grep { $_->done } @sends }, 15, 'callers to notice');
+    wait_for(sub { grep { $_->done } @sends }, 'callers to notice');
     $api->release;
     my @status = map { $_->result->{status} } @sends;
     my $lost   = grep { $_ == 0 } @status;

@@ -134,7 +134,7 @@ END
         my $out   = dir . "/$how.out";
         my $child = process($how, output => $out,
             command => ['env', 'TMPDIR=' . dir, $^X, '-It/lib', $script, $how]);
-        my $pids  = wait_for(sub { slurp($out) =~ /^(\d+ \d+ \d+)\n/m && $1 }, 20, 'it to start');
+        my $pids  = wait_for(sub { slurp($out) =~ /^(\d+ \d+ \d+)\n/m && $1 }, 'it to start');
         kill $how, $child->pid unless $how eq 'die';
         ok(wait_for(sub { !$child->alive && !grep { length Chatmaid::Test::Nginx::title_of($_) } split / /, $pids }), $how);
     }

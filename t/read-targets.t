@@ -4,8 +4,6 @@
 use Chatmaid::Test;
 
 my $api   = sandbox;
-my $proxy = 'internal; proxy_http_version 1.1; proxy_set_header Connection "";'
-    . ' proxy_ssl_verify on; proxy_ssl_name developers-api.chatmaid.net; proxy_ssl_trusted_certificate %CA%; proxy_pass';
 
 my $nginx = nginx(
     gateway => <<'END',
@@ -22,22 +20,22 @@ END
         location ^~ /careful/     { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001;
                                     limit_except GET { allow 127.0.0.1; deny all; } }
         location ^~ "/chat maid/" { chatmaid_gateway "/.chat maid/"; }
-        location ^~ "/.chat maid/" { $proxy https://chatmaid_api/; }
+        location ^~ "/.chat maid/" { %PROXY% proxy_pass https://chatmaid_api/; }
         location ^~ /ch\xc3\xa4t/ { chatmaid_gateway /.chatmaid/; }
         location ^~ /a+b%3F/      { chatmaid_gateway /.c+d%3F/; }
-        location ^~ /.c+d%3F/     { $proxy https://chatmaid_api/; }
+        location ^~ /.c+d%3F/     { %PROXY% proxy_pass https://chatmaid_api/; }
         location ^~ /equal/       { chatmaid_gateway /v1/; chatmaid_sender +15550100001; }
-        location ^~ /v1/          { $proxy https://chatmaid_api/; }
+        location ^~ /v1/          { %PROXY% proxy_pass https://chatmaid_api/; }
         location ^~ /legacy/      { try_files /nonexistent /chatmaid/messages?q=\$uri; }
         location ^~ /again/       { rewrite ^/again/(.*) /chatmaid/messages?q=\$1 last; }
-        location ^~ /chatmaid/.nested/ { $proxy https://chatmaid_api/; }
+        location ^~ /chatmaid/.nested/ { %PROXY% proxy_pass https://chatmaid_api/; }
 END
     servers => <<"END",
     server {
         listen 127.0.0.1:%PORT:unmerged%;
         merge_slashes off;
         location ^~ /chatmaid/  { chatmaid_gateway /.chatmaid/; }
-        location ^~ /.chatmaid/ { $proxy https://chatmaid_api/; }
+        location ^~ /.chatmaid/ { %PROXY% proxy_pass https://chatmaid_api/; }
     }
 END
 );

@@ -94,14 +94,14 @@ like($said, qr/"chatmaid_redis" directive is not allowed here/, 'not in a server
 
 sub works ($directive, $name, %option) {
     my $nginx = probe($directive, files => \%files, name => $name =~ s/\W/-/gr, %option);
-    wait_for(\&up, 10, $name);
+    wait_for(\&up, $name);
     is((ask(['ECHO', $name]))[0]{reply}, $name, $name);
     return $nginx;
 }
 
 sub fails ($directive, $reason, $name) {
     my $nginx = probe($directive, files => \%files, name => $name =~ s/\W/-/gr);
-    wait_for(sub { $nginx->logged(qr/is away: $reason/) }, 10, $name);
+    wait_for(sub { $nginx->logged(qr/is away: $reason/) }, $name);
     is((ask(['ECHO', $name]))[0]{error}, 'unreachable', $name);
     is(up, 0, 'and is not up');
     $nginx->quit;

@@ -2,6 +2,7 @@
 # lets through.
 
 use Chatmaid::Test;
+use Chatmaid::Test::Conf;
 use Chatmaid::Test::Webhook;
 use POSIX qw(mkfifo);
 
@@ -11,29 +12,6 @@ my @files = (files => {one => "$one\n", same => $one, two => "$two\n", key => te
 # In the usual location, or one of several beside it.
 sub with ($webhook, @option)  { edge_t(@files, webhook => $webhook, $webhook =~ /secret_file/ ? (http => '-chatmaid_webhook_secret_file;') : (), @option) }
 sub beside ($server, @option) { edge_t(@files, server => $server, @option) }
-
-sub said ($out, $level) {
-    my @lines = grep { /\[$level\]/ } split /\n/, $out;
-    return @lines ? join "\n", @lines : $out;
-}
-
-sub refused ($name, $pattern, $code, $out) {
-    is($code, 1, "$name: refused");
-    like(said($out, 'emerg'), $pattern, "$name: says so");
-    like(said($out, 'emerg'), qr/nginx\.conf:\d+/, "$name: says where");
-    unlike($out, qr/whsec_/, "$name: without the secret");
-}
-
-sub fine ($name, $code, $out) {
-    is($code, 0, "$name: taken");
-    is(join('', grep { /chatmaid/ && /\[warn\]|\[emerg\]/ } split /^/, $out), '', "$name: nothing to say");
-}
-
-sub warned ($name, $pattern, $code, $out) {
-    is($code, 0, "$name: taken");
-    like(said($out, 'warn'), qr/\[warn\].*$pattern.* in \S+nginx\.conf:\d+/, "$name: a warning");
-    unlike($out, qr/whsec_\w/, "$name: without the secret");
-}
 
 my $file = 'chatmaid_webhook_secret_file';
 my $up   = 'proxy_pass http://127.0.0.1:1;';
@@ -131,14 +109,13 @@ subtest 'return beside a handler' => sub {
 
 # Nothing verifies: the location's own handler, if any, would get all.
 subtest 'what no location uses' => sub {
-    my $line   = sub ($out) { ((said($out, 'emerg|warn') =~ m{ in (/\S+/nginx\.conf):(\d+)$}m) ? (split /\n/, slurp($1))[$2 - 1] : '') };
     my @redis  = (http => 'chatmaid_redis redis://127.0.0.1:1;');
     my $unused = sub ($name) { qr/"$name" "\S+" is used by no location with "chatmaid_webhook on"/ };
     my $stream = $unused->('chatmaid_webhook_stream');
 
     my @out = beside("location /s/ {\n chatmaid_webhook_stream inbox;\n $up }", @redis);
     refused('a stream', $stream, @out);
-    like($line->($out[1]), qr/chatmaid_webhook_stream/, 'its line');
+    like(line_of($out[1]), qr/chatmaid_webhook_stream/, 'its line');
     refused('a stream, off', $stream, beside("location /s/ { chatmaid_webhook off; chatmaid_webhook_stream inbox; $up }", @redis));
     refused('a stream and nothing else', $stream, beside('location /s/ { chatmaid_webhook_stream inbox; }', @redis));
     refused('a stream of an outer location', $stream,
@@ -150,7 +127,7 @@ subtest 'what no location uses' => sub {
     my $secret = $unused->($file);
     @out = with('-chatmaid_webhook; chatmaid_webhook off;');
     warned('a secret', $secret, @out);
-    like($line->($out[1]), qr/$file/, 'its line');
+    like(line_of($out[1]), qr/$file/, 'its line');
     warned('one that is not inherited', $secret, edge_t(@files, webhook => "$file %DIR%/one;"));
     warned('one without any webhook', $secret, nginx_t(http => "$file %DIR%/one;", files => {one => $one}));
     fine('one that is', edge_t(@files, server => "location /x/ { chatmaid_webhook on; $up location /x/y/ { $up } }"));

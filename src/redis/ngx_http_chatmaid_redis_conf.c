@@ -5,7 +5,6 @@
 
 
 #include "ngx_http_chatmaid_redis_conf.h"
-#include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_secret_file.h"
 #include <openssl/crypto.h>
 #include <openssl/err.h>

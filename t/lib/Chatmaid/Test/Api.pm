@@ -39,7 +39,7 @@ sub start ($self) {
     wait_for(sub {
         croak "the sandbox did not start: " . $self->text unless $self->alive;
         -e $ready;
-    }, 15, "sandbox $name");
+    }, "sandbox $name");
     return $self;
 }
 
@@ -93,7 +93,7 @@ sub move ($self, $id, $status, $code = undef) {
 sub held ($self) { @{$self->ask(GET => '/held')} }
 
 sub wait_held ($self, $count = 1) {
-    wait_for(sub { $self->held >= $count }, 15, "$count held requests");
+    wait_for(sub { $self->held >= $count }, "$count held requests");
 }
 
 sub release ($self, $count = undef) {
@@ -102,7 +102,7 @@ sub release ($self, $count = undef) {
 
 # For what the gateway does after it has answered, or of its own accord.
 sub wait_requests ($self, $count, %want) {
-    wait_for(sub { $self->count(%want) >= $count }, 15, "$count requests");
+    wait_for(sub { $self->count(%want) >= $count }, "$count requests");
 }
 
 
@@ -115,7 +115,7 @@ sub deliveries ($self, %want)   { @{$self->ask(GET => '/webhooks?' . query(%want
 
 # All that it began have ended; how many were successful.
 sub wait_deliveries ($self) {
-    wait_for(sub { !$self->ask(GET => '/webhooks?count=1&state=pending')->{count} }, 30, 'the deliveries to end');
+    wait_for(sub { !$self->ask(GET => '/webhooks?count=1&state=pending')->{count} }, 'the deliveries to end');
     return $self->ask(GET => '/webhooks?count=1&state=delivered')->{count};
 }
 

@@ -12,11 +12,12 @@ use Mojo::Base 'Chatmaid::Test::Process', -signatures;
 use Carp qw(croak);
 use Chatmaid::Test ();
 use Chatmaid::Test::World qw(test_dir test_port wait_for slurp certificates);
+use Digest::SHA qw(sha256_hex);
 use Exporter ();
 use IO::Socket::IP;
 use IO::Socket::UNIX;
 
-our @EXPORT = qw(redis_server redis_fake probe ask up);
+our @EXPORT = qw(redis_server redis_fake record_of note_of probe ask up);
 
 has [qw(port socket)];
 
@@ -59,7 +60,7 @@ sub start ($self) {
         croak 'redis-server: ' . $self->text unless $self->alive;
         IO::Socket::UNIX->new(Peer => $self->socket)
             && IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $self->port)
-    }, 15, 'redis-server');
+    }, 'redis-server');
     return $self;
 }
 
@@ -80,6 +81,18 @@ sub unread ($self) {
     my $port = sprintf ':%04X', $self->port;
     return grep { my @field = split; $field[1] =~ /$port\z/ && $field[3] eq '01' && $field[4] !~ /:0+\z/ }
         slurp('/proc/net/tcp') =~ /^ *\d+: .*$/mg;
+}
+
+
+# --- Keys --------------------------------------------------------------------
+
+# Of an operation's record, and of a note.
+sub record_of ($key, $account = 'test:', $scope = '') {
+    return 'chatmaid:op:' . sha256_hex(Chatmaid::Test::netstrings('chatmaid-record-1', $account, $scope, $key));
+}
+
+sub note_of ($account, $id) {
+    return 'chatmaid:note:' . sha256_hex(Chatmaid::Test::netstrings('chatmaid-note-1', $account, $id));
 }
 
 
