@@ -47,8 +47,9 @@ our @EXPORT = (@Test::More::EXPORT, qw(sandbox nginx nginx_t accounts plain_chat
     message native_message key netstrings told replayed made messages_of sends_of get post request later raw client url
     volume done dir port slurp spurt wait_for pause secret api_key test_key live_key certificates));
 
-my ($nginx, $api, %serial);
+Chatmaid::Test::Api::prefork();
 
+my ($nginx, $api, %serial);
 
 # A test has strict, warnings and signatures as well.
 sub import ($class, @names) {

@@ -251,13 +251,8 @@ sub serves ($self) {
 
 # pid => title of the master's children.
 sub children ($self) {
-    my %title;
-    for my $stat (glob '/proc/[0-9]*/stat') {
-        open my $in, '<', $stat or next;
-        my ($pid, $parent) = (<$in> // '') =~ /^(\d+) \(.*\) \S (\d+)/ or next;
-        $title{$pid} = title_of($pid) if $parent == $self->pid;
-    }
-    return %title;
+    my $pid = $self->pid;
+    return map { $_ => title_of($_) } split ' ', slurp("/proc/$pid/task/$pid/children");
 }
 
 # Empty for a process that has gone, or that nobody has waited for yet.
@@ -314,7 +309,7 @@ sub crash ($self) {
     return $self;
 }
 
-sub quit ($self, $deadline = 15) { $self->stop($deadline) }
+sub quit ($self) { $self->stop }
 
 
 # --- What it left ------------------------------------------------------------

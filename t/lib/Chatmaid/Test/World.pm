@@ -119,7 +119,7 @@ sub patience ($seconds) { $seconds * ($ENV{CHATMAID_PATIENCE} // 1) }
 
 sub secret ($value) {
     croak 'a secret this short would be found by chance' if length $value < 12;
-    push @secrets, $value unless grep { $_ eq $value } @secrets;
+    push @secrets, [forms($value)] unless grep { $_->[0][0] eq $value } @secrets;
     return $value;
 }
 
@@ -148,7 +148,7 @@ sub forms ($value) {
 sub leaks_in ($text) {
     my @found;
     for my $i (0 .. $#secrets) {
-        for my $form (forms($secrets[$i])) {
+        for my $form (@{$secrets[$i]}) {
             push @found, "secret $i ($form->[1])" if index($text, $form->[0]) >= 0;
         }
     }
