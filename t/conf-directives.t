@@ -107,7 +107,6 @@ subtest 'wrong directives' => sub {
         ['chatmaid_sender "";',                  qr/"chatmaid_sender".*empty/],
         ['chatmaid_sender +1 Fixed;',            qr/"chatmaid_sender".*"Fixed"/],
         ['chatmaid_sender +1 fixed fixed;',      qr/"chatmaid_sender"/],
-        ['chatmaid_sender $nosuch;',             qr/"nosuch" variable/],
         ['chatmaid_account;',                    qr/"chatmaid_account"/],
         ['chatmaid_account a b;',                qr/"chatmaid_account"/],
         ["chatmaid_account \"a\nb\";",           qr/"chatmaid_account".*control/],
@@ -120,6 +119,10 @@ subtest 'wrong directives' => sub {
         ['chatmaid_gateway /a/ /b/;',            qr/"chatmaid_gateway"/],
     );
     refused($_->[0] =~ s/\n/\\n/r, $_->[1], with($_->[0])) for @table;
+
+    my ($code, $out) = with('chatmaid_sender $nosuch;');
+    is($code, 1, 'an unknown variable: refused');
+    like($out, qr/\[emerg\].*"nosuch" variable/, 'an unknown variable: nginx says so, not where');
 
     my %twice = (chatmaid_api_key_file => '%DIR%/api_key', chatmaid_environment => 'any',
         chatmaid_account => 'a', chatmaid_sender => '+15550100001',
