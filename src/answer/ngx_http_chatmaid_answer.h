@@ -19,7 +19,7 @@
  * answer depends on.  nginx zeroes r->ctx on an internal redirect.
  */
 
-struct ngx_http_chatmaid_reply_s {
+typedef struct {
     ngx_str_t                     request_id;
     ngx_str_t                    *key;       /* of the operation, or NULL */
     ngx_str_t                     path;      /* of the call; or empty */
@@ -39,7 +39,7 @@ struct ngx_http_chatmaid_reply_s {
                                               * by this send or another one */
     unsigned                      replayed:1;
     unsigned                      sent:1;    /* the answer */
-};
+} ngx_http_chatmaid_reply_t;
 
 
 /* The reply of a request, made if there is none.  NULL without memory. */

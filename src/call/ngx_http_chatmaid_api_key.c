@@ -183,21 +183,21 @@ ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
 {
     u_char  *first;
 
-    call->refused = ngx_http_chatmaid_api_key_check(r, call, &first);
+    call->reason = ngx_http_chatmaid_api_key_check(r, call, &first);
 
-    if (call->refused) {
+    if (call->reason) {
         return NGX_ERROR;
     }
 
     if (ngx_http_chatmaid_api_key_splice(r, call, first) != NGX_OK) {
-        call->refused = "there is no memory";
+        call->reason = "there is no memory";
         return NGX_ERROR;
     }
 
     /* one for all calls of the location: nginx tells its kept connections apart
      * by this address */
 
-    r->upstream->conf = &call->gateway->upstream;
+    r->upstream->conf = &call->conf->gateway->upstream;
     r->upstream->buffering = 0;
     r->upstream->store = 0;
 
@@ -250,7 +250,7 @@ ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
         return "that location speaks another protocol than HTTP/1.x";
     }
 
-    if (*(ngx_strlchr(p, *first, ' ') + 1) == NGX_HTTP_CHATMAID_MARK) {
+    if (*(ngx_strlchr(p, *first, ' ') + 1) == NGX_HTTP_CHATMAID_CALL_MARK) {
         return "proxy_pass there has no URI, only a host: append \"/\"";
     }
 

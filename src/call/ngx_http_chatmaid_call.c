@@ -5,7 +5,6 @@
 
 
 #include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_request.h"
 
 
@@ -20,11 +19,11 @@
 
 
 static ngx_int_t ngx_http_chatmaid_call_request(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_http_request_t *sr, ngx_str_t *body);
+    ngx_http_chatmaid_call_t *call, ngx_http_request_t *sr);
 static ngx_int_t ngx_http_chatmaid_call_body(ngx_http_request_t *sr,
     ngx_str_t *body);
 static ngx_int_t ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_http_request_t *sr);
+    ngx_http_chatmaid_call_t *call, ngx_http_request_t *sr);
 static ngx_int_t ngx_http_chatmaid_call_trace(ngx_http_request_t *r,
     ngx_http_request_t *sr);
 static ngx_uint_t ngx_http_chatmaid_call_traceparent(ngx_str_t *value);
@@ -36,41 +35,29 @@ static ngx_int_t ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
     ngx_http_chatmaid_call_t *call, ngx_buf_t *b);
 static ngx_int_t ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
+static ngx_http_chatmaid_call_result_e ngx_http_chatmaid_call_judge(
+    ngx_http_request_t *r, ngx_http_chatmaid_call_t *call);
+static ngx_uint_t ngx_http_chatmaid_call_is_sent(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call);
 
 
 ngx_int_t
 ngx_http_chatmaid_call_start(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_str_t *body)
+    ngx_http_chatmaid_call_t *call)
 {
     ngx_uint_t                   count;
     ngx_http_request_t          *sr;
-    ngx_http_chatmaid_call_t    *call;
     ngx_http_post_subrequest_t  *ps;
-
-    call = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_call_t));
-    if (call == NULL) {
-        return NGX_ERROR;
-    }
 
     ps = ngx_palloc(r->pool, sizeof(ngx_http_post_subrequest_t));
     if (ps == NULL) {
         return NGX_ERROR;
     }
 
-    /* the answer before this one is not read any more; it may be large */
-
-    if (flow->call && flow->call->answer.data) {
-        (void) ngx_pfree(r->pool, flow->call->answer.data);
-        ngx_str_null(&flow->call->answer);
-    }
-
     ps->handler = ngx_http_chatmaid_call_done;
     ps->data = call;
 
-    call->flow = flow;
     call->conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
-    call->gateway = call->conf->gateway;
-    call->path = flow->path;
     call->state = r->upstream_states ? r->upstream_states->nelts : 0;
 
     /* the location's own name: with the caller's path in it a regular
@@ -78,7 +65,7 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
 
     count = r->main->count;
 
-    if (ngx_http_subrequest(r, &call->gateway->uri, NULL, &sr, ps,
+    if (ngx_http_subrequest(r, &call->conf->gateway->uri, NULL, &sr, ps,
                             NGX_HTTP_SUBREQUEST_BACKGROUND)
         != NGX_OK)
     {
@@ -88,16 +75,12 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
     }
 
     call->request = sr;
-    flow->attempts++;
 
-    if (ngx_http_chatmaid_call_request(r, flow, sr, body) != NGX_OK) {
+    if (ngx_http_chatmaid_call_request(r, call, sr) != NGX_OK) {
 
         /* it can't be taken back, but it can be kept from going anywhere */
-        call->refused = "there is no memory";
+        call->reason = "there is no memory";
     }
-
-    flow->reply->tried = 1;
-    flow->call = call;
 
     return NGX_AGAIN;
 }
@@ -105,7 +88,7 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_call_request(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_http_request_t *sr, ngx_str_t *body)
+    ngx_http_chatmaid_call_t *call, ngx_http_request_t *sr)
 {
     ngx_http_core_main_conf_t      *cmcf;
     ngx_http_chatmaid_main_conf_t  *mcf;
@@ -114,7 +97,7 @@ ngx_http_chatmaid_call_request(ngx_http_request_t *r,
 
     sr->method = NGX_HTTP_CHATMAID_CALL_READ;
 
-    if (body) {
+    if (call->body) {
         sr->method = NGX_HTTP_CHATMAID_CALL_SEND;
         sr->method_name = post;
     }
@@ -137,11 +120,11 @@ ngx_http_chatmaid_call_request(ngx_http_request_t *r,
 
     sr->variables[mcf->request_id] = r->variables[mcf->request_id];
 
-    if (ngx_http_chatmaid_call_body(sr, body) != NGX_OK) {
+    if (ngx_http_chatmaid_call_body(sr, call->body) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_call_headers(r, flow, sr);
+    return ngx_http_chatmaid_call_headers(r, call, sr);
 }
 
 
@@ -188,7 +171,7 @@ ngx_http_chatmaid_call_body(ngx_http_request_t *sr, ngx_str_t *body)
 
 static ngx_int_t
 ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_http_request_t *sr)
+    ngx_http_chatmaid_call_t *call, ngx_http_request_t *sr)
 {
     ngx_table_elt_t  *h;
 
@@ -235,7 +218,7 @@ ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
 
     if (ngx_http_chatmaid_call_add_header(sr, "Accept", &json) == NULL
         || ngx_http_chatmaid_call_add_header(sr, "X-Request-Id",
-                                             &flow->reply->request_id)
+                                             &call->request_id)
            == NULL)
     {
         return NGX_ERROR;
@@ -366,11 +349,22 @@ ngx_http_chatmaid_call_add_header(ngx_http_request_t *sr, const char *name,
 
 
 void
+ngx_http_chatmaid_call_free_answer(ngx_pool_t *pool,
+    ngx_http_chatmaid_call_t *call)
+{
+    if (call->answer.data) {
+        (void) ngx_pfree(pool, call->answer.data);
+        ngx_str_null(&call->answer);
+    }
+}
+
+
+void
 ngx_http_chatmaid_call_wake(ngx_http_chatmaid_call_t *call)
 {
     ngx_http_request_t  *sr;
 
-    if (call == NULL || call->request == NULL || call->upstream) {
+    if (call->request == NULL || call->upstream) {
         return;
     }
 
@@ -407,6 +401,7 @@ ngx_int_t
 ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
 {
     u_char                    *p;
+    ngx_str_t                 *uri;
     ngx_http_chatmaid_call_t  *call;
 
     call = ngx_http_chatmaid_call_get(r);
@@ -416,33 +411,36 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
     }
 
     if (call->upstream) {
-        call->not_upstream = 1;      /* X-Accel-Redirect took it here */
+        /* X-Accel-Redirect took it here */
+        call->fault = NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM;
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (call->refused == NULL) {
-        call->refused = ngx_http_chatmaid_call_aim(r, call);
+    if (call->reason == NULL) {
+        call->reason = ngx_http_chatmaid_call_aim(r, call);
     }
 
-    if (call->refused) {
+    if (call->reason) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    p = ngx_pnalloc(r->pool, call->gateway->uri.len + call->path.len);
+    uri = &call->conf->gateway->uri;
+
+    p = ngx_pnalloc(r->pool, uri->len + call->path.len);
     if (p == NULL) {
-        call->refused = "there is no memory";
+        call->reason = "there is no memory";
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     r->uri.data = p;
-    r->uri.len = call->gateway->uri.len + call->path.len;
+    r->uri.len = uri->len + call->path.len;
     r->internal = 0;
 
     /* a proxy_pass with a URI skips the location's name, by its length: where
      * it is seen in the request, there is none */
 
-    ngx_memset(p, NGX_HTTP_CHATMAID_MARK, call->gateway->uri.len);
-    ngx_memcpy(p + call->gateway->uri.len, call->path.data, call->path.len);
+    ngx_memset(p, NGX_HTTP_CHATMAID_CALL_MARK, uri->len);
+    ngx_memcpy(p + uri->len, call->path.data, call->path.len);
 
     /* nginx zeroes it on a redirect: what comes then is not Chatmaid's
      * answer */
@@ -460,18 +458,20 @@ static const char *
 ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
     ngx_http_chatmaid_call_t *call)
 {
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_core_loc_conf_t     *clcf;
+    ngx_http_chatmaid_gateway_t  *gateway;
 
     clcf = ngx_http_get_module_loc_conf(sr, ngx_http_core_module);
+    gateway = call->conf->gateway;
 
-    if (call->gateway->location == NULL) {
+    if (gateway->location == NULL) {
         return "there is no such location";
     }
 
     /* compared by address: nobody else makes a string there */
 
-    if (call->aimed || sr->uri.data != call->gateway->uri.data
-        || sr->uri.len != call->gateway->uri.len)
+    if (call->aimed || sr->uri.data != gateway->uri.data
+        || sr->uri.len != gateway->uri.len)
     {
         return "a rewrite changed the call's path";
     }
@@ -480,7 +480,7 @@ ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
         return "that location has an \"if\" or a \"limit_except\"";
     }
 
-    if (clcf != call->gateway->location || !sr->valid_location) {
+    if (clcf != gateway->location || !sr->valid_location) {
         return "another location was chosen for it";
     }
 
@@ -488,7 +488,7 @@ ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
         return "that location is not internal";
     }
 
-    if (call->gateway->upstream.upstream == NULL) {
+    if (gateway->upstream.upstream == NULL) {
         return "that location has no proxy_pass to an upstream block or a "
                "literal host";
     }
@@ -511,7 +511,7 @@ ngx_http_chatmaid_call_header_filter(ngx_http_request_t *r,
 #endif
        )
     {
-        call->not_upstream = 1;
+        call->fault = NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM;
         return NGX_OK;
     }
 
@@ -531,17 +531,14 @@ ngx_http_chatmaid_call_body_filter(ngx_http_request_t *r,
 
         b = in->buf;
 
-        if (!call->not_upstream
+        if (call->fault != NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM
             && ngx_http_chatmaid_call_capture(r, call, b) != NGX_OK)
         {
-            /* ends the subrequest; that nginx blames the connection for it is
-             * put right when it is done */
+            /* This ends the subrequest, and nginx sets the connection's error
+             * for it, as if the caller had left.  An error that is set already
+             * means that the caller has left. */
 
-            call->aborted = 1;
-
-            if (r->connection->error) {
-                call->flow->gone = 1;
-            }
+            call->gone = r->connection->error;
 
             return NGX_ERROR;
         }
@@ -571,8 +568,8 @@ ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
 
     n = b->last - b->pos;
 
-    if (n > NGX_HTTP_CHATMAID_MAX_ANSWER - call->answer.len) {
-        call->overflow = 1;
+    if (n > NGX_HTTP_CHATMAID_CALL_MAX_ANSWER - call->answer.len) {
+        call->fault = NGX_HTTP_CHATMAID_CALL_TOO_LARGE;
         return NGX_ERROR;
     }
 
@@ -583,13 +580,14 @@ ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
         size = ngx_max(2 * call->size, call->answer.len + n);
 
         if (expected > (off_t) size
-            && expected <= NGX_HTTP_CHATMAID_MAX_ANSWER)
+            && expected <= NGX_HTTP_CHATMAID_CALL_MAX_ANSWER)
         {
             size = (size_t) expected;
         }
 
         p = ngx_pnalloc(sr->pool, size);
         if (p == NULL) {
+            call->fault = NGX_HTTP_CHATMAID_CALL_NO_MEMORY;
             return NGX_ERROR;
         }
 
@@ -610,8 +608,8 @@ ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
 
 
 /*
- * ngx_http_post_subrequest_pt.  Only notes what came and posts the flow:
- * running it here could free the subrequest that nginx is just finalizing.
+ * ngx_http_post_subrequest_pt.  The caller's request is only posted: running it
+ * here could free the subrequest that nginx is finalizing.
  */
 
 static ngx_int_t
@@ -619,63 +617,102 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
 {
     ngx_http_chatmaid_call_t *call = data;
 
-    ngx_connection_t         *c;
-    ngx_http_request_t       *r;
-    ngx_http_chatmaid_flow_t  *flow;
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
 
     c = sr->connection;
     r = sr->parent;
-    flow = call->flow;
-
-    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, c->log, 0,
-                   "chatmaid call done, rc:%i status:%ui whole:%ui size:%uz",
-                   rc, call->status, (ngx_uint_t) call->whole,
-                   call->answer.len);
 
     sr->post_subrequest = NULL;         /* an error page would end it again */
-
-    call->request = NULL;
-    call->rc = rc;
 
     c->log->action = NULL;
 
     r->upstream_states = sr->upstream_states;
 
+    call->request = NULL;
+    call->rc = rc;
+    call->result = ngx_http_chatmaid_call_judge(r, call);
+
+    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "chatmaid call done, rc:%i result:%ui status:%ui size:%uz",
+                   rc, (ngx_uint_t) call->result, call->status,
+                   call->answer.len);
+
     if (c->error) {
-        if (!call->aborted) {
-            flow->gone = 1;
-        }
-
         c->error = 0;
-    }
 
-    flow->parked = 0;
+        if (call->fault != NGX_HTTP_CHATMAID_CALL_TOO_LARGE
+            && call->fault != NGX_HTTP_CHATMAID_CALL_NO_MEMORY)
+        {
+            call->gone = 1;
+        }
+    }
 
     if (ngx_http_post_request(r, NULL) != NGX_OK) {
-        flow->parked = 1;
         return NGX_ERROR;               /* ends the caller's request */
     }
+
+    call->handler(call);
 
     return NGX_OK;
 }
 
 
+static ngx_http_chatmaid_call_result_e
+ngx_http_chatmaid_call_judge(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call)
+{
+    ngx_uint_t  sent;
+
+    if (call->upstream == NULL) {
+
+        if (call->reason == NULL
+            && (call->rc == NGX_HTTP_SERVICE_UNAVAILABLE
+                || call->rc == NGX_HTTP_TOO_MANY_REQUESTS))
+        {
+            return NGX_HTTP_CHATMAID_CALL_LIMITED;
+        }
+
+        if (call->reason == NULL) {
+            call->reason = "that location did not proxy the call";
+        }
+
+        return NGX_HTTP_CHATMAID_CALL_NOT_MADE;
+    }
+
+    if (call->fault) {
+        return call->fault;
+    }
+
+    if (call->status) {
+        return call->whole ? NGX_HTTP_CHATMAID_CALL_ANSWERED
+                           : NGX_HTTP_CHATMAID_CALL_CUT_SHORT;
+    }
+
+    sent = ngx_http_chatmaid_call_is_sent(r, call);
+
+    if (call->rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+        return sent ? NGX_HTTP_CHATMAID_CALL_TIMEOUT
+                    : NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT;
+    }
+
+    return sent ? NGX_HTTP_CHATMAID_CALL_NO_ANSWER
+                : NGX_HTTP_CHATMAID_CALL_NOT_CONNECTED;
+}
+
+
 /*
- * connect_time is set when the first bytes are to be sent, with TLS after its
- * handshake.  In the clear that may turn out to be where the connect fails, but
- * then nothing was written.
+ * Whether a byte may have arrived at a peer.  connect_time is set when the
+ * first bytes are to be sent, with TLS after its handshake.  In the clear the
+ * connect may still fail then, but nothing was written.
  */
 
-ngx_uint_t
-ngx_http_chatmaid_call_not_sent(ngx_http_request_t *r,
+static ngx_uint_t
+ngx_http_chatmaid_call_is_sent(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call)
 {
     ngx_uint_t                  i;
     ngx_http_upstream_state_t  *state;
-
-    if (call->upstream == NULL) {
-        return 1;
-    }
 
     state = r->upstream_states->elts;
 
@@ -689,14 +726,14 @@ ngx_http_chatmaid_call_not_sent(ngx_http_request_t *r,
 
 #if (NGX_HTTP_SSL)
         if (call->upstream->ssl) {
-            return 0;
+            return 1;
         }
 #endif
 
         if (state[i].bytes_sent) {
-            return 0;
+            return 1;
         }
     }
 
-    return 1;
+    return 0;
 }

@@ -5,8 +5,6 @@
 
 
 #include "ngx_http_chatmaid_call_result.h"
-#include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_request.h"
@@ -14,28 +12,37 @@
 
 #define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  (30 * 24 * 3600)    /* seconds */
 
-/* The most that is kept of an error's "message". */
+/* The most strings that are kept of an error's "message". */
 #define NGX_HTTP_CHATMAID_MAX_MESSAGES     100
 
 
-static ngx_int_t ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
-static ngx_int_t ngx_http_chatmaid_call_result_unreached(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
-static ngx_int_t ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
-static ngx_int_t ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
-static ngx_int_t ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
+static ngx_int_t ngx_http_chatmaid_call_result_limited(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static ngx_int_t ngx_http_chatmaid_call_result_not_made(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static ngx_int_t ngx_http_chatmaid_call_result_unanswered(
+    ngx_http_request_t *r, ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_problem_t *problem);
 static ngx_int_t ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, const char *what);
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
+    const char *what);
+static ngx_int_t ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static ngx_int_t ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static const char *ngx_http_chatmaid_call_result_fault(
+    ngx_http_chatmaid_call_t *call);
+static ngx_uint_t ngx_http_chatmaid_call_result_is_json(
+    ngx_http_chatmaid_call_t *call);
+static ngx_uint_t ngx_http_chatmaid_call_result_is_encoded(
+    ngx_http_chatmaid_call_t *call);
+static ngx_uint_t ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
+    ngx_http_chatmaid_call_result_expect_e expect);
 static ngx_int_t ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer);
-static void ngx_http_chatmaid_call_result_limited(
-    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer);
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
+    ngx_str_t *answer);
 static ngx_int_t ngx_http_chatmaid_call_result_messages(ngx_http_request_t *r,
-    ngx_str_t *answer, ngx_http_chatmaid_problem_t *problem);
+    ngx_str_t *answer, json_t *messages);
 static ngx_int_t ngx_http_chatmaid_call_result_message(ngx_http_request_t *r,
     ngx_str_t *value, json_t *messages);
 static ngx_int_t ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r,
@@ -44,108 +51,278 @@ static time_t ngx_http_chatmaid_call_result_retry_after(
     ngx_http_chatmaid_call_t *call, ngx_str_t *answer);
 static time_t ngx_http_chatmaid_call_result_delay(ngx_str_t *value);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status);
-static ngx_uint_t ngx_http_chatmaid_call_result_is_encoded(
-    ngx_http_chatmaid_call_t *call);
-static ngx_uint_t ngx_http_chatmaid_call_result_is_success(
-    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer);
 
 
 ngx_int_t
 ngx_http_chatmaid_call_result(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer)
+    ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer,
+    ngx_http_chatmaid_problem_t *problem)
 {
-    ngx_http_chatmaid_call_t  *call;
+    const char  *fault;
 
-    call = flow->call;
+    switch (call->result) {
 
-    if (call->upstream == NULL) {
-        return ngx_http_chatmaid_call_result_unreached(r, flow);
+    case NGX_HTTP_CHATMAID_CALL_LIMITED:
+        return ngx_http_chatmaid_call_result_limited(r, call, problem);
+
+    case NGX_HTTP_CHATMAID_CALL_NOT_MADE:
+        return ngx_http_chatmaid_call_result_not_made(r, call, problem);
+
+    case NGX_HTTP_CHATMAID_CALL_NOT_CONNECTED:
+    case NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT:
+    case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
+    case NGX_HTTP_CHATMAID_CALL_TIMEOUT:
+        return ngx_http_chatmaid_call_result_unanswered(r, call, problem);
+
+    case NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM:
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                    "came from something else than Chatmaid");
+
+    default:
+        break;
     }
 
-    if (call->not_upstream) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow,
-                                     "came from something else than Chatmaid");
-    }
-
-    if (call->status == 0) {
-        return ngx_http_chatmaid_call_result_unanswered(r, flow);
-    }
+    /* these statuses say enough, whatever the rest of the answer is */
 
     if (call->status == NGX_HTTP_UNAUTHORIZED
         || call->status == NGX_HTTP_FORBIDDEN)
     {
-        return ngx_http_chatmaid_call_result_auth(r, flow);
+        return ngx_http_chatmaid_call_result_auth(r, call, problem);
     }
 
     if (call->status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
-        return ngx_http_chatmaid_call_result_broken(r, flow);
+        return ngx_http_chatmaid_call_result_broken(r, call, problem);
     }
 
-    if (call->overflow) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow,
-                                                     "is larger than 4 MiB");
+    fault = ngx_http_chatmaid_call_result_fault(call);
+
+    if (fault) {
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem, fault);
     }
 
-    if (call->aborted) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow,
-                                                     "did not fit into memory");
-    }
-
-    if (!call->whole) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow, "was cut short");
-    }
-
-    if (call->status < NGX_HTTP_OK
-        || (call->status >= NGX_HTTP_SPECIAL_RESPONSE
-            && call->status < NGX_HTTP_BAD_REQUEST))
+    if (expect == NGX_HTTP_CHATMAID_EXPECT_JSON
+        && call->status < NGX_HTTP_SPECIAL_RESPONSE)
     {
-        return ngx_http_chatmaid_call_result_invalid(r, flow,
-                                                     "has an unexpected status");
-    }
-
-    if (ngx_http_chatmaid_call_result_is_encoded(call)) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow,
-                       "has a Content-Encoding, which the gateway can't decode");
-    }
-
-    if (flow->reply->native && flow->message == NULL && call->status < 300) {
-        return ngx_http_chatmaid_call_result_passed(r, flow);
+        return ngx_http_chatmaid_call_result_is_json(call)
+               ? NGX_OK
+               : ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                                       "is not JSON");
     }
 
     *answer = call->answer;
 
     if (ngx_http_chatmaid_json_text_check(answer) != NGX_OK) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow, "is not JSON");
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                                     "is not JSON");
     }
 
     if (call->status >= NGX_HTTP_BAD_REQUEST) {
-        return ngx_http_chatmaid_call_result_refused(r, flow, answer);
+        return ngx_http_chatmaid_call_result_refused(r, call, problem, answer);
     }
 
-    if (!ngx_http_chatmaid_call_result_is_success(flow, answer)) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow,
-                                     "is JSON, but not what was asked for");
+    if (!ngx_http_chatmaid_call_result_is_success(answer, expect)) {
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                      "is JSON, but not what was asked for");
     }
 
     return NGX_OK;
 }
 
 
-/* A read of the native face goes on byte for byte: it is not taken apart. */
+/* Another try would only get round a limit that counts each request once. */
 
 static ngx_int_t
-ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+ngx_http_chatmaid_call_result_limited(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
 {
-    u_char                    *p, *last;
-    ngx_table_elt_t           *type;
-    ngx_http_chatmaid_call_t  *call;
+    return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                     ngx_http_chatmaid_problem_code(call->rc),
+                                     "the gateway's own limit is reached");
+}
 
-    call = flow->call;
-    type = call->upstream->headers_in.content_type;
 
-    if (!ngx_http_chatmaid_request_is_json(type)) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow, "is not JSON");
+static ngx_int_t
+ngx_http_chatmaid_call_result_not_made(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
+{
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid sent nothing through \"%V\": %s",
+                  &call->conf->gateway->uri, call->reason);
+
+    return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                         NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
+                                         "the gateway could not call Chatmaid, "
+                                         "its log says why");
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
+{
+    ngx_uint_t   code;
+    const char  *detail;
+
+    code = NGX_HTTP_CHATMAID_UPSTREAM_ERROR;
+
+    switch (call->result) {
+
+    case NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT:
+        code = NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT;
+        detail = "Chatmaid could not be reached in time";
+        break;
+
+    case NGX_HTTP_CHATMAID_CALL_TIMEOUT:
+        code = NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT;
+        detail = "Chatmaid did not answer in time";
+        break;
+
+    case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
+        detail = "Chatmaid gave no answer";
+        break;
+
+    default:
+        detail = "Chatmaid could not be reached";
+    }
+
+    ngx_http_chatmaid_problem_set(r->pool, problem, code, "%s", detail);
+
+    problem->retryable = 1;
+    problem->may_be_accepted =
+                          (call->result == NGX_HTTP_CHATMAID_CALL_NO_ANSWER
+                           || call->result == NGX_HTTP_CHATMAID_CALL_TIMEOUT);
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
+    const char *what)
+{
+    ngx_str_t  none;
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid answer with status %ui %s", call->status, what);
+
+    ngx_http_chatmaid_problem_set(r->pool, problem,
+                                  NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE,
+                                  "the answer %s", what);
+
+    problem->may_be_accepted =
+                        !ngx_http_chatmaid_call_result_is_refusal(call->status);
+
+    /* a 429 is a limit in whatever form: it may be the page of a proxy in front
+     * of Chatmaid */
+
+    if (call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        problem->retryable = 1;
+        problem->limited = 1;
+        ngx_str_null(&none);
+        problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
+                                                                        &none);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* The caller has no key: a refused one is the gateway's fault. */
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
+{
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid refused the API key of \"%V\" with status %ui",
+                  &call->conf->api_key->file, call->status);
+
+    return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                    NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
+                                    "Chatmaid refused the gateway's API key");
+}
+
+
+/* A 5xx.  Those that a proxy in front of Chatmaid may give are worth another
+ * try. */
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
+{
+    ngx_str_t  answer;
+
+    ngx_http_chatmaid_problem_set(r->pool, problem,
+                                  NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
+                                  "Chatmaid failed with status %ui",
+                                  call->status);
+    problem->may_be_accepted = 1;
+
+    switch (call->status) {
+
+    case NGX_HTTP_BAD_GATEWAY:
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        answer = call->answer;
+
+        if (ngx_http_chatmaid_json_text_check(&answer) != NGX_OK) {
+            ngx_str_null(&answer);
+        }
+
+        problem->retryable = 1;
+        problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
+                                                                      &answer);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* Why an answer can't be used, or NULL. */
+
+static const char *
+ngx_http_chatmaid_call_result_fault(ngx_http_chatmaid_call_t *call)
+{
+    switch (call->result) {
+
+    case NGX_HTTP_CHATMAID_CALL_TOO_LARGE:
+        return "is larger than 4 MiB";
+
+    case NGX_HTTP_CHATMAID_CALL_NO_MEMORY:
+        return "did not fit into memory";
+
+    case NGX_HTTP_CHATMAID_CALL_CUT_SHORT:
+        return "was cut short";
+
+    default:
+        break;
+    }
+
+    if (call->status < NGX_HTTP_OK
+        || (call->status >= NGX_HTTP_SPECIAL_RESPONSE
+            && call->status < NGX_HTTP_BAD_REQUEST))
+    {
+        return "has an unexpected status";
+    }
+
+    return ngx_http_chatmaid_call_result_is_encoded(call)
+           ? "has a Content-Encoding, which the gateway can't decode" : NULL;
+}
+
+
+/* By its Content-Type and its first byte: it is not parsed. */
+
+static ngx_uint_t
+ngx_http_chatmaid_call_result_is_json(ngx_http_chatmaid_call_t *call)
+{
+    u_char  *p, *last;
+
+    if (!ngx_http_chatmaid_request_is_json(
+                                      call->upstream->headers_in.content_type))
+    {
+        return 0;
     }
 
     p = call->answer.data;
@@ -159,148 +336,52 @@ ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
         p++;
     }
 
-    if (p == last || (*p != '{' && *p != '[')) {
-        return ngx_http_chatmaid_call_result_invalid(r, flow, "is not JSON");
-    }
-
-    return NGX_OK;
+    return p < last && (*p == '{' || *p == '[');
 }
 
 
-/* Nothing was handed to an upstream: this nginx stopped the call.  Another try
- * would only get round a limit, which counts a request once. */
+/* We ask for no encoding, but the location may.  The answer is captured before
+ * its gunzip filter. */
 
-static ngx_int_t
-ngx_http_chatmaid_call_result_unreached(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+static ngx_uint_t
+ngx_http_chatmaid_call_result_is_encoded(ngx_http_chatmaid_call_t *call)
 {
-    ngx_http_chatmaid_call_t  *call;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
 
-    call = flow->call;
+    static ngx_str_t  identity = ngx_string("identity");
 
-    if (call->refused == NULL
-        && (call->rc == NGX_HTTP_SERVICE_UNAVAILABLE
-            || call->rc == NGX_HTTP_TOO_MANY_REQUESTS))
+    part = &call->upstream->headers_in.headers.part;
+    h = ngx_http_chatmaid_request_header(part, "content-encoding", NULL);
+
+    return h && h->value.len
+           && (h->value.len != identity.len
+               || ngx_strncasecmp(h->value.data, identity.data, identity.len)
+                  != 0);
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
+    ngx_http_chatmaid_call_result_expect_e expect)
+{
+    ngx_str_t  data, value;
+
+    if (!ngx_http_chatmaid_json_text_member(answer, "data", &data)
+        || (ngx_http_chatmaid_json_text_member(answer, "success", &value)
+            && value.data[0] == 'f'))
     {
-        ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, ngx_http_chatmaid_problem_code(call->rc),
-                                  "the gateway's own limit is reached");
-        return NGX_DECLINED;
+        return 0;
     }
 
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "chatmaid sent nothing through \"%V\": %s",
-                  &call->gateway->uri,
-                  call->refused ? call->refused
-                                : "that location did not proxy the call");
-
-    return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
-                                     "the gateway could not call Chatmaid, "
-                                     "its log says why");
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
-{
-    ngx_uint_t                 unknown;
-    ngx_http_chatmaid_call_t  *call;
-
-    call = flow->call;
-    unknown = !ngx_http_chatmaid_call_not_sent(r, call);
-
-    if (call->rc == NGX_HTTP_GATEWAY_TIME_OUT) {
-        ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
-                                  unknown ? "Chatmaid did not answer in time"
-                                          : "Chatmaid could not be reached in "
-                                            "time");
-    } else {
-        ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
-                                  unknown ? "Chatmaid gave no answer"
-                                          : "Chatmaid could not be reached");
+    if (expect != NGX_HTTP_CHATMAID_EXPECT_MESSAGE) {
+        return 1;
     }
 
-    flow->reply->problem.may_be_accepted = unknown;
-    flow->reply->problem.retryable = 1;
+    /* a string that is not empty */
 
-    return NGX_DECLINED;
-}
-
-
-/* A 5xx: of those that a gateway before Chatmaid may give, another try may
- * know better. */
-
-static ngx_int_t
-ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
-{
-    ngx_str_t                  answer;
-    ngx_http_chatmaid_call_t  *call;
-
-    call = flow->call;
-
-    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
-                              "Chatmaid failed with status %ui", call->status);
-    flow->reply->problem.may_be_accepted = 1;
-
-    switch (call->status) {
-
-    case NGX_HTTP_BAD_GATEWAY:
-    case NGX_HTTP_SERVICE_UNAVAILABLE:
-    case NGX_HTTP_GATEWAY_TIME_OUT:
-        answer = call->answer;
-
-        if (ngx_http_chatmaid_json_text_check(&answer) != NGX_OK) {
-            ngx_str_null(&answer);
-        }
-
-        flow->reply->problem.retryable = 1;
-        flow->reply->problem.retry_after =
-                      ngx_http_chatmaid_call_result_retry_after(call, &answer);
-    }
-
-    return NGX_DECLINED;
-}
-
-
-/* The caller has no key: that this one is refused is the gateway's fault. */
-
-static ngx_int_t
-ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
-{
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "chatmaid refused the API key of \"%V\" with status %ui",
-                  &flow->call->conf->api_key->file, flow->call->status);
-
-    return ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
-                                     "Chatmaid refused the gateway's API key");
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, const char *what)
-{
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "chatmaid answer with status %ui %s", flow->call->status,
-                  what);
-
-    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem,
-                              NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE,
-                              "the answer %s", what);
-
-    flow->reply->problem.may_be_accepted = !ngx_http_chatmaid_call_result_is_refusal(
-                                                            flow->call->status);
-
-    /* a limit is one in whatever form, such as the page of a proxy before
-     * Chatmaid */
-
-    if (flow->call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        ngx_http_chatmaid_call_result_limited(flow, NULL);
-    }
-
-    return NGX_DECLINED;
+    return ngx_http_chatmaid_json_text_member(&data, "id", &value)
+           && value.data[0] == '"' && value.len > 2;
 }
 
 
@@ -308,15 +389,15 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer)
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
+    ngx_str_t *answer)
 {
-    ngx_str_t                     value;
-    ngx_uint_t                    code, status;
-    ngx_http_chatmaid_problem_t  *problem;
+    ngx_str_t   value;
+    ngx_uint_t  code, status;
 
-    status = flow->call->status;
+    status = call->status;
 
-    /* what no code says is not the caller's fault, as far as is known */
+    /* a status without a code of its own need not be the caller's fault */
 
     code = ngx_http_chatmaid_problem_code(status);
 
@@ -326,15 +407,18 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
         code = NGX_HTTP_CHATMAID_UPSTREAM_ERROR;
     }
 
-    problem = &flow->reply->problem;
-
     ngx_http_chatmaid_problem_set(r->pool, problem, code, "");
 
     problem->status = status;
     problem->may_be_accepted =
-                            !ngx_http_chatmaid_call_result_is_refusal(status);
-    problem->retry_after =
-                 ngx_http_chatmaid_call_result_retry_after(flow->call, answer);
+                              !ngx_http_chatmaid_call_result_is_refusal(status);
+    problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
+                                                                     answer);
+
+    if (status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        problem->retryable = 1;
+        problem->limited = 1;
+    }
 
     if (ngx_http_chatmaid_json_text_member(answer, "error", &value)
         && ngx_http_chatmaid_json_text_string(r->pool, &value,
@@ -345,67 +429,51 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ngx_http_chatmaid_call_result_messages(r, answer, problem) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    problem->messages = ngx_http_chatmaid_json_keep(r->pool, json_array());
 
-    if (status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        ngx_http_chatmaid_call_result_limited(flow, answer);
+    if (problem->messages == NULL
+        || ngx_http_chatmaid_call_result_messages(r, answer,
+                                                  problem->messages)
+           != NGX_OK
+        || ngx_http_chatmaid_call_result_detail(r, problem->messages,
+                                                &problem->detail)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     return NGX_DECLINED;
 }
 
 
-static void
-ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_flow_t *flow,
-    ngx_str_t *answer)
-{
-    flow->reply->problem.retryable = 1;
-    flow->reply->problem.limited = 1;
-    flow->reply->problem.retry_after =
-                 ngx_http_chatmaid_call_result_retry_after(flow->call, answer);
-}
-
-
-/* "message" is an array of strings; some sources say one string, or none. */
+/* "message" is an array of strings; the documents also know one string, and
+ * none. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_messages(ngx_http_request_t *r,
-    ngx_str_t *answer, ngx_http_chatmaid_problem_t *problem)
+    ngx_str_t *answer, json_t *messages)
 {
-    ngx_int_t   rc;
-    ngx_str_t   value, item;
-
-    problem->messages = ngx_http_chatmaid_json_keep(r->pool, json_array());
-
-    if (problem->messages == NULL) {
-        return NGX_ERROR;
-    }
+    ngx_int_t  rc;
+    ngx_str_t  value, item;
 
     if (!ngx_http_chatmaid_json_text_member(answer, "message", &value)) {
-        ngx_str_null(&value);
+        return NGX_OK;
     }
 
-    rc = ngx_http_chatmaid_call_result_message(r, &value, problem->messages);
+    rc = ngx_http_chatmaid_call_result_message(r, &value, messages);
 
     while (rc == NGX_OK
-           && json_array_size(problem->messages)
-              < NGX_HTTP_CHATMAID_MAX_MESSAGES
+           && json_array_size(messages) < NGX_HTTP_CHATMAID_MAX_MESSAGES
            && ngx_http_chatmaid_json_text_next(&value, &item))
     {
-        rc = ngx_http_chatmaid_call_result_message(r, &item,
-                                                   problem->messages);
+        rc = ngx_http_chatmaid_call_result_message(r, &item, messages);
     }
 
-    return (rc == NGX_OK)
-           ? ngx_http_chatmaid_call_result_detail(r, problem->messages,
-                                                  &problem->detail)
-           : NGX_ERROR;
+    return rc;
 }
 
 
-/* Adds a value to the messages, if it is a string. */
+/* Adds a value, if it is a string. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_message(ngx_http_request_t *r, ngx_str_t *value,
@@ -469,8 +537,8 @@ ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *messages,
 }
 
 
-/* The body's retryAfter, else Retry-After (RFC 9110, section 10.2.3): seconds,
- * at least 1, or 0 if neither says. */
+/* The body's retryAfter, else Retry-After (RFC 9110, section 10.2.3), in
+ * seconds: at least 1, or 0 if there is neither. */
 
 static time_t
 ngx_http_chatmaid_call_result_retry_after(ngx_http_chatmaid_call_t *call,
@@ -479,13 +547,12 @@ ngx_http_chatmaid_call_result_retry_after(ngx_http_chatmaid_call_t *call,
     double            seconds;
     time_t            time;
     ngx_str_t         value;
-    ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
     if (ngx_http_chatmaid_json_text_member(answer, "retryAfter", &value)
         && value.data[0] >= '0' && value.data[0] <= '9')
     {
-        /* what follows a member's value ends the number */
+        /* the number ends at what follows the member */
         seconds = strtod((char *) value.data, NULL);
 
         if (seconds > NGX_HTTP_CHATMAID_MAX_RETRY_AFTER) {
@@ -498,8 +565,9 @@ ngx_http_chatmaid_call_result_retry_after(ngx_http_chatmaid_call_t *call,
         return ngx_max(time, 1);
     }
 
-    part = &call->upstream->headers_in.headers.part;
-    h = ngx_http_chatmaid_request_header(part, "retry-after", NULL);
+    h = ngx_http_chatmaid_request_header(
+                                    &call->upstream->headers_in.headers.part,
+                                    "retry-after", NULL);
 
     return h ? ngx_http_chatmaid_call_result_delay(&h->value) : 0;
 }
@@ -560,49 +628,4 @@ ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status)
     default:
         return 0;
     }
-}
-
-
-/* No encoding is asked for, but the location may ask.  Its filters, gunzip among
- * them, come after the answer is captured. */
-
-static ngx_uint_t
-ngx_http_chatmaid_call_result_is_encoded(ngx_http_chatmaid_call_t *call)
-{
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    static ngx_str_t  identity = ngx_string("identity");
-
-    part = &call->upstream->headers_in.headers.part;
-    h = ngx_http_chatmaid_request_header(part, "content-encoding", NULL);
-
-    return h && h->value.len
-           && (h->value.len != identity.len
-               || ngx_strncasecmp(h->value.data, identity.data, identity.len)
-                  != 0);
-}
-
-
-static ngx_uint_t
-ngx_http_chatmaid_call_result_is_success(ngx_http_chatmaid_flow_t *flow,
-    ngx_str_t *answer)
-{
-    ngx_str_t  data, value;
-
-    if (!ngx_http_chatmaid_json_text_member(answer, "data", &data)
-        || (ngx_http_chatmaid_json_text_member(answer, "success", &value)
-            && value.data[0] == 'f'))
-    {
-        return 0;
-    }
-
-    if (flow->message == NULL) {
-        return 1;
-    }
-
-    /* a string that is not "" */
-
-    return ngx_http_chatmaid_json_text_member(&data, "id", &value)
-           && value.data[0] == '"' && value.len > 2;
 }

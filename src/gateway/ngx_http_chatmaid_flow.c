@@ -5,56 +5,42 @@
 
 
 #include "ngx_http_chatmaid_flow.h"
-#include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_call.h"
 
 
 static ngx_http_chatmaid_flow_t *ngx_http_chatmaid_flow_get(
     ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_run(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_chatmaid_flow_is_awaited(
+static void ngx_http_chatmaid_flow_wake(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow);
+static void ngx_http_chatmaid_flow_call_handler(ngx_http_chatmaid_call_t *call);
 static void ngx_http_chatmaid_flow_reading(ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev);
-static ngx_int_t ngx_http_chatmaid_flow_expired(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
-static void ngx_http_chatmaid_flow_take_error(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
+static ngx_int_t ngx_http_chatmaid_flow_expire(ngx_http_chatmaid_flow_t *flow);
+static void ngx_http_chatmaid_flow_take_error(ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_flow_cleanup(void *data);
 
 
-void
-ngx_http_chatmaid_flow_start(ngx_http_request_t *r)
+ngx_http_chatmaid_flow_t *
+ngx_http_chatmaid_flow_create(ngx_http_request_t *r,
+    ngx_http_chatmaid_reply_t *reply)
 {
-    ngx_http_cleanup_t            *cln;
-    ngx_http_chatmaid_flow_t       *flow;
+    ngx_http_chatmaid_flow_t      *flow;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
-    flow = ngx_http_chatmaid_flow_get(r);
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
-
-    cln = ngx_http_cleanup_add(r, 0);
-
-    if (cln == NULL) {
-        ngx_http_chatmaid_flow_end(r, flow, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
+    flow = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_flow_t));
+    if (flow == NULL) {
+        return NULL;
     }
 
-    cln->handler = ngx_http_chatmaid_flow_cleanup;
-    cln->data = flow;
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     flow->request = r;
-    flow->next = flow->steps;
+    flow->timeout = conf->timeout;
+    flow->reply = reply;
 
-    r->read_event_handler = ngx_http_chatmaid_flow_reading;
-    r->write_event_handler = ngx_http_chatmaid_flow_run;
+    reply->flow = flow;
 
-    ngx_http_chatmaid_flow_timer(r, &flow->deadline,
-                                 ngx_http_chatmaid_flow_deadline_handler,
-                                 flow->wait_time ? flow->wait_time
-                                                : conf->timeout);
-
-    ngx_http_chatmaid_flow_run(r);
+    return flow;
 }
 
 
@@ -69,90 +55,194 @@ ngx_http_chatmaid_flow_get(ngx_http_request_t *r)
 }
 
 
+void
+ngx_http_chatmaid_flow_start(ngx_http_request_t *r)
+{
+    ngx_http_cleanup_t        *cln;
+    ngx_http_chatmaid_flow_t  *flow;
+
+    cln = ngx_http_cleanup_add(r, 0);
+
+    if (cln == NULL) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    flow = ngx_http_chatmaid_flow_get(r);
+
+    cln->handler = ngx_http_chatmaid_flow_cleanup;
+    cln->data = flow;
+
+    r->read_event_handler = ngx_http_chatmaid_flow_reading;
+    r->write_event_handler = ngx_http_chatmaid_flow_run;
+
+    ngx_http_chatmaid_flow_timer(flow, &flow->deadline,
+                                 ngx_http_chatmaid_flow_deadline_handler, flow,
+                                 flow->timeout);
+
+    ngx_http_chatmaid_flow_run(r);
+}
+
+
 /*
- * The flow's pump, the request's write_event_handler: it also runs whenever the
- * caller's socket is writable.
+ * The request's write_event_handler: it also runs whenever the caller's socket
+ * is writable.
  */
 
 static void
 ngx_http_chatmaid_flow_run(ngx_http_request_t *r)
 {
-    ngx_int_t                 rc;
+    ngx_int_t                  rc;
     ngx_http_chatmaid_flow_t  *flow;
 
     flow = ngx_http_chatmaid_flow_get(r);
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "chatmaid run, parked:%ui error:%d",
-                   (ngx_uint_t) flow->parked, r->connection->error);
+                   "chatmaid flow run, parked:%ui error:%d",
+                   (ngx_uint_t) flow->steps.parked, r->connection->error);
 
-    ngx_http_chatmaid_flow_take_error(r, flow);
+    ngx_http_chatmaid_flow_take_error(flow);
 
-    if (flow->parked && flow->idle && flow->gone) {
-        ngx_http_chatmaid_flow_end(r, flow, NGX_HTTP_CLIENT_CLOSED_REQUEST);
-        return;
-    }
-
-    if (flow->parked) {
-
-        if (flow->answered && !flow->gone) {
-            flow->answer_rc = ngx_http_output_filter(r, NULL);
-            ngx_http_set_ctx(r, flow->reply, ngx_http_chatmaid_module);
-            ngx_http_chatmaid_flow_take_error(r, flow);
-        }
-
-        ngx_http_chatmaid_call_wake(flow->call);
+    if (flow->steps.parked) {
+        ngx_http_chatmaid_flow_wake(r, flow);
         return;
     }
 
     flow->idle = 0;
 
-    do {
-        rc = (*flow->next++)(r, flow);
-    } while (rc == NGX_OK);
+    rc = ngx_http_chatmaid_steps_run(r, &flow->steps);
 
-    if (rc == NGX_AGAIN) {
-        flow->parked = 1;
+    if (rc == NGX_AGAIN || rc == NGX_DONE) {
         return;
     }
 
-    if (rc != NGX_DONE) {
-        ngx_http_chatmaid_answer_log_failure(r, flow->reply, rc);
+    ngx_http_chatmaid_answer_log_failure(r, flow->reply, rc);
 
-        if (ngx_http_chatmaid_flow_is_awaited(flow)) {
-            flow->answer_rc = ngx_http_chatmaid_answer_problem(r, flow->reply);
-        }
+    if (ngx_http_chatmaid_flow_is_awaited(flow)) {
+        flow->answer_rc = ngx_http_chatmaid_answer_problem(r, flow->reply);
+    }
 
-        ngx_http_chatmaid_flow_end(r, flow, flow->answer_rc);
+    ngx_http_chatmaid_flow_end(flow);
+}
+
+
+/* The caller's connection is writable, or it has an error; the flow stays
+ * parked. */
+
+static void
+ngx_http_chatmaid_flow_wake(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow)
+{
+    if (flow->idle && flow->gone) {
+        ngx_http_chatmaid_flow_end(flow);
+        return;
+    }
+
+    if (flow->answered && !flow->gone) {
+        flow->answer_rc = ngx_http_output_filter(r, NULL);
+        ngx_http_set_ctx(r, flow->reply, ngx_http_chatmaid_module);
+        ngx_http_chatmaid_flow_take_error(flow);
+    }
+
+    if (flow->call) {
+        ngx_http_chatmaid_call_wake(flow->call);
     }
 }
 
 
 void
 ngx_http_chatmaid_flow_go(ngx_http_chatmaid_flow_t *flow,
-    ngx_http_chatmaid_flow_step_pt step)
+    ngx_http_chatmaid_step_pt step)
 {
-    for (flow->next = flow->steps; *flow->next != step; flow->next++) {
-        /* void */
+    ngx_http_chatmaid_steps_go(flow->request, &flow->steps, step);
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_flow_call(ngx_http_chatmaid_flow_t *flow, ngx_str_t *body)
+{
+    ngx_http_request_t        *r;
+    ngx_http_chatmaid_call_t  *call;
+
+    r = flow->request;
+
+    call = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_call_t));
+    if (call == NULL) {
+        return NGX_ERROR;
     }
+
+    if (flow->call) {
+        ngx_http_chatmaid_call_free_answer(r->pool, flow->call);
+    }
+
+    call->path = flow->reply->path;
+    call->request_id = flow->reply->request_id;
+    call->body = body;
+    call->handler = ngx_http_chatmaid_flow_call_handler;
+    call->data = flow;
+
+    if (ngx_http_chatmaid_call_start(r, call) == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    flow->call = call;
+    flow->attempts++;
+    flow->reply->tried = 1;
+
+    return NGX_AGAIN;
+}
+
+
+/* The request has been posted, so the flow goes on from there. */
+
+static void
+ngx_http_chatmaid_flow_call_handler(ngx_http_chatmaid_call_t *call)
+{
+    ngx_http_chatmaid_flow_t *flow = call->data;
+
+    if (call->gone) {
+        flow->gone = 1;
+    }
+
+    flow->steps.parked = 0;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_flow_idle(ngx_http_chatmaid_flow_t *flow,
+    ngx_http_chatmaid_step_pt step)
+{
+    ngx_event_t         *rev;
+    ngx_http_request_t  *r;
+
+    r = flow->request;
+    rev = r->connection->read;
+
+    /* a caller that has left during a call is not reported again */
+
+#if (NGX_HTTP_V2)
+    if (r->stream == NULL)      /* else it is no event of a socket */
+#endif
+    if (rev->pending_eof || ngx_handle_read_event(rev, 0) != NGX_OK) {
+        flow->gone = 1;
+    }
+
+    if (flow->gone) {
+        return ngx_http_chatmaid_flow_end(flow);
+    }
+
+    flow->idle = 1;
+
+    ngx_http_chatmaid_flow_go(flow, step);
+
+    return NGX_AGAIN;
 }
 
 
 void
-ngx_http_chatmaid_flow_resume(ngx_http_request_t *r)
+ngx_http_chatmaid_flow_resume(ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_connection_t         *c;
-    ngx_http_chatmaid_flow_t  *flow;
-
-    c = r->connection;
-    flow = ngx_http_chatmaid_flow_get(r);
-
-    ngx_http_set_log_request(c->log, r);
-
-    flow->parked = 0;
-    ngx_http_chatmaid_flow_run(r);
-
-    ngx_http_run_posted_requests(c);
+    ngx_http_chatmaid_steps_resume(flow->request, &flow->steps);
 }
 
 
@@ -163,32 +253,36 @@ ngx_http_chatmaid_flow_resume_handler(ngx_event_t *ev)
 }
 
 
-ngx_int_t
-ngx_http_chatmaid_flow_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_uint_t status, ngx_str_t *text)
-{
-    if (ngx_http_chatmaid_flow_is_awaited(flow)) {
-        flow->answer_rc = ngx_http_chatmaid_answer_json(r, flow->reply, status,
-                                                        text);
-    }
-
-    ngx_http_chatmaid_flow_end(r, flow, flow->answer_rc);
-
-    return NGX_DONE;
-}
-
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_chatmaid_flow_is_awaited(ngx_http_chatmaid_flow_t *flow)
 {
     return !flow->answered && !flow->gone;
 }
 
 
-void
-ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_flow_t *flow,
-    ngx_int_t rc)
+ngx_int_t
+ngx_http_chatmaid_flow_answer(ngx_http_chatmaid_flow_t *flow,
+    ngx_uint_t status, ngx_str_t *text)
 {
+    if (ngx_http_chatmaid_flow_is_awaited(flow)) {
+        flow->answer_rc = ngx_http_chatmaid_answer_json(flow->request,
+                                                        flow->reply, status,
+                                                        text);
+    }
+
+    return ngx_http_chatmaid_flow_end(flow);
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_flow_end(ngx_http_chatmaid_flow_t *flow)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = flow->request;
+    rc = flow->answer_rc;
+
     ngx_http_chatmaid_flow_cleanup(flow);
 
     if (flow->gone) {
@@ -197,36 +291,39 @@ ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_flow_t *flow
     }
 
     ngx_http_finalize_request(r, rc);
+
+    return NGX_DONE;
 }
 
 
-/* One that has left during a call is not told of again. */
-
-ngx_int_t
-ngx_http_chatmaid_flow_idle(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_flow_step_pt step)
+ngx_msec_int_t
+ngx_http_chatmaid_flow_left(ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_event_t  *rev;
+    return (ngx_msec_int_t) (flow->deadline.timer.key - ngx_current_msec);
+}
 
-    rev = r->connection->read;
 
-#if (NGX_HTTP_V2)
-    if (r->stream == NULL)      /* else it is no event of a socket */
-#endif
-    if (rev->pending_eof || ngx_handle_read_event(rev, 0) != NGX_OK) {
-        flow->gone = 1;
+void
+ngx_http_chatmaid_flow_hurry(ngx_http_chatmaid_flow_t *flow, ngx_msec_t time)
+{
+    if (flow->deadline.timer_set
+        && ngx_http_chatmaid_flow_left(flow) > (ngx_msec_int_t) time)
+    {
+        ngx_del_timer(&flow->deadline);
+        ngx_add_timer(&flow->deadline, time);
     }
+}
 
-    if (flow->gone) {
-        ngx_http_chatmaid_flow_end(r, flow, NGX_HTTP_CLIENT_CLOSED_REQUEST);
-        return NGX_DONE;
-    }
 
-    flow->idle = 1;
+void
+ngx_http_chatmaid_flow_timer(ngx_http_chatmaid_flow_t *flow, ngx_event_t *ev,
+    ngx_event_handler_pt handler, void *data, ngx_msec_t time)
+{
+    ev->handler = handler;
+    ev->data = data;
+    ev->log = flow->request->connection->log;
 
-    ngx_http_chatmaid_flow_go(flow, step);
-
-    return NGX_AGAIN;
+    ngx_add_timer(ev, time);
 }
 
 
@@ -241,6 +338,7 @@ ngx_http_chatmaid_flow_restore(ngx_http_request_t *r)
     }
 
     for (cln = r->cleanup; cln; cln = cln->next) {
+
         if (cln->handler == ngx_http_chatmaid_flow_cleanup) {
             flow = cln->data;
             ngx_http_set_ctx(r, flow->reply, ngx_http_chatmaid_module);
@@ -250,37 +348,24 @@ ngx_http_chatmaid_flow_restore(ngx_http_request_t *r)
 }
 
 
-void
-ngx_http_chatmaid_flow_timer(ngx_http_request_t *r, ngx_event_t *ev,
-    ngx_event_handler_pt handler, ngx_msec_t time)
-{
-    ev->handler = handler;
-    ev->data = r;
-    ev->log = r->connection->log;
-
-    ngx_add_timer(ev, time);
-}
-
-
 /*
- * A caller that waits for another send is done with; one whose own call is
- * under way gets its answer, and the call goes on to be recorded.
+ * A flow that is idle or that waits for another send ends here.  One that has
+ * something under way is answered, and goes on until that is recorded.
  */
 
 static void
 ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
 {
-    ngx_http_request_t       *r = ev->data;
+    ngx_http_chatmaid_flow_t *flow = ev->data;
 
-    ngx_int_t                 rc;
-    ngx_connection_t         *c;
-    ngx_http_chatmaid_flow_t  *flow;
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
 
+    r = flow->request;
     c = r->connection;
-    flow = ngx_http_chatmaid_flow_get(r);
 
     ngx_http_set_log_request(c->log, r);
-    ngx_http_chatmaid_flow_take_error(r, flow);
+    ngx_http_chatmaid_flow_take_error(flow);
 
     /* the request goes on, or its connection is not worth keeping */
 
@@ -288,30 +373,22 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
         r->keepalive = 0;
     }
 
-    /* A filter may replace the answer by an error page.  One of another place
-     * would take the request from its flow, and contexts are forgotten. */
+    /* A filter may replace the answer by an error page.  A redirect to another
+     * location would take the request from its flow, and zero r->ctx. */
 
     r->error_page = 1;
 
-    rc = NGX_HTTP_CLIENT_CLOSED_REQUEST;
-
-    if (flow->expire) {
-        rc = flow->expire(r, flow);
-
-    } else if (!flow->gone) {
-        rc = ngx_http_chatmaid_flow_expired(r, flow);
-    }
+    flow->answer_rc = ngx_http_chatmaid_flow_expire(flow);
 
     ngx_http_set_ctx(r, flow->reply, ngx_http_chatmaid_module);
 
-    if (flow->wait.timer_set || flow->idle) {
-        ngx_http_chatmaid_flow_end(r, flow, rc);
+    if (flow->waiting || flow->idle) {
+        ngx_http_chatmaid_flow_end(flow);
 
     } else {
         flow->answered = 1;
-        flow->answer_rc = rc;
 
-        ngx_http_chatmaid_flow_take_error(r, flow);
+        ngx_http_chatmaid_flow_take_error(flow);
 
         if ((r->buffered || c->buffered)
             && ngx_handle_write_event(c->write, 0) != NGX_OK)
@@ -325,14 +402,28 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
 
 
 static ngx_int_t
-ngx_http_chatmaid_flow_expired(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+ngx_http_chatmaid_flow_expire(ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_http_chatmaid_problem_set(r->pool, &flow->reply->problem, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
-                              "there was no answer within chatmaid_timeout");
-    flow->reply->problem.may_be_accepted = 1;
+    ngx_http_request_t         *r;
+    ngx_http_chatmaid_reply_t  *reply;
 
-    return ngx_http_chatmaid_answer_failure(r, flow->reply, NGX_DECLINED);
+    if (flow->expire) {
+        return flow->expire(flow->steps.data);
+    }
+
+    r = flow->request;
+    reply = flow->reply;
+
+    ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                  NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
+                                  "there was no answer within "
+                                  "chatmaid_timeout");
+    reply->problem.may_be_accepted = 1;
+
+    ngx_http_chatmaid_answer_log_failure(r, reply, NGX_DECLINED);
+
+    return flow->gone ? NGX_HTTP_CLIENT_CLOSED_REQUEST
+                      : ngx_http_chatmaid_answer_problem(r, reply);
 }
 
 
@@ -343,13 +434,13 @@ ngx_http_chatmaid_flow_reading(ngx_http_request_t *r)
 
     flow = ngx_http_chatmaid_flow_get(r);
 
-    ngx_http_chatmaid_flow_take_error(r, flow);
+    ngx_http_chatmaid_flow_take_error(flow);
 
     if (!flow->idle) {
         ngx_http_block_reading(r);
 
     } else if (flow->gone) {
-        ngx_http_chatmaid_flow_end(r, flow, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+        ngx_http_chatmaid_flow_end(flow);
 
     } else {
         ngx_http_test_reading(r);
@@ -360,24 +451,29 @@ ngx_http_chatmaid_flow_reading(ngx_http_request_t *r)
 /*
  * A caller that leaves does not stop its send.  nginx ends a request whose
  * connection has an error as soon as a subrequest is finalized, so the error is
- * taken away and given back by ngx_http_chatmaid_flow_end().
+ * taken away here and given back when the flow ends.
  */
 
 static void
-ngx_http_chatmaid_flow_take_error(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+ngx_http_chatmaid_flow_take_error(ngx_http_chatmaid_flow_t *flow)
 {
-    if (r->connection->error) {
-        r->connection->error = 0;
+    ngx_connection_t  *c;
+
+    c = flow->request->connection;
+
+    if (c->error) {
+        c->error = 0;
         flow->gone = 1;
     }
 }
 
 
+/* At the end of the flow, and again at the end of the request. */
+
 static void
 ngx_http_chatmaid_flow_cleanup(void *data)
 {
-    ngx_http_chatmaid_flow_t  *flow = data;
+    ngx_http_chatmaid_flow_t *flow = data;
 
     if (flow->deadline.timer_set) {
         ngx_del_timer(&flow->deadline);
@@ -388,6 +484,7 @@ ngx_http_chatmaid_flow_cleanup(void *data)
     }
 
     if (flow->leave) {
-        flow->leave(flow);
+        flow->leave(flow->steps.data);
+        flow->leave = NULL;
     }
 }

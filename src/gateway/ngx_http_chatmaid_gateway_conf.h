@@ -18,7 +18,13 @@
 
 char *ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
+char *ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_chatmaid_gateway_conf_environment(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_chatmaid_gateway_conf_scope(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_chatmaid_gateway_conf_flag(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -28,19 +34,20 @@ char *ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /* ngx_conf_post_t: refuses a time of less than a second, but for 0. */
-char *ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post, void *data);
+char *ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post,
+    void *data);
 
 /* ngx_conf_post_t: refuses a time of 0. */
-char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post, void *data);
+char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post,
+    void *data);
 
 /* At the end of merge: what a gateway needs and what must not be.  Sets
  * conf->account.  NGX_CONF_OK or NGX_CONF_ERROR. */
 char *ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
 
-/* After all locations are known: finds the internal location of each gateway,
- * and warns where there is none. */
-void ngx_http_chatmaid_gateway_conf_find_locations(ngx_conf_t *cf);
+/* Warns of a reload that loses the records of the zone. */
+void ngx_http_chatmaid_gateway_conf_check_zone(ngx_conf_t *cf);
 
 /* Refuses a location that has another content handler too: NGX_CONF_ERROR. */
 char *ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf,

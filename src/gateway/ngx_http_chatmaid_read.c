@@ -5,71 +5,83 @@
 
 
 #include "ngx_http_chatmaid_read.h"
-#include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_flow.h"
+#include "ngx_http_chatmaid_call_result.h"
 #include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_retry.h"
-#include "ngx_http_chatmaid_call_result.h"
 
 
 static ngx_int_t ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
+    void *data);
 static ngx_int_t ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
+    void *data);
 static ngx_int_t ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer);
 static ngx_int_t ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
     ngx_str_t *answer, ngx_str_t *text);
 
 
-ngx_http_chatmaid_flow_step_pt  ngx_http_chatmaid_read_steps[] = {
+static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[] = {
     ngx_http_chatmaid_read_forward,     /* one try */
-    ngx_http_chatmaid_read_forwarded,   /* another one, or no more */
-    ngx_http_chatmaid_read_answer,
+    ngx_http_chatmaid_read_forwarded,   /* another one, or the answer */
     NULL
 };
 
 
-static ngx_int_t
-ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+ngx_int_t
+ngx_http_chatmaid_read_init(ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_int_t  rc;
-
-    /* nobody wants the answer any more */
-
-    if (flow->gone || flow->answered) {
-        ngx_http_chatmaid_flow_end(r, flow, flow->answer_rc);
-        return NGX_DONE;
-    }
-
-    rc = ngx_http_chatmaid_retry_hold(r, flow);
-
-    if (rc == NGX_AGAIN) {
-        return ngx_http_chatmaid_flow_idle(r, flow,
-                                           ngx_http_chatmaid_read_forward);
-    }
-
-    return (rc == NGX_OK) ? ngx_http_chatmaid_call_start(r, flow, NULL) : rc;
+    ngx_http_chatmaid_steps_init(&flow->steps, ngx_http_chatmaid_read_steps,
+                                 flow);
+    return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+ngx_http_chatmaid_read_forward(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_flow_t *flow = data;
+
     ngx_int_t  rc;
 
-    rc = ngx_http_chatmaid_call_result(r, flow, &flow->answer);
+    if (!ngx_http_chatmaid_flow_is_awaited(flow)) {
+        return ngx_http_chatmaid_flow_end(flow);
+    }
 
-    if (rc == NGX_DECLINED) {
-        rc = ngx_http_chatmaid_retry_pause(r, flow);
+    rc = ngx_http_chatmaid_retry_hold(flow);
 
-        if (rc == NGX_AGAIN) {
-            return ngx_http_chatmaid_flow_idle(r, flow,
-                                               ngx_http_chatmaid_read_forward);
-        }
+    if (rc == NGX_AGAIN) {
+        return ngx_http_chatmaid_flow_idle(flow,
+                                           ngx_http_chatmaid_read_forward);
+    }
+
+    return (rc == NGX_OK) ? ngx_http_chatmaid_flow_call(flow, NULL) : rc;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r, void *data)
+{
+    ngx_http_chatmaid_flow_t *flow = data;
+
+    ngx_int_t                               rc;
+    ngx_str_t                               answer;
+    ngx_http_chatmaid_call_result_expect_e  expect;
+
+    expect = flow->reply->native ? NGX_HTTP_CHATMAID_EXPECT_JSON
+                                 : NGX_HTTP_CHATMAID_EXPECT_DATA;
+
+    rc = ngx_http_chatmaid_call_result(r, flow->call, expect, &answer,
+                                       &flow->reply->problem);
+
+    if (rc == NGX_OK) {
+        return ngx_http_chatmaid_read_answer(r, flow, &answer);
+    }
+
+    if (rc == NGX_DECLINED
+        && ngx_http_chatmaid_retry_pause(flow) == NGX_AGAIN)
+    {
+        return ngx_http_chatmaid_flow_idle(flow,
+                                           ngx_http_chatmaid_read_forward);
     }
 
     return rc;
@@ -78,29 +90,25 @@ ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer)
 {
-    ngx_str_t    text;
-    ngx_uint_t   status;
+    ngx_str_t  text;
 
     if (flow->reply->native) {
-        text = flow->call->answer;
-        status = flow->call->status;
-
-    } else {
-        status = NGX_HTTP_OK;
-
-        if (ngx_http_chatmaid_read_unwrap(r, &flow->answer, &text) != NGX_OK) {
-            return NGX_ERROR;
-        }
+        return ngx_http_chatmaid_flow_answer(flow, flow->call->status,
+                                             &flow->call->answer);
     }
 
-    return ngx_http_chatmaid_flow_answer(r, flow, status, &text);
+    if (ngx_http_chatmaid_read_unwrap(r, answer, &text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_OK, &text);
 }
 
 
-/* The bytes of "data".  The pages of a list are in it, or, by the SDK's types,
- * beside it. */
+/* The bytes of "data".  A list's pagination is in it or, by the types of the
+ * official client, beside it. */
 
 static ngx_int_t
 ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r, ngx_str_t *answer,

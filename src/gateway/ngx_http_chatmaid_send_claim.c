@@ -5,8 +5,6 @@
 
 
 #include "ngx_http_chatmaid_send_claim.h"
-#include "ngx_http_chatmaid_flow.h"
-#include "ngx_http_chatmaid_answer.h"
 
 
 #define NGX_HTTP_CHATMAID_SEND_LEASE_TIME    8000   /* milliseconds */
@@ -14,42 +12,42 @@
 
 /* Only by asking does a send learn that another worker's or another gateway's
  * send has ended; the pauses grow. */
-#define NGX_HTTP_CHATMAID_FIRST_PAUSE        20     /* milliseconds */
-#define NGX_HTTP_CHATMAID_LAST_PAUSE         250
+#define NGX_HTTP_CHATMAID_SEND_FIRST_PAUSE   20     /* milliseconds */
+#define NGX_HTTP_CHATMAID_SEND_LAST_PAUSE    250
 
 
 static void ngx_http_chatmaid_send_claim_handler(void *data);
 static void ngx_http_chatmaid_send_claim_wait_handler(ngx_event_t *ev);
-static void ngx_http_chatmaid_send_claim_leave(ngx_http_chatmaid_flow_t *flow);
 
 
 /* The sends of this worker that wait for another one. */
 
-static ngx_queue_t  ngx_http_chatmaid_waiting = {
-    &ngx_http_chatmaid_waiting,
-    &ngx_http_chatmaid_waiting
+static ngx_queue_t  ngx_http_chatmaid_send_claim_queue = {
+    &ngx_http_chatmaid_send_claim_queue,
+    &ngx_http_chatmaid_send_claim_queue
 };
 
 
 ngx_int_t
-ngx_http_chatmaid_send_claim_ask(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+ngx_http_chatmaid_send_claim_ask(ngx_http_chatmaid_send_claim_t *claim)
 {
+    ngx_http_request_t         *r;
     ngx_http_chatmaid_lease_t  *lease;
 
-    lease = &flow->lease;
+    r = claim->flow->request;
+    lease = &claim->lease;
 
     if (!lease->asked) {
         lease->renewal_time = NGX_HTTP_CHATMAID_SEND_RENEWAL_TIME;
         lease->claim.lease_time = NGX_HTTP_CHATMAID_SEND_LEASE_TIME;
-        flow->reply->tried = 1;
         lease->claim.pool = r->pool;
         lease->claim.mcf = ngx_http_get_module_main_conf(r,
                                                      ngx_http_chatmaid_module);
         lease->claim.handler = ngx_http_chatmaid_send_claim_handler;
-        lease->claim.data = r;
+        lease->claim.data = claim->flow;
 
-        flow->leave = ngx_http_chatmaid_send_claim_leave;
+        /* an earlier send of the operation may have sent the message */
+        claim->flow->reply->tried = 1;
     }
 
     return ngx_http_chatmaid_lease_ask(lease);
@@ -64,34 +62,37 @@ ngx_http_chatmaid_send_claim_handler(void *data)
 
 
 ngx_int_t
-ngx_http_chatmaid_send_claim_wait(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow)
+ngx_http_chatmaid_send_claim_wait(ngx_http_chatmaid_send_claim_t *claim)
 {
     ngx_msec_int_t                 left;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    conf = ngx_http_get_module_loc_conf(claim->flow->request,
+                                        ngx_http_chatmaid_module);
 
-    if (!flow->lease.claim.waited) {
-        flow->lease.claim.waited = 1;
-        flow->wait_pause = NGX_HTTP_CHATMAID_FIRST_PAUSE;
-        flow->wait_end = ngx_current_msec + conf->wait;
+    if (!claim->lease.claim.waited) {
+        claim->lease.claim.waited = 1;
+        claim->wait_pause = NGX_HTTP_CHATMAID_SEND_FIRST_PAUSE;
+        claim->wait_end = ngx_current_msec + conf->wait;
     }
 
-    left = (ngx_msec_int_t) (flow->wait_end - ngx_current_msec);
+    left = (ngx_msec_int_t) (claim->wait_end - ngx_current_msec);
 
     if (left <= 0) {
         return NGX_DECLINED;
     }
 
-    ngx_http_chatmaid_flow_timer(r, &flow->wait,
+    ngx_http_chatmaid_flow_timer(claim->flow, &claim->wait,
                                  ngx_http_chatmaid_send_claim_wait_handler,
-                                 ngx_min(flow->wait_pause, (ngx_msec_t) left));
+                                 claim,
+                                 ngx_min(claim->wait_pause, (ngx_msec_t) left));
 
-    flow->wait_pause = ngx_min(2 * flow->wait_pause,
-                              NGX_HTTP_CHATMAID_LAST_PAUSE);
+    claim->wait_pause = ngx_min(2 * claim->wait_pause,
+                                NGX_HTTP_CHATMAID_SEND_LAST_PAUSE);
 
-    ngx_queue_insert_tail(&ngx_http_chatmaid_waiting, &flow->waiting);
+    claim->flow->waiting = 1;
+
+    ngx_queue_insert_tail(&ngx_http_chatmaid_send_claim_queue, &claim->queue);
 
     return NGX_AGAIN;
 }
@@ -100,34 +101,34 @@ ngx_http_chatmaid_send_claim_wait(ngx_http_request_t *r,
 static void
 ngx_http_chatmaid_send_claim_wait_handler(ngx_event_t *ev)
 {
-    ngx_http_request_t       *r = ev->data;
+    ngx_http_chatmaid_send_claim_t *claim = ev->data;
 
-    ngx_http_chatmaid_flow_t  *flow;
+    claim->flow->waiting = 0;
 
-    flow = ((ngx_http_chatmaid_reply_t *) ngx_http_get_module_ctx(r, ngx_http_chatmaid_module))->flow;
+    ngx_queue_remove(&claim->queue);
 
-    ngx_queue_remove(&flow->waiting);
-
-    ngx_http_chatmaid_flow_resume(r);
+    ngx_http_chatmaid_flow_resume(claim->flow);
 }
 
 
 void
-ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_flow_t *flow)
+ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_send_claim_t *claim)
 {
-    ngx_queue_t              *q;
-    ngx_http_chatmaid_flow_t  *other;
+    u_char                          *id;
+    ngx_queue_t                     *q;
+    ngx_http_chatmaid_send_claim_t  *other;
 
-    ngx_http_chatmaid_lease_end(&flow->lease);
+    ngx_http_chatmaid_lease_end(&claim->lease);
 
-    for (q = ngx_queue_head(&ngx_http_chatmaid_waiting);
-         q != ngx_queue_sentinel(&ngx_http_chatmaid_waiting);
+    id = ngx_http_chatmaid_claim_id(&claim->lease.claim);
+
+    for (q = ngx_queue_head(&ngx_http_chatmaid_send_claim_queue);
+         q != ngx_queue_sentinel(&ngx_http_chatmaid_send_claim_queue);
          q = ngx_queue_next(q))
     {
-        other = ngx_queue_data(q, ngx_http_chatmaid_flow_t, waiting);
+        other = ngx_queue_data(q, ngx_http_chatmaid_send_claim_t, queue);
 
-        if (ngx_memcmp(ngx_http_chatmaid_claim_id(&other->lease.claim),
-                       ngx_http_chatmaid_claim_id(&flow->lease.claim),
+        if (ngx_memcmp(ngx_http_chatmaid_claim_id(&other->lease.claim), id,
                        NGX_HTTP_CHATMAID_ID_LEN)
             == 0)
         {
@@ -136,21 +137,22 @@ ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_flow_t *flow)
              * is set */
             ngx_del_timer(&other->wait);
             ngx_add_timer(&other->wait, 0);
-            other->wait_pause = NGX_HTTP_CHATMAID_FIRST_PAUSE;
+            other->wait_pause = NGX_HTTP_CHATMAID_SEND_FIRST_PAUSE;
         }
     }
 }
 
 
-/* Before the request's memory is freed, in whatever state the lease is. */
-
-static void
-ngx_http_chatmaid_send_claim_leave(ngx_http_chatmaid_flow_t *flow)
+void
+ngx_http_chatmaid_send_claim_leave(ngx_http_chatmaid_send_claim_t *claim)
 {
-    if (flow->wait.timer_set) {
-        ngx_del_timer(&flow->wait);
-        ngx_queue_remove(&flow->waiting);
+    if (claim->flow->waiting) {
+        claim->flow->waiting = 0;
+        ngx_del_timer(&claim->wait);
+        ngx_queue_remove(&claim->queue);
     }
 
-    ngx_http_chatmaid_lease_abandon(&flow->lease);
+    if (claim->lease.asked) {
+        ngx_http_chatmaid_lease_abandon(&claim->lease);
+    }
 }

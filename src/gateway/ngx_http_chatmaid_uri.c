@@ -18,7 +18,7 @@ static ngx_int_t ngx_http_chatmaid_uri_segment(ngx_pool_t *pool,
 
 ngx_int_t
 ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
-    ngx_uint_t slashes, ngx_http_chatmaid_uri_t *target,
+    ngx_uint_t slashes, ngx_http_chatmaid_uri_t *uri,
     const char **reason)
 {
     u_char                    *p, *last;
@@ -50,7 +50,7 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
 
     p = path.data;
     last = path.data + path.len;
-    target->n = 0;
+    uri->n = 0;
 
     while (slashes && p < last && *p == '/') { p++; }
 
@@ -65,12 +65,12 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
             return rc;
         }
 
-        if (target->n < NGX_HTTP_CHATMAID_MAX_SEGMENTS) {
-            target->raw[target->n] = raw;
-            target->decoded[target->n] = decoded;
+        if (uri->n < NGX_HTTP_CHATMAID_MAX_SEGMENTS) {
+            uri->raw[uri->n] = raw;
+            uri->decoded[uri->n] = decoded;
         }
 
-        target->n++;
+        uri->n++;
 
         if (p == last) {
             return NGX_OK;
@@ -213,7 +213,7 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
 
 
 ngx_uint_t
-ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *target,
+ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
     const char *path, ngx_str_t *id)
 {
     size_t       len;
@@ -222,20 +222,20 @@ ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *target,
 
     p = path;
 
-    for (i = 0; i < target->n && i < NGX_HTTP_CHATMAID_MAX_SEGMENTS; i++) {
+    for (i = 0; i < uri->n && i < NGX_HTTP_CHATMAID_MAX_SEGMENTS; i++) {
 
         len = strcspn(p, "/");
 
         if (len == 1 && *p == '*') {
 
-            if (target->raw[i].len == 0) {
+            if (uri->raw[i].len == 0) {
                 return 0;
             }
 
-            *id = target->raw[i];
+            *id = uri->raw[i];
 
-        } else if (len != target->decoded[i].len
-                   || ngx_strncmp(p, target->decoded[i].data, len) != 0)
+        } else if (len != uri->decoded[i].len
+                   || ngx_strncmp(p, uri->decoded[i].data, len) != 0)
         {
             return 0;
         }
@@ -243,7 +243,7 @@ ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *target,
         p += len;
 
         if (*p == '\0') {
-            return i + 1 == target->n;
+            return i + 1 == uri->n;
         }
 
         p++;

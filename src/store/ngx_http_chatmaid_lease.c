@@ -5,7 +5,6 @@
 
 
 #include "ngx_http_chatmaid_lease.h"
-#include "ngx_http_chatmaid.h"
 #include "ngx_http_chatmaid_crypto.h"
 
 

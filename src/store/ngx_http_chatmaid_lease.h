@@ -11,9 +11,6 @@
 #define _NGX_HTTP_CHATMAID_LEASE_H_INCLUDED_
 
 
-#include <ngx_config.h>
-#include <ngx_core.h>
-#include <ngx_event.h>
 #include "ngx_http_chatmaid_store.h"
 
 

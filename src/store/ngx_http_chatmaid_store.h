@@ -12,11 +12,9 @@
 #define _NGX_HTTP_CHATMAID_STORE_H_INCLUDED_
 
 
-#include <ngx_config.h>
-#include <ngx_core.h>
+#include "ngx_http_chatmaid.h"
 
 
-#define NGX_HTTP_CHATMAID_ID_LEN     32     /* bytes of SHA-256 */
 #define NGX_HTTP_CHATMAID_OWNER_LEN  16
 
 
@@ -27,13 +25,11 @@ enum {
     NGX_HTTP_CHATMAID_IN_FLIGHT,     /* another owner's lease still runs */
     NGX_HTTP_CHATMAID_DONE,          /* "answer" is Chatmaid's */
     NGX_HTTP_CHATMAID_REUSED,        /* the record is of another message */
-    NGX_HTTP_CHATMAID_CLOCK,         /* the store's clock is in another window */
+    NGX_HTTP_CHATMAID_CLOCK,         /* the store is in another window */
     NGX_HTTP_CHATMAID_LOST,          /* in flight, but nobody can be asked */
     NGX_HTTP_CHATMAID_NO_STORE       /* no room, or not answering */
 };
 
-
-typedef struct ngx_http_chatmaid_main_conf_s  ngx_http_chatmaid_main_conf_t;
 
 typedef void (*ngx_http_chatmaid_claim_pt)(void *data);
 
@@ -109,7 +105,7 @@ typedef struct {
  * clock()           Unix time in milliseconds, by the store's clock.
  */
 
-typedef struct {
+struct ngx_http_chatmaid_store_s {
     ngx_int_t    (*claim)(ngx_http_chatmaid_claim_t *claim);
     void         (*renew)(ngx_http_chatmaid_claim_t *claim);
     ngx_int_t    (*finish)(ngx_http_chatmaid_claim_t *claim);
@@ -117,7 +113,7 @@ typedef struct {
     ngx_int_t    (*remove)(ngx_http_chatmaid_claim_t *claim);
     void         (*abandon)(ngx_http_chatmaid_claim_t *claim);
     int64_t      (*clock)(void);
-} ngx_http_chatmaid_store_t;
+};
 
 
 #endif /* _NGX_HTTP_CHATMAID_STORE_H_INCLUDED_ */

@@ -20,7 +20,9 @@ ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_finish = {
     ngx_string(NGX_HTTP_CHATMAID_FINISH_LUA), { 0 }
 };
 
-ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_mark_ambiguous = {
+ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_mark_ambiguous =
+{
     ngx_string(NGX_HTTP_CHATMAID_MARK_AMBIGUOUS_LUA), { 0 }
 };
 
@@ -69,7 +71,8 @@ ngx_http_chatmaid_store_script_begin(ngx_http_chatmaid_words_t *words,
                                           ngx_http_chatmaid_claim_id(claim));
 
     ngx_hex_dump(words->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_store_script_word(words, words->owner, sizeof(words->owner));
+    ngx_http_chatmaid_store_script_word(words, words->owner,
+                                        sizeof(words->owner));
 
     ngx_hex_dump(words->fingerprint, claim->fingerprint,
                  NGX_HTTP_CHATMAID_ID_LEN);
@@ -90,15 +93,17 @@ ngx_http_chatmaid_store_script_record(ngx_http_chatmaid_words_t *words,
 
     key = words->keys[words->nkeys];
     p = ngx_http_chatmaid_store_script_name(key, claim->mcf->redis,
-                                            claim->webhook_event ? "event:" : "op:", id);
+                                            claim->webhook_event ? "event:"
+                                                                 : "op:",
+                                            id);
 
     ngx_http_chatmaid_store_script_key(words, key, p - key);
 }
 
 
 u_char *
-ngx_http_chatmaid_store_script_name(u_char *p, ngx_http_chatmaid_redis_conf_t *conf,
-    const char *kind, u_char *id)
+ngx_http_chatmaid_store_script_name(u_char *p,
+    ngx_http_chatmaid_redis_conf_t *conf, const char *kind, u_char *id)
 {
     p = ngx_cpymem(p, conf->prefix.data, conf->prefix.len);
     p = ngx_cpymem(p, kind, ngx_strlen(kind));
@@ -127,8 +132,8 @@ ngx_http_chatmaid_store_script_key(ngx_http_chatmaid_words_t *words, void *key,
 
 
 void
-ngx_http_chatmaid_store_script_word(ngx_http_chatmaid_words_t *words, void *data,
-    size_t len)
+ngx_http_chatmaid_store_script_word(ngx_http_chatmaid_words_t *words,
+    void *data, size_t len)
 {
     words->argv[words->n] = data;
     words->len[words->n] = len;
@@ -144,7 +149,8 @@ ngx_http_chatmaid_store_script_number(ngx_http_chatmaid_words_t *words,
 
     p = words->numbers[words->n];
 
-    ngx_http_chatmaid_store_script_word(words, p, ngx_sprintf(p, "%L", number) - p);
+    ngx_http_chatmaid_store_script_word(words, p,
+                                        ngx_sprintf(p, "%L", number) - p);
 }
 
 

@@ -11,6 +11,7 @@
 #define _NGX_HTTP_CHATMAID_WEBHOOK_REQUEST_H_INCLUDED_
 
 
+#include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_webhook_delivery.h"
 #include "ngx_http_chatmaid_webhook_event.h"
 #include "ngx_http_chatmaid_redis.h"

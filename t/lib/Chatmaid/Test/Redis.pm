@@ -75,7 +75,13 @@ sub start ($self) {
 sub url ($self, $user = '') { 'redis://' . $user . '127.0.0.1:' . $self->port }
 
 # A command of our own, past nginx: what redis-cli prints, without its start.
+# Options before it (a user, a database) need redis-cli itself.
 sub cli ($self, @words) {
+    if ($words[0] =~ /\A-/) {
+        open my $out, '-|', 'redis-cli', '-s', $self->socket, @words or croak "redis-cli: $!";
+        local $/;
+        return (<$out> // '') =~ s/\n\z//r;
+    }
     my $socket = IO::Socket::UNIX->new(Peer => $self->socket) or return '';
     print $socket '*' . @words . "\r\n" . join '', map { '$' . length($_) . "\r\n$_\r\n" } @words;
     $socket->flush;
