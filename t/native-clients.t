@@ -170,7 +170,7 @@ subtest "the gateway's errors" => sub {
         $api->clear_faults;
         $api->release;
     }
-    my @faults = split /, /, mcp->caught(sub { mcp->send({fromPhoneId => 'x', to => 'y', content => 'z', mediaUrls => ['http://a.example/x']}) });
+    my @faults = split /, /, mcp->caught(sub { mcp->send({fromPhoneId => 'x', to => 'y', content => 'z', mediaUrls => ['http://a.example/x', 'ftp://a.example/x']}) });
     is(scalar @faults, 2, 'MCP: all faults at once');
 };
 
