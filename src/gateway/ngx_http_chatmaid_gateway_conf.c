@@ -366,7 +366,7 @@ ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf,
 }
 
 
-/* Records are told apart by account: one name must not stand for two. */
+/* Records belong to an account, so one name must not stand for two. */
 
 static char *
 ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
@@ -473,9 +473,9 @@ ngx_http_chatmaid_gateway_conf_find_locations(ngx_conf_t *cf)
         ucf = clcf->loc_conf[ngx_http_proxy_module.ctx_index];
 
         /*
-         * An answer is captured as it comes: nothing of it is written to a
-         * temporary file or stored, nor replaced by an error page, whatever the
-         * location says.
+         * An answer is captured as it comes, whatever the location says: it
+         * is not written to a temporary file, stored, or replaced by an error
+         * page.
          */
 
         gateway[i]->upstream = *ucf;
@@ -484,8 +484,8 @@ ngx_http_chatmaid_gateway_conf_find_locations(ngx_conf_t *cf)
 
 #if (NGX_HTTP_SSL)
 
-        /* nginx keeps one TLS session per peer for all locations, and what it
-         * was verified by goes with it */
+        /* nginx keeps one TLS session per peer for all locations, and a
+         * session of another location may be less verified */
 
         gateway[i]->upstream.ssl_session_reuse = 0;
 #endif
@@ -493,7 +493,7 @@ ngx_http_chatmaid_gateway_conf_find_locations(ngx_conf_t *cf)
 }
 
 
-/* Finds the location of just this name, as a request for it would. */
+/* Finds the location of exactly this name, as nginx does for a request. */
 
 static ngx_http_core_loc_conf_t *
 ngx_http_chatmaid_gateway_conf_location(ngx_http_core_loc_conf_t *parent,
