@@ -48,6 +48,7 @@ typedef struct {
     ngx_str_t                           header;    /* "Authorization: " etc. */
     ngx_str_t                           file;
     ngx_uint_t                          environment;
+    u_char                              fingerprint[8];  /* hex, for logs */
 } ngx_http_chatmaid_api_key_t;
 
 
@@ -69,11 +70,11 @@ typedef struct {
     ngx_str_t                           uri;       /* of that location */
     ngx_str_t                           prefix;    /* the gateway's own name */
 
-    u_char                             *file;
-    ngx_uint_t                          line;
+    ngx_http_chatmaid_api_key_t        *api_key;
     ngx_http_core_loc_conf_t           *server;
+    ngx_conf_file_t                     place;     /* of the directive */
 
-    ngx_http_core_loc_conf_t           *location;  /* NULL: there is none */
+    ngx_http_core_loc_conf_t           *location;
     ngx_http_upstream_conf_t            upstream;  /* of the proxy there, as
                                                     * calls use it */
 } ngx_http_chatmaid_gateway_t;
@@ -92,6 +93,7 @@ typedef struct {
     ngx_array_t                         gateways;  /* ..._gateway_t * */
     ngx_array_t                         accounts;  /* ..._account_t */
     ngx_array_t                         webhooks;  /* see webhook_conf.c */
+    ngx_array_t                         webhook_directives;  /* likewise */
     ngx_shm_zone_t                     *zone;
     ngx_http_chatmaid_store_t          *store;
     ngx_int_t                           request_id;  /* index of $request_id */
@@ -100,6 +102,7 @@ typedef struct {
 
 
 typedef struct {
+    ngx_conf_file_t                     place;     /* of its block */
     ngx_http_chatmaid_gateway_t        *gateway;   /* NULL: no gateway here */
 
     ngx_http_chatmaid_api_key_t        *api_key;

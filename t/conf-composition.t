@@ -3,9 +3,7 @@
 
 use Chatmaid::Test;
 
-my $proxy = 'internal; proxy_http_version 1.1; proxy_set_header Connection "";'
-    . ' proxy_ssl_verify on; proxy_ssl_name developers-api.chatmaid.net; proxy_ssl_trusted_certificate %CA%;'
-    . ' proxy_pass https://chatmaid_api/;';
+my $proxy  = '%PROXY% proxy_pass https://chatmaid_api/;';
 my $sender = 'chatmaid_sender +15550100001;';
 
 my $other = sandbox(name => 'other');
@@ -70,6 +68,11 @@ END
                                   proxy_set_header X-Length \$content_length; proxy_set_header X-Trace \$request_id;
                                   proxy_set_header X-Given \$http_x_request_id; proxy_set_header X-Cookie \$http_cookie;
                                   proxy_set_header Host developers-api.chatmaid.net; $proxy }
+        location = /includes    { ssi on; default_type text/html; return 200 'before <!--# include virtual="/chatmaid/account" --> after'; }
+        location = /sends       { ssi on; default_type text/html; return 200 'before <!--# include virtual="/chatmaid/v1/messages/send" --> after'; }
+        location = /asks        { auth_request /chatmaid/account; empty_gif; }
+        location = /mirrors     { mirror /chatmaid/account; empty_gif; }
+        location = /adds        { add_after_body /chatmaid/account; default_type text/html; return 200 'before '; }
         location ^~ /real/      { chatmaid_gateway /.chatmaid/; $sender set_real_ip_from 127.0.0.1;
                                   real_ip_header X-Real-IP; deny 10.0.0.1; }
 END
@@ -94,25 +97,22 @@ END
     }
 END
 
-my $serial = 0;
 sub at ($path)    { url($path) }
-sub message ()    { {to => '+15550100099', text => 'Your table is ready, ' . ++$serial} }
-sub code ($answer) { join ' ', grep { defined } $answer->{status}, @{$answer->{json}}{qw(code outcome)} }
 sub send_to ($location, @headers) { post(at("/$location/send"), message, @headers) }
 
 
 subtest 'allow, deny' => sub {
     is(send_to('allowed')->{status}, 201, 'allowed');
-    is(code(send_to('elsewhere')), '403 forbidden not_sent', 'denied');
+    is(told(send_to('elsewhere')), '403 forbidden not_sent', 'denied');
 };
 
 subtest 'satisfy any' => sub {
-    is(code(send_to('any')), '403 forbidden not_sent', 'neither');
+    is(told(send_to('any')), '403 forbidden not_sent', 'neither');
     is(send_to('any', 'X-Token' => 'good')->{status}, 201, 'one of them');
 };
 
 subtest 'auth_request' => sub {
-    is(code(send_to('asked', 'X-Token' => 'bad')), '403 forbidden not_sent', 'refused');
+    is(told(send_to('asked', 'X-Token' => 'bad')), '403 forbidden not_sent', 'refused');
     my $answer = send_to('asked', 'X-Token' => 'good');
     is($answer->{status}, 201, 'accepted');
     is($answer->{json}{from}, '+15550100002', 'the sender it names');
@@ -122,19 +122,19 @@ subtest 'auth_request' => sub {
 
 subtest 'limit_req in the gateway location' => sub {
     is(send_to('once')->{status}, 201, 'the first');
-    like(code(send_to('once')), qr/^503 unavailable/, 'the second');
+    like(told(send_to('once')), qr/^503 unavailable/, 'the second');
     my @sends = map { later(POST => at('/smooth/send'), message) } 1 .. 4;
     is($_->result->{status}, 201, 'delayed, not refused') for @sends;
 };
 
 subtest 'limit_req in the internal location' => sub {
     is(send_to('out-once')->{status}, 201, 'nodelay: the first');
-    is(code(send_to('out-once')), '503 unavailable not_sent', 'nodelay: the second');
-    is(code(get(at('/out-once/account'))), '503 unavailable', 'nodelay: a read');
+    is(told(send_to('out-once')), '503 unavailable not_sent', 'nodelay: the second');
+    is(told(get(at('/out-once/account'))), '503 unavailable', 'nodelay: a read');
 
     is(send_to('out-429')->{status}, 201, 'limit_req_status: the first');
     my $refused = send_to('out-429');
-    is(code($refused), '429 rate_limited not_sent', 'limit_req_status: the second');
+    is(told($refused), '429 rate_limited not_sent', 'limit_req_status: the second');
     like($refused->{headers}{'retry-after'}, qr/\A[1-9][0-9]*\z/, 'its Retry-After');
     is($refused->{headers}{'content-type'}, 'application/problem+json', 'its type');
 
@@ -153,7 +153,7 @@ subtest 'limit_conn in the internal location' => sub {
     $api->fault({hold => 'before'});
     my $held = later(POST => at('/out-conn/send'), message);
     $api->wait_held;
-    like(code(send_to('out-conn')), qr/^503 unavailable not_sent$/, 'one too many');
+    like(told(send_to('out-conn')), qr/^503 unavailable not_sent$/, 'one too many');
     $api->release;
     is($held->result->{status}, 201, 'the one');
     is(send_to('out-conn')->{status}, 201, 'and the next');
@@ -245,9 +245,9 @@ subtest 'a content handler in an if' => sub {
 subtest 'map' => sub {
     is(send_to('mapped', 'X-Team' => 'front')->{json}{from}, '+15550100001', 'one team');
     is(send_to('mapped', 'X-Team' => 'back')->{json}{from}, '+15550100002', 'another');
-    is(code(send_to('mapped')), '403 sender_denied not_sent', 'none');
+    is(told(send_to('mapped')), '403 sender_denied not_sent', 'none');
     my $other = post(at('/mapped/send'), {%{+message}, from => '+15550100002'}, 'X-Team' => 'front');
-    is(code($other), '403 sender_denied not_sent', "another team's");
+    is(told($other), '403 sender_denied not_sent', "another team's");
 };
 
 subtest 'client certificates' => sub {
@@ -256,9 +256,9 @@ subtest 'client certificates' => sub {
         {cert => certificates->crt($kind), key => certificates->key($kind)}) };
 
     is($with->('client')->post('/chatmaid/send', message)->{json}{from}, '+15550100002', 'the sender by its name');
-    is(code($with->('edge')->post('/chatmaid/send', message)), '400 invalid_request not_sent', 'none for another');
+    is(told($with->('edge')->post('/chatmaid/send', message)), '400 invalid_request not_sent', 'none for another');
     is($with->('client')->post('/orders/send', message)->{status}, 201, 'let in by its name');
-    is(code($with->('edge')->post('/orders/send', message)), '403 forbidden not_sent', 'kept out by its name');
+    is(told($with->('edge')->post('/orders/send', message)), '403 forbidden not_sent', 'kept out by its name');
     my $none = client(base => $base)->post('/chatmaid/send', message);
     is($none->{status}, 400, 'without one');
     like($none->{body}, qr/No required SSL certificate/, "nginx's own page: there is no location yet");
@@ -274,9 +274,23 @@ subtest 'add_header' => sub {
     is($none->{headers}{'x-always'}, 404, 'but always');
 };
 
+# A flow belongs to a caller: nginx's own subrequests are refused, and told so.
+subtest 'subrequests' => sub {
+    my $before  = $api->count;
+    my $problem = qr/\{"type":"about:blank".*"status":403.*"code":"forbidden".*\}/;
+    like(get(at('/includes'))->{body}, qr/\Abefore $problem after\z/, 'SSI');
+    like(get(at('/sends'))->{body}, qr/\Abefore \{"success":false.*"statusCode":403.*\} after\z/, 'SSI, the native face');
+    like(get(at('/adds'))->{body}, qr/\Abefore $problem\z/, 'add_after_body');
+    is(get(at('/asks'))->{status}, 403, 'auth_request');
+    is(get(at('/mirrors'))->{status}, 200, 'mirror');
+    ok(wait_for(sub { 5 == (() = $nginx->logged(qr/\[error\].*chatmaid gateway refuses "\S+": a subrequest/)) }), 'a line for each');
+    is(get(at('/chatmaid/account'))->{status}, 200, 'a request of its own');
+    is($api->count, $before + 1, 'and Chatmaid heard of no other');
+};
+
 subtest 'realip' => sub {
     is(send_to('real')->{status}, 201, 'allowed');
-    is(code(send_to('real', 'X-Real-IP' => '10.0.0.1')), '403 forbidden not_sent', 'denied');
+    is(told(send_to('real', 'X-Real-IP' => '10.0.0.1')), '403 forbidden not_sent', 'denied');
 };
 
 done;

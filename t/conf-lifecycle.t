@@ -2,13 +2,12 @@
 # is answered, and what comes afterwards works.
 
 use Chatmaid::Test;
+use Digest::SHA qw(sha256_hex);
 use IO::Socket::IP;
 
 my $new_key = api_key('test');
 my $api     = sandbox(keys => [map { {key => $_, account => 'main'} } test_key, $new_key]);
-my $serial  = 0;
 
-sub message () { {to => '+15550100099', text => 'Your table is ready, ' . ++$serial} }
 
 sub held_sends ($count, $when = 'before', $path = '/send') {
     my $held = $api->held;
@@ -27,7 +26,7 @@ sub leaving ($nginx, @pids) {
     return wait_for(sub {
         my %title = $nginx->children;
         !grep { ($title{$_} // 'shutting down') !~ /shutting down/ } @pids;
-    }, 15, 'workers to leave');
+    }, 'workers to leave');
 }
 
 
@@ -63,6 +62,46 @@ subtest 'reload' => sub {
     ok(wait_for(sub { my %title = $nginx->children; !grep { exists $title{$_} } @old }), 'and its worker ends');
 };
 
+# 8 digits that name a key: `sha256sum` over a label and the key gives them.
+sub fingerprint ($key) { substr sha256_hex("chatmaid-key-1:$key"), 0, 8 }
+
+subtest 'which key' => sub {
+    my $live  = live_key;
+    my $nginx = start_nginx(error_log => 'notice', workers => 2, files => {live => $live, same => test_key},
+        server => 'location /l/ { chatmaid_gateway /.chatmaid/; chatmaid_api_key_file %DIR%/live; chatmaid_account main; }'
+            . ' location /s/ { chatmaid_gateway /.chatmaid/; chatmaid_api_key_file %DIR%/same; }');
+    my $told = sub ($from = 0) {
+        [sort map { /chatmaid account "(\S+)" has the key (\w+) of "\S+\/(\w+)"/ ? "$1 $2 $3" : () } grep { /\[notice\]/ } $nginx->log_lines($from)];
+    };
+    my $of_live = 'live:main ' . fingerprint($live) . ' live';
+    is_deeply($told->(), [$of_live, 'test: ' . fingerprint(test_key) . ' same'], 'one line an account at start');
+
+    my $from = length $nginx->error_log;
+    $nginx->key($new_key)->file(same => $new_key);
+    $nginx->reload;
+    is_deeply($told->($from), [$of_live, 'test: ' . fingerprint($new_key) . ' same'], 'and at reload: the new one');
+
+    $from = length $nginx->error_log;
+    is(($nginx->test)[0], 0, 'nginx -t');
+    is_deeply($told->($from), [], 'is no start');
+};
+
+subtest 'a zone that changes' => sub {
+    my $warned = sub ($nginx, $http) {
+        my $from = length $nginx->error_log;
+        $nginx->configure(http => $http)->reload;
+        return join ' | ', map { /\[warn\].*"chatmaid_zone" changes from (.*): its records are lost/ ? $1 : () } $nginx->log_lines($from);
+    };
+    my $nginx = start_nginx;
+    is($warned->($nginx, ''), '', 'none: as it was');
+    is($warned->($nginx, 'chatmaid_zone chatmaid:4m;'), '', 'written out');
+    is($warned->($nginx, 'chatmaid_zone chatmaid:8m;'), '"chatmaid" of 4096k to "chatmaid" of 8192k', 'larger');
+    is($warned->($nginx, 'chatmaid_zone chatmaid:1m;'), '"chatmaid" of 8192k to "chatmaid" of 1024k', 'smaller');
+    is($warned->($nginx, 'chatmaid_zone sends:1m;'), '"chatmaid" of 1024k to "sends" of 1024k', 'another name');
+    is($warned->($nginx, 'chatmaid_zone sends:2m; chatmaid_redis redis://127.0.0.1:1;'), '', 'with a Redis: nothing is lost');
+    is(scalar $nginx->logged(qr/"chatmaid_zone" changes/), 3, 'each said once');
+};
+
 subtest 'quit' => sub {
     my $nginx  = start_nginx(workers => 2);
     my $before = $api->made;
@@ -87,7 +126,7 @@ subtest 'a new key under load' => sub {
     my $keep_busy = sub ($until) {
         while (@answers < $until) {
             push @under_way, later(POST => '/send', message) while @under_way < 8;
-            wait_for(sub { grep { $_->done } @under_way }, 40);
+            wait_for(sub { grep { $_->done } @under_way });
             push @answers, map { $_->answer } grep { $_->done } @under_way;
             @under_way = grep { !$_->done } @under_way;
         }
@@ -142,7 +181,7 @@ END
         my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $nginx->port) or die "connect: $@";
         syswrite $socket, "POST /chatmaid/send HTTP/1.1\r\n";
         push @full, $socket;
-        wait_for(sub { $none_left->() || (() = $nginx->error_log =~ /http process request line/g) >= @full }, 15, 'a connection');
+        wait_for(sub { $none_left->() || (() = $nginx->error_log =~ /http process request line/g) >= @full }, 'a connection');
     }
 
     my $finish = sub ($socket, $rest) {
@@ -178,7 +217,7 @@ subtest 'a worker is killed' => sub {
     my ($victim) = $nginx->workers;
 
     $nginx->kill_workers($victim);
-    wait_for(sub { grep { $_->done } @sends }, 15, 'callers to notice');
+    wait_for(sub { grep { $_->done } @sends }, 'callers to notice');
     $api->release;
     my @status = map { $_->result->{status} } @sends;
     my $lost   = grep { $_ == 0 } @status;

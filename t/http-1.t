@@ -17,12 +17,10 @@ my $nginx = nginx(
         location ^~ /tiny/   { chatmaid_gateway /.tiny/; chatmaid_sender +15550100001; subrequest_output_buffer_size 1k;
                                error_log %DIR%/error.log info; }
         location ^~ /.tiny/  {
-            internal;
+            %PROXY%
             subrequest_output_buffer_size 16;
             proxy_buffer_size 1k; proxy_buffers 4 1k; proxy_busy_buffers_size 2k; proxy_max_temp_file_size 0;
-            proxy_http_version 1.1; proxy_set_header Connection "";
             proxy_pass https://chatmaid_api/;
-            proxy_ssl_verify on; proxy_ssl_name developers-api.chatmaid.net; proxy_ssl_trusted_certificate %CA%;
         }
 END
 

@@ -19,7 +19,6 @@ sub gateway_to ($name, $upstream) {
         map { "location ^~ /$_/ { chatmaid_gateway /.$_/; " . (/live|twin/ ? $live : '') . ' } '
             . "location ^~ /.$_/ { internal; proxy_pass https://chatmaid_api/; $way{$_} }" } sort keys %way);
 }
-sub told ($answer) { join ' ', grep { defined } $answer->{status}, @{$answer->{json}}{qw(code outcome)} }
 sub to ($name)     { told(post(url("/$name/send"), $m)) }
 
 my $sent = '201';

@@ -96,7 +96,7 @@ subtest 'configuration' => sub {
     is((stat $nginx->file('secret', 'x'))[2] & 0777, 0600, 'mode of a file');
     is(do { local $ENV{CHATMAID_VOLUME} = 0.02; volume(1000) }, 20, 'volume');
     is(do { local $ENV{CHATMAID_VOLUME} = 0.02; volume(10, 5) }, 5, 'least volume');
-    ok(!eval { wait_for(sub { 0 }, 0.05, 'nothing') }, 'waiting ends');
+    ok(!eval { wait_for(sub { 0 }, 'nothing', 0.05) }, 'waiting ends');
     like($@, qr/in vain for nothing/, 'and says for what');
 };
 
@@ -134,7 +134,7 @@ END
         my $out   = dir . "/$how.out";
         my $child = process($how, output => $out,
             command => ['env', 'TMPDIR=' . dir, $^X, '-It/lib', $script, $how]);
-        my $pids  = wait_for(sub { slurp($out) =~ /^(\d+ \d+ \d+)\n/m && $1 }, 20, 'it to start');
+        my $pids  = wait_for(sub { slurp($out) =~ /^(\d+ \d+ \d+)\n/m && $1 }, 'it to start');
         kill $how, $child->pid unless $how eq 'die';
         ok(wait_for(sub { !$child->alive && !grep { length Chatmaid::Test::Nginx::title_of($_) } split / /, $pids }), $how);
     }

@@ -8,7 +8,6 @@ use Mojo::JSON qw(decode_json);
 use Time::HiRes qw(time);
 
 my $api   = sandbox;
-my $proxy = 'internal; proxy_ssl_verify on; proxy_ssl_trusted_certificate %CA%; proxy_ssl_name developers-api.chatmaid.net; proxy_http_version 1.1; proxy_set_header Connection "";';
 my %place = (
     live     => 'chatmaid_api_key_file %DIR%/live;',
     scoped   => 'chatmaid_scope account:read;',
@@ -24,14 +23,10 @@ my $nginx = nginx(
     gateway => 'chatmaid_sender +15550100001;',
     files   => {live => live_key},
     http    => 'limit_req_zone $server_port zone=busy:1m rate=1r/m;',
-    server  => join "\n", "location ^~ /.refused/ { $proxy proxy_pass https://127.0.0.1:%PORT:nobody%/; }",
+    server  => join "\n", "location ^~ /.refused/ { %PROXY% proxy_pass https://127.0.0.1:%PORT:nobody%/; }",
         map { "location ^~ /$_/ { $place{$_} " . ($place{$_} =~ /gateway/ ? '' : 'chatmaid_gateway /.chatmaid/; ') . ($place{$_} =~ /sender/ ? '' : 'chatmaid_sender +15550100001;') . ' }' } sort keys %place,
 );
 
-my $count = 0;
-sub message () { {fromPhoneId => '+15550100001', to => '+15550100099', content => 'Your table is ready, ' . ++$count} }
-sub made ($m)  { scalar grep { ($_->{content} // '') eq $m->{content} } $api->messages }
-sub sends_of ($m) { grep { index($_->{body}, qq("$m->{content}")) >= 0 } $api->requests(path => '/v1/messages/send') }
 
 sub sdk ($place = 'chatmaid', $end = '/v1', %more) { Chatmaid::Test::Sdk->new(base_url => $nginx->url("/$place$end"), key => 'sk_live_any-dummy', %more) }
 sub mcp ($place = 'chatmaid', $end = '', %more)    { Chatmaid::Test::Mcp->new(base_url => $nginx->url("/$place$end"), key => 'any', %more) }
@@ -43,8 +38,8 @@ my %straight = (
     mcp => {map { my $key = $_; $_ => Chatmaid::Test::Mcp->new(base_url => $at, key => $key) } test_key, live_key},
 );
 
-my @ids     = map { sdk->send(message)->{id} } 1 .. 3;
-my $live    = sdk('live')->send(message)->{id};
+my @ids     = map { sdk->send(native_message)->{id} } 1 .. 3;
+my $live    = sdk('live')->send(native_message)->{id};
 my $phone   = $straight{sdk}{+test_key}->phones->[0]{id};
 my $inbound = $straight{sdk}{+live_key}->inbound->{data}[0]{id};
 
@@ -74,8 +69,8 @@ my %wrong_call = (
     'unknown sender'   => sub ($client) { $client->groups('none') },
     'wrong query'      => sub ($client) { $client->messages(limit => 0, page => 0) },
     'wrong period'     => sub ($client) { $client->usage(period => 'year') },
-    'send from nobody' => sub ($client) { $client->send({%{+message}, fromPhoneId => '+15550100777'}) },
-    'send with environment' => sub ($client) { $client->send({%{+message}, environment => 'test'}) },
+    'send from nobody' => sub ($client) { $client->send({%{+native_message}, fromPhoneId => '+15550100777'}) },
+    'send with environment' => sub ($client) { $client->send({%{+native_message}, environment => 'test'}) },
 );
 
 
@@ -95,32 +90,32 @@ subtest 'what is good' => sub {
     is(sdk->usage(period => 'day')->{period}, 'day', 'SDK: usage');
     is(mcp->usage->{period}, 'month', 'MCP: usage');
     is_deeply([map { $_->{id} } sdk->every_message(limit => 2)], [reverse @ids], 'SDK: page by page');
-    is_deeply(sdk->message(sdk->send(message)->{id})->{status}, 'sent', 'SDK: sent and read');
+    is_deeply(sdk->message(sdk->send(native_message)->{id})->{status}, 'sent', 'SDK: sent and read');
 };
 
 subtest 'sends' => sub {
     for my $case (['SDK', sdk], ['SDK, /v1/', sdk('chatmaid', '/v1/')], ['MCP', mcp], ['MCP, /', mcp('chatmaid', '/')]) {
         my ($name, $client) = @$case;
-        my $m    = message;
+        my $m    = native_message;
         my $sent = $client->send($m);
         like($sent->{id}, qr/^msg_/, "$name: the message");
         is($sent->{content}, $m->{content}, "$name: its text");
         is(made($m), 1, "$name: one message");
-        my %keyed = (%{+message}, idempotencyKey => "order-$count");
+        my %keyed = (%{+native_message}, idempotencyKey => key);
         my @twice = map { $client->send({%keyed}) } 1, 2;
         is_deeply($twice[1], $twice[0], "$name: twice with a key");
         is(made(\%keyed), 1, "$name: one message");
-        like($client->send({%{+message}, to => '120363000000000001@g.us'})->{groupId}, qr/\@g\.us$/, "$name: to a group");
+        like($client->send({%{+native_message}, to => '120363000000000001@g.us'})->{groupId}, qr/\@g\.us$/, "$name: to a group");
         is_deeply($client->send({fromPhoneId => '+15550100001', to => '+15550100099', mediaUrls => ['https://cdn.example/x.png?a=1']})->{mediaUrls}, ['https://cdn.example/x.png?a=1'], "$name: a picture");
         ok($_->{key} eq test_key, "$name: with the gateway's key") for ($api->requests)[-1];
         is(scalar(() = $api->header(($api->requests)[-1], 'Accept-Encoding')), 0, "$name: and no encoding");
     }
-    my ($one, $two) = map { my $m = message; $_->send($m); ($api->requests)[-1]{body} =~ /"idempotencyKey":"(\w+)"/ } sdk, sdk;
+    my ($one, $two) = map { my $m = native_message; $_->send($m); ($api->requests)[-1]{body} =~ /"idempotencyKey":"(\w+)"/ } sdk, sdk;
     isnt($one, $two, 'each send of the SDK is one of its own');
-    my $m = message;
+    my $m = native_message;
     sdk->send({%$m}) for 1, 2;
     is(made($m), 2, 'also of an equal message');
-    $m = message;
+    $m = native_message;
     mcp->send({%$m}) for 1, 2;
     is(made($m), 1, 'while the MCP server gives no key: equal ones are one');
 };
@@ -140,7 +135,7 @@ subtest "Chatmaid's own errors" => sub {
 
 # By kind, and never a crash; the SDK's own retries are counted.
 subtest "the gateway's errors" => sub {
-    my $send = sub ($client) { $client->send(message) };
+    my $send = sub ($client) { $client->send(native_message) };
     my $read = sub ($client) { $client->account };
     my $fail = sub ($times, %fault) { sub { $api->fault({%fault, times => $times}) } };
     my @table = (
@@ -199,20 +194,20 @@ subtest "where the clients' own code is weak" => sub {
 
     my $false = {status => 201, json => {success => \0, data => {id => 'msg_none'}}};
     $api->fault($false);
-    is(sdk('once')->caught(sub { sdk('once')->send(message) })->status, 502, 'SDK: a send without success is an error here');
+    is(sdk('once')->caught(sub { sdk('once')->send(native_message) })->status, 502, 'SDK: a send without success is an error here');
     $api->fault($false);
-    is($straight{sdk}{+test_key}->send(message)->{id}, 'msg_none', 'SDK: where it would take it for one');
+    is($straight{sdk}{+test_key}->send(native_message)->{id}, 'msg_none', 'SDK: where it would take it for one');
 };
 
 subtest 'a 429' => sub {
     my $slow = sub ($seconds) { {status => 429, json => {success => \0, error => 'Too Many Requests', message => ['Rate limit exceeded'], statusCode => 429, retryAfter => $seconds}} };
-    my $m = message;
+    my $m = native_message;
     $api->fault($slow->(1));
     my $sdk = sdk('chatmaid');
     like($sdk->send($m)->{id}, qr/^msg_/, "is the gateway's to wait for");
     is($sdk->attempts, 1, 'the SDK does not see it');
 
-    $m = message;
+    $m = native_message;
     $api->fault($slow->(2));
     $sdk = sdk('limited');
     like($sdk->send($m)->{id}, qr/^msg_/, "or the SDK's");
@@ -233,7 +228,7 @@ subtest 'a 429' => sub {
 # The SDK asks again with its key; the record of the dead worker is in flight
 # until its lease is over.
 subtest 'a worker dies under a send' => sub {
-    my ($m, $killed) = (message);
+    my ($m, $killed) = (native_message);
     $api->fault({hold => 'after'});
     my $sdk = sdk('chatmaid', '/v1', on_sent => sub ($attempt) {
         return if $killed++;
@@ -251,7 +246,7 @@ subtest 'a worker dies under a send' => sub {
 
 # Within the 30 s that the SDK gives each of its requests.
 subtest 'an answer that never comes' => sub {
-    my $m = message;
+    my $m = native_message;
     $api->fault({hold => 'before', times => 0});
     my $sdk   = sdk('hasty');
     my $error = $sdk->caught(sub { $sdk->send({%$m, idempotencyKey => 'never'}) });

@@ -7,7 +7,6 @@ use Mojo::JSON qw(encode_json);
 use Mojo::Util qw(encode url_unescape);
 
 my $api = sandbox;
-my $tls = 'proxy_ssl_verify on; proxy_ssl_trusted_certificate %CA%; proxy_ssl_name developers-api.chatmaid.net; proxy_http_version 1.1; proxy_set_header Connection "";';
 
 my %place = (
     sender    => 'chatmaid_sender +15550100001 fixed;',
@@ -35,15 +34,14 @@ my $nginx = nginx(
     server  => join "\n", 'location = /sorry { return 200 "so sorry"; }',
         'location = /lost { error_page 404 /renamed/old/nothing; return 404; }',
         'location ^~ /renamed/ { rewrite ^/renamed/old/(.*) /renamed/v1/$1 break; chatmaid_gateway /.chatmaid/; }',
-        "location ^~ /.refused/ { internal; proxy_pass https://127.0.0.1:%PORT:nobody%/; $tls }",
+        'location ^~ /.nowhere/ { internal; proxy_pass https://chatmaid_api/; rewrite ^ /no/such/file last; }',
+        "location ^~ /.refused/ { %PROXY% proxy_pass https://127.0.0.1:%PORT:nobody%/; }",
         map { my $own = $place{$_}; "location ^~ /$_/ { $own " . ($own =~ /chatmaid_gateway/ ? '' : 'chatmaid_gateway /.chatmaid/; ')
             . ($own =~ /chatmaid_sender/ ? '' : 'chatmaid_sender +15550100001; ') . '}' } sort keys %place,
 );
 
-my $count = 0;
-sub message () { {fromPhoneId => '+15550100001', to => '+15550100099', content => 'Message ' . ++$count} }
 sub at ($place, $path) { $nginx->url("/$place/v1/$path") }
-sub sent ($place, $m = message, @headers) { post(at($place, 'messages/send'), $m, @headers) }
+sub sent ($place, $m = native_message, @headers) { post(at($place, 'messages/send'), $m, @headers) }
 sub fails ($status, %more) { {status => $status, json => {success => \0, error => 'Own Name', message => ['one', 'two'], statusCode => $status, %more}} }
 
 # Asserts the envelope of an error, all of it.
@@ -77,24 +75,24 @@ subtest "the gateway's own: what was asked" => sub {
     like(join(' | ', @{$wrong->{json}{message}}), qr/\bto\b.*\bcontent\b.*\bmediaUrls\b/, 'by their names');
     envelope(sent('chatmaid', '{'), 400, 'messages/send', 'not JSON');
     envelope(sent('chatmaid', '[]'), 400, 'messages/send', 'not an object');
-    envelope(sent('chatmaid', message, 'Idempotency-Key' => 'a b'), 400, 'messages/send', 'a bad key');
-    envelope(sent('chatmaid', {%{+message}, idempotencyKey => 'a'}, 'Idempotency-Key' => 'b'), 400, 'messages/send', 'two keys');
-    envelope(sent('chatmaid', message, 'Content-Type' => 'text/plain'), 415, 'messages/send', 'another type');
-    envelope(sent('chatmaid', message, 'Content-Encoding' => 'gzip'), 415, 'messages/send', 'an encoding');
-    my $no_sender = message;
+    envelope(sent('chatmaid', native_message, 'Idempotency-Key' => 'a b'), 400, 'messages/send', 'a bad key');
+    envelope(sent('chatmaid', {%{+native_message}, idempotencyKey => 'a'}, 'Idempotency-Key' => 'b'), 400, 'messages/send', 'two keys');
+    envelope(sent('chatmaid', native_message, 'Content-Type' => 'text/plain'), 415, 'messages/send', 'another type');
+    envelope(sent('chatmaid', native_message, 'Content-Encoding' => 'gzip'), 415, 'messages/send', 'an encoding');
+    my $no_sender = native_message;
     delete $no_sender->{fromPhoneId};
     envelope(sent('nobody', $no_sender), 400, 'messages/send', 'no sender');
-    envelope(sent('sender', {%{+message}, fromPhoneId => '+15550100002'}), 403, 'messages/send', 'another sender');
+    envelope(sent('sender', {%{+native_message}, fromPhoneId => '+15550100002'}), 403, 'messages/send', 'another sender');
     envelope(sent('scoped'), 403, 'messages/send', 'a scope that is not allowed');
     envelope(get(at('scoped', 'account')), 403, 'account', 'nor for a read');
     envelope(sent('unscoped'), 403, 'messages/send', 'no name space');
     envelope(get(at('chatmaid', 'nothing?a=b')), 404, 'nothing', 'no endpoint');
-    envelope(post(at('chatmaid', 'nothing'), message), 404, 'nothing', 'no endpoint, POST');
-    is(envelope(post(at('chatmaid', 'account'), message), 405, 'account', 'another method')->{headers}{allow}, 'GET, HEAD', 'Allow');
+    envelope(post(at('chatmaid', 'nothing'), native_message), 404, 'nothing', 'no endpoint, POST');
+    is(envelope(post(at('chatmaid', 'account'), native_message), 405, 'account', 'another method')->{headers}{allow}, 'GET, HEAD', 'Allow');
     is(envelope(request(DELETE => at('chatmaid', 'messages/msg_1')), 405, 'messages/msg_1', 'a method that Chatmaid has nowhere')->{headers}{allow}, 'GET, HEAD', 'Allow');
     envelope(get(at('chatmaid', 'messages/a%2Fb')), 400, 'messages/a%2Fb', 'a slash in an ID');
     is($api->count, $before, 'nothing was called');
-    is(sent('chatmaid', message, 'X-Request-Id' => 'mine-1')->{status}, 201, 'what is right');
+    is(sent('chatmaid', native_message, 'X-Request-Id' => 'mine-1')->{status}, 201, 'what is right');
     is(sent('chatmaid', {}, 'X-Request-Id' => 'mine-1')->{headers}{'x-request-id'}, 'mine-1', "the caller's ID");
 };
 
@@ -113,7 +111,7 @@ subtest 'paths' => sub {
 };
 
 subtest "the gateway's own: the operation" => sub {
-    my $m = message;
+    my $m = native_message;
     $api->fault({hold => 'before'});
     my $held = later(POST => at('chatmaid', 'messages/send'), $m, 'Idempotency-Key' => 'k1');
     $api->wait_held;
@@ -122,10 +120,10 @@ subtest "the gateway's own: the operation" => sub {
     is($busy->{headers}{'idempotency-key'}, 'k1', 'the key');
     $api->release;
     is($held->result->{status}, 201, 'the one');
-    envelope(sent('chatmaid', message, 'Idempotency-Key' => 'k1'), 422, 'messages/send', 'a key used again');
+    envelope(sent('chatmaid', native_message, 'Idempotency-Key' => 'k1'), 422, 'messages/send', 'a key used again');
 
     $api->fault({hold => 'before'});
-    my $late = envelope(sent('hasty', message, 'Idempotency-Key' => 'k2'), 504, 'messages/send', 'the deadline');
+    my $late = envelope(sent('hasty', native_message, 'Idempotency-Key' => 'k2'), 504, 'messages/send', 'the deadline');
     is($late->{headers}{connection}, 'close', 'its connection ends');
     is($late->{headers}{'idempotency-key'}, 'k2', 'the key');
     $api->release;
@@ -136,7 +134,7 @@ subtest "the gateway's own: the operation" => sub {
     my $redis  = redis_server;
     my $strict = nginx(name => 'strict', gateway => 'chatmaid_sender +15550100001;', http => 'chatmaid_redis ' . $redis->url . ' fallback=reject;');
     $redis->stop;
-    my $away = envelope($strict->post('/v1/messages/send', message), 503, 'messages/send', 'Redis is away');
+    my $away = envelope($strict->post('/v1/messages/send', native_message), 503, 'messages/send', 'Redis is away');
     ok($away->{headers}{'retry-after'}, 'Retry-After');
     is($strict->get('/v1/account')->{status}, 200, 'a read goes on');
 };
@@ -156,7 +154,7 @@ subtest 'a call that fails' => sub {
         envelope(get(at('chatmaid', 'account')), 502, 'account', "$name: a read");
     }
     envelope(sent('refused'), 502, $message, 'no connection');
-    envelope(get(at('missing', 'account')), 502, 'account', 'no internal location');
+    envelope(get(at('missing', 'account')), 502, 'account', 'led away from the internal location');
     my $read = {status => 200, body => '{"success":true,"data":{}}'};
     for my $type ('text/html', 'text/plain; charset=utf-8', 'application/jsonp', 'application/octet-stream', 'application/json-seq') {
         $api->fault({%$read, type => $type});
@@ -183,7 +181,7 @@ subtest "Chatmaid's own" => sub {
         my $answer = envelope(get(at('chatmaid', $path)), $direct->{status}, $path =~ s/\?.*//r, $path);
         is_deeply({%{$answer->{json}}, %without}, {%{$direct->{json}}, %without}, "$path: as Chatmaid says it");
     }
-    my $unknown = {%{+message}, fromPhoneId => '+15550100777'};
+    my $unknown = {%{+native_message}, fromPhoneId => '+15550100777'};
     my $answer  = envelope(sent('chatmaid', $unknown), 404, 'messages/send', 'a send');
     is_deeply({%{$answer->{json}}, %without}, {%{$chatmaid->post('/v1/messages/send', $unknown, @key)->{json}}, %without}, 'a send: as Chatmaid says it');
 
@@ -229,7 +227,7 @@ subtest "nginx's own" => sub {
     is(get(at('limit429', 'account'))->{status}, 200, 'limit_req_status: the first');
     envelope(get(at('limit429', 'account')), 429, 'account', 'limit_req_status');
     envelope(sent('limit429'), 429, 'messages/send', 'limit_req_status, a send');
-    envelope(sent('small', {%{+message}, content => 'x' x 200}), 413, 'messages/send', 'too large');
+    envelope(sent('small', {%{+native_message}, content => 'x' x 200}), 413, 'messages/send', 'too large');
     envelope(get(at('returned', 'account')), 404, 'account', 'return 404');
     is(get(at('own', 'account'))->{body}, 'so sorry', "the operator's page");
     is(get($nginx->url('/deny//v1/account'))->{json}{path}, '/v1/account', '//v1: its path');

@@ -16,9 +16,7 @@ my $nginx = nginx(
 );
 
 my $chatmaid = client(base => 'https://127.0.0.1:' . $api->port, keepalive => 1);
-my $serial   = 0;
 
-sub message () { {fromPhoneId => '+15550100001', to => '+15550100099', content => 'Your table is ready, ' . ++$serial} }
 sub direct ($target, $key = test_key) { $chatmaid->get($target, Authorization => "Bearer $key") }
 
 # [answer, targets at Chatmaid]
@@ -33,7 +31,7 @@ sub passes ($path, $name = $path) {
     is("@calls", "GET /v1/$path", $name);
 }
 
-my $sent    = post('/v1/messages/send', message);
+my $sent    = post('/v1/messages/send', native_message);
 my $id      = $sent->{json}{data}{id};
 my $phone   = direct('/v1/phone-numbers')->{json}{data}[0]{id};
 my $inbound = direct('/v1/messages/inbound', live_key)->{json}{data}{data}[0]{id};
@@ -79,11 +77,11 @@ subtest 'a send' => sub {
     like($sent->{headers}{'content-type'}, qr/\Aapplication\/json\b/, 'type');
     ok($sent->{headers}{$_}, "the header $_") for qw(x-request-id idempotency-key);
 
-    my $m = message;
+    my $m = native_message;
     is(post('/v1/messages/send?x=1', $m)->{status}, 201, 'with a query');
     is($api->last->{target}, '/v1/messages/send', 'which a send has not');
-    is(post('/v1/messages/send', {%{+message}, fromPhoneId => undef})->{status}, 400, 'with a sender that is none');
-    my $sender = message;
+    is(post('/v1/messages/send', {%{+native_message}, fromPhoneId => undef})->{status}, 400, 'with a sender that is none');
+    my $sender = native_message;
     delete $sender->{fromPhoneId};
     is(post('/v1/messages/send', $sender)->{json}{data}{from}, '+15550100001', "without one: the gateway's");
     like($api->last->{body}, qr/"idempotencyKey":"[0-9a-f]{64}"/, 'the key that Chatmaid gets');
@@ -119,7 +117,7 @@ subtest 'bodies byte for byte' => sub {
     }
     for my $status (200, 201, 202) {
         $api->fault({status => $status, body => $odd});
-        my $answer = post(url('/once/v1/messages/send'), message);
+        my $answer = post(url('/once/v1/messages/send'), native_message);
         is($answer->{status}, $status, "a send: status $status");
         ok($answer->{body} eq $odd, "a send: body of $status");
     }
@@ -152,7 +150,7 @@ subtest '//v1' => sub {
         is("@calls", "GET /v1/$case->[1]", $case->[0]);
         is($answer->{status}, 200, "$case->[0]: status") if $case->[1] eq 'account';
     }
-    is(post(url('/chatmaid//v1/messages/send'), message)->{status}, 201, 'a send');
+    is(post(url('/chatmaid//v1/messages/send'), native_message)->{status}, 201, 'a send');
     is($api->last->{target}, '/v1/messages/send', 'its target');
 };
 
@@ -163,7 +161,7 @@ subtest 'nothing but what is documented' => sub {
     for my $path (@paths) {
         for my $method (qw(GET POST)) {
             my $before = $api->count;
-            my $answer = request($method => "/$path", $method eq 'POST' ? message : ());
+            my $answer = request($method => "/$path", $method eq 'POST' ? native_message : ());
             is($answer->{status}, 404, "$method $path");
             is($answer->{json}{statusCode}, 404, "$method $path: in an envelope") if $path =~ m{^v1/};
             is($api->count, $before, "$method $path: nothing is called");
@@ -175,7 +173,7 @@ subtest 'nothing but what is documented' => sub {
     my $before = $api->count;
     for my $method (qw(POST PUT PATCH DELETE OPTIONS FOO)) {
         for my $path (map { $_->[0] } grep { $_->[0] !~ /\?/ } @reads) {
-            my $answer = request($method => "/v1/$path", $method eq 'POST' ? message : ());
+            my $answer = request($method => "/v1/$path", $method eq 'POST' ? native_message : ());
             envelope($answer, 405, "$method $path");
             is($answer->{headers}{allow}, 'GET, HEAD', "$method $path: Allow");
         }
@@ -194,7 +192,7 @@ subtest 'scopes' => sub {
             my $status = get(url("/$location/v1/$read->[0]"))->{status};
             is($status, $location eq $read->[1] ? 200 : 403, "$location: $read->[0]");
         }
-        is(post(url("/$location/v1/messages/send"), message)->{status}, $location eq 'messages-send' ? 201 : 403, "$location: a send");
+        is(post(url("/$location/v1/messages/send"), native_message)->{status}, $location eq 'messages-send' ? 201 : 403, "$location: a send");
     }
 };
 
@@ -214,7 +212,7 @@ subtest 'HEAD' => sub {
 subtest 'what goes on of a request' => sub {
     my @caller = (Authorization => 'Bearer sk_live_any', Cookie => 'a=b', 'Accept-Encoding' => 'gzip, deflate, br', Accept => '*/*', 'User-Agent' => 'chatmaid-sdk-js/0.3.0',
         'Content-Type' => 'application/json', 'X-Forwarded-For' => '10.0.0.1', 'Sec-Fetch-Mode' => 'cors', 'If-None-Match' => '*', Range => 'bytes=0-1', 'X-Request-Id' => 'mine-1');
-    for my $case (['a read', sub { get('/v1/account', @caller) }], ['a send', sub { post('/v1/messages/send', message, @caller) }]) {
+    for my $case (['a read', sub { get('/v1/account', @caller) }], ['a send', sub { post('/v1/messages/send', native_message, @caller) }]) {
         my ($name, $ask) = @$case;
         my $answer = $ask->();
         my $seen   = $api->last;

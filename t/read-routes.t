@@ -19,9 +19,7 @@ sub gateway_at ($name, $more) {
 }
 
 my $chatmaid = client(base => 'https://127.0.0.1:' . $api->port, keepalive => 1);
-my $serial   = 0;
 
-sub message () { {to => '+15550100099', text => 'Your table is ready, ' . ++$serial} }
 sub at ($path) { url($path) }
 sub code ($answer) { $answer->{json}{code} // '' }
 

@@ -4,7 +4,6 @@
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
 use Chatmaid::Test::Webhook qw(webhook_secret event signed);
-use Digest::SHA qw(sha256_hex);
 
 my @commands = qw(eval evalsha time hget hmget hset hdel del pexpire);
 my @notes    = qw(set mget);             # of webhooks, for those who wait
@@ -13,7 +12,6 @@ my @line     = ('~chatmaid:*', 'nocommands', map { "+$_" } @commands, @notes, 'p
 my $password = secret('password-of-the-gateway');
 my $api      = sandbox;
 my $redis    = redis_server;
-my $count    = 0;
 
 sub gateway ($name, $url, $fallback = 'reject') {
     return nginx(name => $name, error_log => 'notice', files => {redis_password => "$password\n", webhook_secret => webhook_secret . "\n"},
@@ -28,14 +26,7 @@ END
 sub user (@rules) { $redis->cli('ACL', 'SETUSER', 'gateway', @rules) }
 sub denied ()     { $redis->cli('ACL', 'LOG') =~ /^object\n(.*)$/mg }
 
-sub key ()      { 'key-' . ++$count }
-sub message ()  { {to => '+15550100099', text => 'Message ' . ++$count} }
-sub code ($one) { join ' ', grep { defined } $one->{status}, @{$one->{json}}{qw(code outcome)} }
 sub send_at ($gateway, $m, $k = undef) { $gateway->post($gateway->url('/impatient/send'), $m, 'Idempotency-Key' => $k) }
-
-sub record_of ($k) {
-    return 'chatmaid:op:' . sha256_hex(join '', map { length($_) . ":$_," } 'chatmaid-record-1', 'test:', '', $k);
-}
 
 my %refused = (status => 404, json => {success => \0, message => ['who?']});
 
@@ -48,23 +39,23 @@ sub cycle ($one, $two) {
 
     my $sent = send_at($one, $m, $k);
     my $body = event('message.sent', {messageId => $sent->{json}{id} // 'none'});
-    push @said, code($sent), $one->post($one->url('/webhook'), $body, signed($body))->{status};     # leaves a note
+    push @said, told($sent), $one->post($one->url('/webhook'), $body, signed($body))->{status};     # leaves a note
     push @said, $two->get("/messages/" . ($sent->{json}{id} // 'none') . '?wait=9&until=sent')->{status};
 
     ($k, $m) = (key, message);
-    push @said, map { code(send_at($_, $m, $k)) } $one, $two;       # sent, replayed
-    push @said, code(send_at($two, message, $k));
+    push @said, map { told(send_at($_, $m, $k)) } $one, $two;       # sent, replayed
+    push @said, told(send_at($two, message, $k));
 
     ($k, $m) = (key, message);
     $api->fault({%refused});
-    push @said, code(send_at($one, $m, $k)), code(send_at($two, message, $k));
+    push @said, told(send_at($one, $m, $k)), told(send_at($two, message, $k));
 
     ($k, $m) = (key, message);
     $api->fault({close => 'after'}, {%refused});
-    push @said, map { code(send_at($_, $m, $k)) } $one, $two, $two;
+    push @said, map { told(send_at($_, $m, $k)) } $one, $two, $two;
 
     $m = message;
-    push @said, map { code(send_at($_, $m)) } $one, $two;           # keyless
+    push @said, map { told(send_at($_, $m)) } $one, $two;           # keyless
     return join ', ', @said;
 }
 
@@ -86,9 +77,9 @@ subtest 'all of it under that line' => sub {
     $api->wait_held;
     my $lease  = $redis->cli('HGET', record_of($k), 'lease');
     my $waiter = $two->later(POST => '/send', $m, 'Idempotency-Key' => $k);
-    wait_for(sub { $redis->cli('HGET', record_of($k), 'lease') > $lease }, 15, 'a renewal');
+    wait_for(sub { $redis->cli('HGET', record_of($k), 'lease') > $lease }, 'a renewal');
     $api->release;
-    is(code($held->result), 201, 'a send that renews its lease');
+    is(told($held->result), 201, 'a send that renews its lease');
     is($waiter->result->{body}, $held->result->{body}, 'and one that waits for it');
 
     $redis->cli('SCRIPT', 'FLUSH');
@@ -123,7 +114,7 @@ subtest 'each command is needed' => sub {
         user("+$command");
     }
     $api->clear_faults;
-    is(code(send_at($one, message, key)), 201, 'with all of them');
+    is(told(send_at($one, message, key)), 201, 'with all of them');
 };
 
 subtest 'nor do notes go without theirs' => sub {
@@ -131,7 +122,7 @@ subtest 'nor do notes go without theirs' => sub {
         $redis->cli('ACL', 'LOG', 'RESET');
         user("-$command");
         my @said;
-        wait_for(sub { push @said, cycle($one, $two); grep { $_ eq $command } denied }, 60, "a denied $command");
+        wait_for(sub { push @said, cycle($one, $two); grep { $_ eq $command } denied }, "a denied $command");
         is(scalar(grep { $_ ne $whole } @said), 0, "without $command: sends and waits are answered");
         user("+$command");
     }
@@ -139,23 +130,23 @@ subtest 'nor do notes go without theirs' => sub {
 
 subtest 'another database needs one more' => sub {
     my $third = gateway('third', "redis://gateway\@$address/1", 'reject');
-    is(code(send_at($third, message, key)), '503 store_unavailable unknown', 'without SELECT');
+    is(told(send_at($third, message, key)), '503 store_unavailable unknown', 'without SELECT');
     user('+select');
-    wait_for(sub { code(send_at($third, message, key)) eq '201' }, 20, 'a send');
+    wait_for(sub { told(send_at($third, message, key)) eq '201' }, 'a send');
     like($redis->cli('INFO', 'keyspace'), qr/^db1:keys=\d/m, 'with it the records are there');
     user('-select');
 };
 
 subtest 'a wrong password' => sub {
     my $fourth = gateway('fourth', "redis://gateway\@$address");
-    is(code(send_at($fourth, message, key)), 201, 'with the right one');
+    is(told(send_at($fourth, message, key)), 201, 'with the right one');
     user('resetpass', '>another');
     $redis->cli(qw(CLIENT KILL USER gateway));
-    is(code(send_at($fourth, message, key)), '503 store_unavailable unknown', 'refused');
+    is(told(send_at($fourth, message, key)), '503 store_unavailable unknown', 'refused');
     ok(wait_for(sub { $fourth->logged(qr/is away: it answers to AUTH: "WRONGPASS"/) }), 'the log says why');
     user('resetpass', ">$password");
     for my $gateway ($fourth, $two) {
-        wait_for(sub { code(send_at($gateway, message, key)) eq '201' }, 20, 'a send');
+        wait_for(sub { told(send_at($gateway, message, key)) eq '201' }, 'a send');
     }
     is(cycle($fourth, $two), $whole, 'with the right one again');
 };

@@ -3,14 +3,12 @@
 
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
-use Digest::SHA qw(sha256_hex);
 use IO::Select;
 use IO::Socket::IP;
 
 # What goes on beside the rest has a Chatmaid of its own, and takes no faults that
 # are meant for others.
 my ($beside, $api) = map { sandbox } 1, 2;
-my $count = 0;
 my @no    = (status => 404, json => {success => \0, message => ['who?']});
 
 sub gateway ($redis, $options = '', %more) {
@@ -20,24 +18,14 @@ sub gateway ($redis, $options = '', %more) {
         gateway => 'chatmaid_sender +15550100001; chatmaid_idempotency_window 1000h; chatmaid_timeout 60s;', %more);
 }
 
-sub key ()      { 'key-' . ++$count }
-sub message ()  { {to => '+15550100099', text => 'Message ' . ++$count} }
-sub code ($one) { join ' ', grep { defined } $one->{status}, @{$one->{json}}{qw(code outcome)} }
-sub made ($m, $at = $api) { grep { $_->{content} eq $m->{text} } $at->messages }
-sub sends_of ($m, $at = $api)   { grep { index($_->{body}, qq("$m->{text}")) >= 0 } $at->requests(path => '/v1/messages/send') }
 sub keys_of ($m)  { map { Mojo::JSON::decode_json($_->{body})->{idempotencyKey} } sends_of($m) }
-sub replayed ($one) { $one->{headers}{'idempotent-replayed'} ? 'replayed' : 'new' }
 
 sub send_at ($gateway, $m, $k)     { $gateway->post('/send', $m, 'Idempotency-Key' => $k) }
 sub sends_later ($gateway, $m, $k) { $gateway->later(POST => '/send', $m, 'Idempotency-Key' => $k) }
 
-sub record_of ($k) {
-    return 'chatmaid:op:' . sha256_hex(join '', map { length($_) . ":$_," } 'chatmaid-record-1', 'test:', '', $k);
-}
-
 sub killed ($redis) {
     $redis->kill('KILL');
-    wait_for(sub { !$redis->alive }, 15, 'Redis to die');
+    wait_for(sub { !$redis->alive }, 'Redis to die');
 }
 
 sub connected ($gateway) { send_at($gateway, message, key) }
@@ -61,10 +49,10 @@ kill STOP => $late->workers;
 
 $slow->kill('STOP');
 $stopped{paused}{caller} = sends_later($paused, @{$stopped{paused}}{qw(message key)});
-wait_for(sub { $slow->unread }, 10, 'the claim to be on its way');
+wait_for(sub { $slow->unread }, 'the claim to be on its way');
 kill STOP => $paused->workers;
 $slow->kill('CONT');
-wait_for(sub { $slow->cli('EXISTS', record_of($stopped{paused}{key})) eq '1' }, 10, 'the claim');
+wait_for(sub { $slow->cli('EXISTS', record_of($stopped{paused}{key})) eq '1' }, 'the claim');
 
 $stopped{$_}{waiter} = sends_later($other, @{$stopped{$_}}{qw(message key)}) for qw(late paused);
 
@@ -80,7 +68,7 @@ my %ways = (
     'killed, with AOF' => {
         args  => [qw(--appendonly yes --appendfsync always)],
         break => \&killed,
-        mend  => sub ($redis) { $redis->start; wait_for(sub { $redis->cli('PING') eq 'PONG' }, 15, 'the AOF to be read') },
+        mend  => sub ($redis) { $redis->start; wait_for(sub { $redis->cli('PING') eq 'PONG' }, 'the AOF to be read') },
     },
     'stopped' => {
         break => sub ($redis) { $redis->kill('STOP') },
@@ -89,7 +77,7 @@ my %ways = (
     'asleep' => {
         break => sub ($redis) {
             $redis->{sleep} = process('sleep', command => ['redis-cli', '-s', $redis->socket, qw(DEBUG SLEEP 6)]);
-            wait_for(sub { !IO::Select->new(ping($redis))->can_read(0.2) }, 10, 'it to sleep');
+            wait_for(sub { !IO::Select->new(ping($redis))->can_read(0.2) }, 'it to sleep');
         },
         mend => sub ($redis) { },                   # by itself
     },
@@ -122,20 +110,20 @@ for my $name (sort keys %ways) {
         my %k = map { $_ => key } keys %m;
         @$way{qw(m k)} = (\%m, \%k);
 
-        is(code($way->{before} = send_at($zone, $m{before}, $k{before})), 201, 'before it');
+        is(told($way->{before} = send_at($zone, $m{before}, $k{before})), 201, 'before it');
         is(replayed(send_at($reject, $m{before}, $k{before})), 'replayed', 'at both');
         $way->{break}->($redis);
 
-        is(code($way->{kept} = send_at($zone, $m{kept}, $k{kept})), 201, 'zone: goes on');
+        is(told($way->{kept} = send_at($zone, $m{kept}, $k{kept})), 201, 'zone: goes on');
         is(replayed(send_at($zone, $m{kept}, $k{kept})), 'replayed', 'zone: it remembers');
-        is(code(send_at($zone, message, $k{kept})), '422 idempotency_key_reused unknown', 'zone: another message');
+        is(told(send_at($zone, message, $k{kept})), '422 idempotency_key_reused unknown', 'zone: another message');
         $api->fault({@no});
-        is(code(send_at($zone, $m{refused}, $k{refused})), '404 not_found unknown', 'zone: a refusal is never certain');
+        is(told(send_at($zone, $m{refused}, $k{refused})), '404 not_found unknown', 'zone: a refusal is never certain');
         $api->fault({close => 'after'});
-        is(code(send_at($zone, $m{ambiguous}, $k{ambiguous})), '502 upstream_error unknown', 'zone: no answer');
+        is(told(send_at($zone, $m{ambiguous}, $k{ambiguous})), '502 upstream_error unknown', 'zone: no answer');
 
         my $refused = send_at($reject, $m{rejected}, $k{rejected});
-        is(code($refused), '503 store_unavailable unknown', 'reject: refused');
+        is(told($refused), '503 store_unavailable unknown', 'reject: refused');
         ok($refused->{headers}{'retry-after'}, 'reject: with Retry-After');
         is(scalar(sends_of($m{rejected})), 0, 'reject: nothing is sent');
 
@@ -162,25 +150,25 @@ END
     }
     my $here  = sends_later($one, $m{accepted}, $k{accepted});
     my @there = map { sends_later($_, $m{accepted}, $k{accepted}) } $two, $strict;
-    wait_for(sub { $redis->cli('INFO', 'commandstats') =~ /cmdstat_hmget:calls=(\d+)/ && $1 > 10 }, 10, 'the waiters to look');
+    wait_for(sub { $redis->cli('INFO', 'commandstats') =~ /cmdstat_hmget:calls=(\d+)/ && $1 > 10 }, 'the waiters to look');
 
     killed($redis);
-    is(code($_->result), '409 idempotency_in_flight unknown', 'a waiter at another gateway gives up') for @there;
+    is(told($_->result), '409 idempotency_in_flight unknown', 'a waiter at another gateway gives up') for @there;
     ok(!$here->done, 'one at the same gateway waits');
     $api->release;
-    is(code($held{accepted}->result), 201, 'accepted');
+    is(told($held{accepted}->result), 201, 'accepted');
     is(replayed($here->result), 'replayed', 'the waiter at the same gateway');
-    is(code($held{refused}->result), '404 not_found unknown', 'refused: not certain');
-    is(code($held{strict}->result), '404 not_found unknown', 'refused: not certain with fallback=reject either');
+    is(told($held{refused}->result), '404 not_found unknown', 'refused: not certain');
+    is(told($held{strict}->result), '404 not_found unknown', 'refused: not certain with fallback=reject either');
     is(scalar(sends_of($_)), 1, 'one try') for values %m;
     is(replayed(send_at($one, $m{accepted}, $k{accepted})), 'replayed', 'the zone remembers');
 
     $redis->start;
-    wait_for(sub { code(send_at($strict, message, key)) eq '201' }, 20, 'Redis to be back');
-    wait_for(sub { $one->logged(qr/is back/) }, 20, 'it to be back at the first');
-    is(code(send_at($one, message, $k{refused})), '422 idempotency_key_reused unknown', 'refused: another message');
-    is(code(send_at($strict, message, $k{strict})), '422 idempotency_key_reused unknown', 'with fallback=reject too');
-    is(scalar(made($m{accepted})), 1, 'one message');
+    wait_for(sub { told(send_at($strict, message, key)) eq '201' }, 'Redis to be back');
+    wait_for(sub { $one->logged(qr/is back/) }, 'it to be back at the first');
+    is(told(send_at($one, message, $k{refused})), '422 idempotency_key_reused unknown', 'refused: another message');
+    is(told(send_at($strict, message, $k{strict})), '422 idempotency_key_reused unknown', 'with fallback=reject too');
+    is(made($m{accepted}), 1, 'one message');
 
     # Redis could not be told, and has them in flight; their own gateway knows better
     my $at_once = sub ($gateway, $name) {
@@ -188,10 +176,10 @@ END
     };
     is($redis->cli('HGET', record_of($k{$_}), 'state'), 'in_flight', "$_: Redis has it in flight") for qw(refused strict);
     $redis->cli('HSET', record_of($k{$_}), 'lease', 1000 * (time + 3600)) for qw(refused strict);
-    is(code($at_once->($two, 'refused')), '409 idempotency_in_flight unknown', 'refused: for the lease, to others');
-    is(code($at_once->($one, 'refused')), 201, 'refused: a retry at its gateway does not wait for that');
-    is(code($at_once->($strict, 'strict')), 201, 'with fallback=reject neither');
-    is(scalar(made($m{$_})), 1, "$_: one message") for qw(refused strict);
+    is(told($at_once->($two, 'refused')), '409 idempotency_in_flight unknown', 'refused: for the lease, to others');
+    is(told($at_once->($one, 'refused')), 201, 'refused: a retry at its gateway does not wait for that');
+    is(told($at_once->($strict, 'strict')), 201, 'with fallback=reject neither');
+    is(made($m{$_}), 1, "$_: one message") for qw(refused strict);
     is($redis->cli('HGET', record_of($k{$_}), 'state'), 'done', "$_: Redis knows it") for qw(refused strict);
 };
 
@@ -201,17 +189,17 @@ subtest 'claimed in the zone, finished in Redis' => sub {
     my ($k, $m) = (key, message);
     connected($_) for $one, $two;
     killed($redis);
-    wait_for(sub { $_->logged(qr/is away/) }, 20, 'it to be missed') for $one, $two;
+    wait_for(sub { $_->logged(qr/is away/) }, 'it to be missed') for $one, $two;
     $api->fault({hold => 'before'});
     my $held = sends_later($one, $m, $k);
     $api->wait_held;
     $redis->start;
-    wait_for(sub { connected($_); $_->logged(qr/is back/) }, 20, 'it to be back') for $one, $two;
-    is(code(send_at($one, message, $k)), '422 idempotency_key_reused unknown', "the zone's word comes first");
+    wait_for(sub { connected($_); $_->logged(qr/is back/) }, 'it to be back') for $one, $two;
+    is(told(send_at($one, message, $k)), '422 idempotency_key_reused unknown', "the zone's word comes first");
     my $waiter = sends_later($one, $m, $k);
     $api->release;
     my $answer = $held->result;
-    is(code($answer), 201, 'the send under way');
+    is(told($answer), 201, 'the send under way');
     is($waiter->result->{body}, $answer->{body}, 'the one that waits for it');
     is(send_at($two, $m, $k)->{body}, $answer->{body}, 'replayed at the other gateway');
     is(scalar(sends_of($m)), 1, 'one try');
@@ -229,22 +217,22 @@ END
     my %m = map { $_ => message } qw(fresh in_flight done other);
     my %k = map { $_ => key } keys %m;
     connected($_) for $owner, $hasty;
-    is(code(send_at($owner, $m{done}, $k{done})), 201, 'one that is done');
+    is(told(send_at($owner, $m{done}, $k{done})), 201, 'one that is done');
     $api->fault({hold => 'before'});
     my $held = sends_later($owner, $m{in_flight}, $k{in_flight});
     $api->wait_held;
-    is(code(send_at($owner, message, $k{other})), 201, 'one of another message');
+    is(told(send_at($owner, message, $k{other})), 201, 'one of another message');
 
     $redis->kill('STOP');
     my %asked = map { $_ => $hasty->later(POST => $hasty->url('/hasty/send'), $m{$_}, 'Idempotency-Key' => $k{$_}) } sort keys %m;
-    is(code($asked{$_}->result), '504 upstream_timeout unknown', "$_: answered") for sort keys %asked;
+    is(told($asked{$_}->result), '504 upstream_timeout unknown', "$_: answered") for sort keys %asked;
     $redis->kill('CONT');
-    wait_for(sub { $redis->cli('EXISTS', record_of($k{fresh})) eq '0' }, 15, 'the claim to be removed');
+    wait_for(sub { $redis->cli('EXISTS', record_of($k{fresh})) eq '0' }, 'the claim to be removed');
     is(scalar(sends_of($m{fresh})), 0, 'no try began');
     $api->release;
-    is(code($held->result), 201, 'the one in flight');
-    is(code(send_at($hasty, $m{$_}, $k{$_})), 201, "$_: a retry") for qw(done in_flight fresh);
-    is(scalar(made($m{$_})), 1, "$_: one message") for qw(done in_flight fresh);
+    is(told($held->result), 201, 'the one in flight');
+    is(told(send_at($hasty, $m{$_}, $k{$_})), 201, "$_: a retry") for qw(done in_flight fresh);
+    is(made($m{$_}), 1, "$_: one message") for qw(done in_flight fresh);
 };
 
 subtest 'its connections are killed again and again' => sub {
@@ -270,17 +258,17 @@ subtest 'its idle connection is killed again and again' => sub {
     my $redis   = redis_server;
     my $gateway = gateway($redis, 'fallback=reject timeout=900ms');
     my $logged  = sub ($pattern) { scalar(() = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is $pattern/)) };
-    my $killed  = sub { wait_for(sub { $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=ping / }, 15, 'a connection');
+    my $killed  = sub { wait_for(sub { $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=ping / }, 'a connection');
         $redis->cli(qw(CLIENT KILL TYPE normal)) };
 
     $killed->() for 1 .. 8;
     is($logged->('(?:away|back)'), 0, 'which is worth no line');
-    is(code(send_at($gateway, message, key)), '503 store_unavailable unknown', 'it counts as away');
+    is(told(send_at($gateway, message, key)), '503 store_unavailable unknown', 'it counts as away');
     is($logged->('away: its connections do not last'), 1, 'and the log says so');
     $killed->();
-    is(code(send_at($gateway, message, key)), '503 store_unavailable unknown', 'it still does');
-    wait_for(sub { $logged->('back') }, 20, 'it to be back');
-    is(code(send_at($gateway, message, key)), 201, 'sends go on');
+    is(told(send_at($gateway, message, key)), '503 store_unavailable unknown', 'it still does');
+    wait_for(sub { $logged->('back') }, 'it to be back');
+    is(told(send_at($gateway, message, key)), 201, 'sends go on');
     is($logged->('away'), 1, 'one line for lost');
     is($logged->('back'), 1, 'one for back');
 };
@@ -295,11 +283,11 @@ subtest 'keyless sends' => sub {
     push @all, $two->post('/send', $m);
     is(replayed($all[-1]), 'new', 'flushed');
     killed($redis);
-    wait_for(sub { $_->logged(qr/is away/) }, 20, 'it to be missed') for $one, $two;
+    wait_for(sub { $_->logged(qr/is away/) }, 'it to be missed') for $one, $two;
     push @all, map { $_->post('/send', $m) } $one, $two;
     is(scalar(grep { replayed($_) eq 'new' } @all[-2, -1]), 2, 'lost');
     $redis->start;
-    wait_for(sub { connected($_); $_->logged(qr/is back/) }, 20, 'it to be back') for $one, $two;
+    wait_for(sub { connected($_); $_->logged(qr/is back/) }, 'it to be back') for $one, $two;
     push @all, map { $_->post('/send', $m) } $one, $two;
 
     is(join(' ', map { $_->{status} } @all), join(' ', (201) x @all), 'all are answered');
@@ -307,7 +295,7 @@ subtest 'keyless sends' => sub {
     is(scalar(keys %{{map { $_->{headers}{'idempotency-key'} => 1 } @all}}), 1, 'and one operation key');
     is(scalar(keys %{{map { $_ => 1 } keys_of($m)}}), 1, 'Chatmaid got one key');
     cmp_ok(scalar(keys_of($m)), '>=', 4, 'several times');
-    is(scalar(made($m)), 1, 'one message');
+    is(made($m), 1, 'one message');
 };
 
 
@@ -320,24 +308,24 @@ for my $name (sort keys %ways) {
         my ($m, $k) = @$way{qw(m k)};
 
         for my $gateway ($zone, $reject) {
-            wait_for(sub { connected($gateway); $gateway->logged(qr/redis ".*" is back/) }, 30, $gateway->name . ' to have it back');
+            wait_for(sub { connected($gateway); $gateway->logged(qr/redis ".*" is back/) }, $gateway->name . ' to have it back');
             is(scalar(my @away = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is away/)), 1, $gateway->name . ': one line for lost');
             is(scalar(my @back = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is back/)), 1, $gateway->name . ': one for back');
         }
-        is(code(send_at($reject, $m->{rejected}, $k->{rejected})), 201, 'reject: goes on');
+        is(told(send_at($reject, $m->{rejected}, $k->{rejected})), 201, 'reject: goes on');
 
         is(send_at($zone, $m->{kept}, $k->{kept})->{body}, $way->{kept}{body}, "the zone's records have the first word");
         for my $case (qw(refused ambiguous)) {
-            is(code(send_at($zone, message, $k->{$case})), '422 idempotency_key_reused unknown', "$case: another message");
+            is(told(send_at($zone, message, $k->{$case})), '422 idempotency_key_reused unknown', "$case: another message");
             $api->fault({@no});
-            is(code(send_at($zone, $m->{$case}, $k->{$case})), '404 not_found unknown', "$case: a refused takeover");
-            is(code(send_at($reject, message, $k->{$case})), '422 idempotency_key_reused unknown', "$case: Redis has it now");
-            is(code(send_at($reject, $m->{$case}, $k->{$case})), 201, "$case: a later try");
+            is(told(send_at($zone, $m->{$case}, $k->{$case})), '404 not_found unknown', "$case: a refused takeover");
+            is(told(send_at($reject, message, $k->{$case})), '422 idempotency_key_reused unknown', "$case: Redis has it now");
+            is(told(send_at($reject, $m->{$case}, $k->{$case})), 201, "$case: a later try");
         }
         my $again = send_at($reject, $m->{before}, $k->{before});
         is($again->{json}{id}, $way->{before}{json}{id}, 'what was sent before');
         is(replayed($again), $way->{lost} ? 'new' : 'replayed', 'is remembered where Redis does');
-        is(scalar(made($m->{$_})), 1, "$_: one message") for sort keys %$m;
+        is(made($m->{$_}), 1, "$_: one message") for sort keys %$m;
     };
 }
 
@@ -346,31 +334,31 @@ for my $name (sort keys %ways) {
 
 subtest 'a worker stopped past its lease' => sub {
     my ($m, $k) = map { my $what = $_; +{map { $_ => $stopped{$_}{$what} } qw(late paused)} } qw(message key);
-    is(code($stopped{$_}{waiter}->result), 201, "$_: the waiter at the other gateway took over") for qw(late paused);
+    is(told($stopped{$_}{waiter}->result), 201, "$_: the waiter at the other gateway took over") for qw(late paused);
     is(scalar(sends_of($m->{late}, $beside)), 2, 'late: the second try');
     is(scalar(sends_of($m->{paused}, $beside)), 1, 'paused: the first');
 
     kill CONT => $paused->workers;
     my $answer = $stopped{paused}{caller}->result;
-    like(code($answer), qr/^(?:503 store_unavailable unknown|201)$/, 'paused: its caller is told to retry, or gets the answer');
+    like(told($answer), qr/^(?:503 store_unavailable unknown|201)$/, 'paused: its caller is told to retry, or gets the answer');
     is(scalar(sends_of($m->{paused}, $beside)), 1, 'paused: it starts no new try');
-    is(scalar(made($m->{paused}, $beside)), 1, 'paused: one message');
+    is(made($m->{paused}, $beside), 1, 'paused: one message');
 
     # what the waiter recorded is gone: only the late answer is left
     $slow->cli('DEL', record_of($k->{late}));
     $beside->fault({close => 'before'});
-    is(code(send_at($other, $m->{late}, $k->{late})), '502 upstream_error unknown', 'late: ambiguous at the other gateway');
+    is(told(send_at($other, $m->{late}, $k->{late})), '502 upstream_error unknown', 'late: ambiguous at the other gateway');
     $beside->release;
     kill CONT => $late->workers;
     $answer = $stopped{late}{caller}->result;
-    is(code($answer), 201, 'late: its answer');
+    is(told($answer), 201, 'late: its answer');
     ok($late->logged(qr/\[warn\].*lost the lease/), 'late: it knows that its lease is over');
     my $sends = sends_of($m->{late}, $beside);
     my $again = send_at($other, $m->{late}, $k->{late});
     is(replayed($again), 'replayed', 'late: it is recorded');
     is($again->{body}, $answer->{body}, 'late: as it was');
     is(scalar(sends_of($m->{late}, $beside)), $sends, 'late: no further try');
-    is(scalar(made($m->{late}, $beside)), 1, 'late: one message');
+    is(made($m->{late}, $beside), 1, 'late: one message');
 };
 
 done;

@@ -62,7 +62,7 @@ is($failing->{error}, 'error', 'an error in a script');
 
 $nginx->quit;
 $nginx = probe($redis->url);
-wait_for(\&up, 10, 'a connection');
+wait_for(\&up, 'a connection');
 $redis->cli('CONFIG', 'SET', 'maxmemory', '1');
 my ($oom) = ask(['SET', 'k', 'v']);
 is($oom->{error}, 'refused', 'OOM counts as not answering');
@@ -75,8 +75,8 @@ $redis->cli('REPLICAOF', '127.0.0.1', $nginx->port);
 my ($readonly) = ask(['SET', 'k', 'v']);
 is($readonly->{error}, 'refused', 'READONLY too');
 $redis->cli('REPLICAOF', 'NO', 'ONE');
-wait_for(sub { (ask(['SET', 'k', 'v']))[0]{error} eq 'ok' }, 10, 'a write');
-wait_for(sub { ask(['GET', 'k']); $nginx->logged(qr/ is back/) }, 20, 'calm');
+wait_for(sub { (ask(['SET', 'k', 'v']))[0]{error} eq 'ok' }, 'a write');
+wait_for(sub { ask(['GET', 'k']); $nginx->logged(qr/ is back/) }, 'calm');
 is(up, 1, 'up again');
 
 
@@ -86,15 +86,15 @@ sub lines () { scalar(() = $nginx->logged(qr/chatmaid redis .* is (?:away|back)/
 
 my $lines = lines;
 $redis->kill('KILL');
-wait_for(sub { !$redis->alive }, 10, 'Redis to die');
-wait_for(sub { !up }, 10, 'nginx to know it');
+wait_for(sub { !$redis->alive }, 'Redis to die');
+wait_for(sub { !up }, 'nginx to know it');
 my @failed = ask(map { ['GET', 'k'] } 1 .. 20);
 is($_->{error}, 'unreachable', 'killed: unreachable') for $failed[0], $failed[19];
 cmp_ok($failed[19]{ms}, '<', 245, 'without a timeout');
 is($failed[0]{turn}, Mojo::JSON->true, 'but not before the call has returned');
 select undef, undef, undef, 1.5;
 $redis->start;
-wait_for(\&up, 10, 'nginx to connect by itself');
+wait_for(\&up, 'nginx to connect by itself');
 is((ask(['SET', 'k', 'v']))[0]{error}, 'ok', 'and back by itself');
 is(lines() - $lines, 2, 'one line for away, one for back');
 
@@ -104,12 +104,12 @@ my ($slow) = ask(['SET', 'stopped', '1']);
 is($slow->{error}, 'timeout', 'stopped: a timeout');
 cmp_ok($slow->{ms}, '>=', 245, 'after 250 ms');
 my $n = 0;
-wait_for(sub { $n++; (ask(['GET', 'k']))[0]{error} eq 'unreachable' }, 10, 'it to be given up');
+wait_for(sub { $n++; (ask(['GET', 'k']))[0]{error} eq 'unreachable' }, 'it to be given up');
 my ($fast) = ask(['GET', 'k']);
 is($fast->{error}, 'unreachable', 'silent: closed');
 cmp_ok($fast->{ms}, '<', 245, 'and nobody waits');
 $redis->kill('CONT');
-wait_for(\&up, 10, 'it to be back');
+wait_for(\&up, 'it to be back');
 is_deeply([map { $_->{reply} } ask(['SET', 'k', 'w'], ['GET', 'k'])], ['OK', 'w'], 'in step');
 is(lines() - $lines, 2, 'one line for away, one for back');
 
@@ -118,7 +118,7 @@ $before = $redis->taken;
 my ($sleep, $late) = ask(['DEBUG', 'SLEEP', '0.45'], ['ECHO', 'late']);
 is($sleep->{error}, 'timeout', 'DEBUG SLEEP: a timeout');
 is($late->{error}, 'timeout', 'and what is behind it');
-wait_for(sub { ((ask(['ECHO', 'next']))[0]{reply} // "") eq 'next' }, 10, 'a reply');
+wait_for(sub { ((ask(['ECHO', 'next']))[0]{reply} // "") eq 'next' }, 'a reply');
 is((ask(['ECHO', 'then']))[0]{reply}, 'then', 'still in step');
 is($redis->taken - $before, 1, 'on the same connection');
 
@@ -126,7 +126,7 @@ for (1 .. 5) {
     $redis->cli('CLIENT', 'KILL', 'TYPE', 'normal');
     is((ask(['ECHO', "killed $_"]))[0]{error} =~ /^(?:ok|lost|unreachable)$/, 1, 'CLIENT KILL');
 }
-wait_for(sub { (ask(['ECHO', 'x']))[0]{error} eq 'ok' }, 10, 'a reply');
+wait_for(sub { (ask(['ECHO', 'x']))[0]{error} eq 'ok' }, 'a reply');
 
 my ($repeat) = ask({repeat => 2000, window => 50, command => ['SET', 'r%', 'v']});
 is($repeat->{kinds}{ok}, 2000, 'handlers that queue the next one');
@@ -137,34 +137,34 @@ is($repeat->{kinds}{ok}, 2000, 'handlers that queue the next one');
 # A request is under way for sure once Redis, which is stopped, has its command.
 
 sub stopped ($later) {
-    wait_for(sub { $redis->unread }, 10, 'the command');
+    wait_for(sub { $redis->unread }, 'the command');
     return $later;
 }
 
 $nginx->quit;
 $nginx = probe($redis->url . ' timeout=5s');
-wait_for(\&up, 10, 'a connection');
+wait_for(\&up, 'a connection');
 
 my $later = $nginx->later(POST => $nginx->url('/probe'), [{claim => 1500, command => ['SET', 'claimed', '1']}]);
 $nginx->reload;
 is($later->result->{json}[0]{error}, 'ok', 'reload with a claim open: its command gets through');
 is($redis->cli('GET', 'claimed'), '1', 'to Redis');
 
-wait_for(\&up, 10, 'a connection');
+wait_for(\&up, 'a connection');
 $redis->kill('STOP');
 $later = stopped($nginx->later(POST => $nginx->url('/probe'), [{repeat => 300, window => 10, command => ['INCR', 'reloaded']}]));
 $nginx->reload;
 $redis->kill('CONT');
 is($later->result->{json}[0]{kinds}{ok}, 300, 'reload with commands pending: all are answered');
 
-wait_for(\&up, 10, 'a connection');
+wait_for(\&up, 'a connection');
 $redis->kill('STOP');
 $later = stopped($nginx->later(POST => $nginx->url('/probe'), [['SET', 'quit', '1']]));
 $nginx->kill('QUIT');
-wait_for(sub { !$nginx->workers }, 10, 'the workers to shut down');
+wait_for(sub { !$nginx->workers }, 'the workers to shut down');
 $redis->kill('CONT');
 is($later->result->{json}[0]{error}, 'ok', 'the same with quit');
-wait_for(sub { !$nginx->alive }, 15, 'nginx to end');
+wait_for(sub { !$nginx->alive }, 'nginx to end');
 
 # Either worker may get the request: the connections of both must be there, with
 # the greeting behind them, for a command to be sent at all.
@@ -173,7 +173,7 @@ sub greeted () { scalar(() = $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=(
 
 $nginx = probe($redis->url, workers => 2);
 is((ask(['SET', 'k', 'v']))[0]{error}, 'ok', 'two workers');
-wait_for(sub { greeted == 2 }, 10, 'both to be connected');
+wait_for(sub { greeted == 2 }, 'both to be connected');
 $redis->kill('STOP');
 $later = stopped($nginx->later(POST => $nginx->url('/probe'), [['SET', 'quit', '1']]));
 my $before_quit = time;

@@ -15,7 +15,7 @@ my $fake = redis_fake(
 my $nginx = probe($fake->url . ' timeout=5s');
 
 sub lines ()     { scalar(() = $nginx->logged(qr/chatmaid redis .* is (?:away|back)/)) }
-sub settled ()   { wait_for(\&up, 20, 'the client to be back') }
+sub settled ()   { wait_for(\&up, 'the client to be back') }
 sub echo (@args) { $args[1]->write("+OK\r\n") }
 sub hang_up ($stream) { Mojo::IOLoop->timer(0.01 => sub { $stream->close }) }
 
@@ -100,7 +100,7 @@ for my $case (['a bulk string' => "\$900000000\r\n" . 'x' x 60_000, 'x' x 60_000
     };
     my ($got) = ask(['ENDLESS']);
     like($got->{error}, qr/^(?:protocol|timeout)$/, "$name without an end");
-    wait_for(sub { $closed }, 20, 'the connection to be closed');
+    wait_for(sub { $closed }, 'the connection to be closed');
     ok($closed, 'is closed');
 }
 $answer = \&echo;
@@ -126,23 +126,23 @@ for my $text (sort keys %error) {
     $answer = sub ($fake, $stream, @words) { $stream->write("-$text\r\n") };
     my $taken = $fake->taken;
     my ($got, $second);
-    wait_for(sub { ($got, $second) = ask(['ONE'], ['TWO']); ($got->{reply} // "none") eq $text }, 10, $text);
+    wait_for(sub { ($got, $second) = ask(['ONE'], ['TWO']); ($got->{reply} // "none") eq $text }, $text);
     is($got->{error}, $error{$text}, "\"$text\"");
     is($second->{reply}, $text, 'and so is the next in step') ;
     if ($text =~ /READONLY|NOAUTH|WRONGPASS|MASTERDOWN/) {
-        wait_for(sub { $fake->taken > $taken }, 10, "a new connection after $text");
+        wait_for(sub { $fake->taken > $taken }, "a new connection after $text");
     }
 }
 is(lines() - $lines, 1, 'one line in the log for all');
 
 $answer = \&echo;
-wait_for(sub { ask(['X']); up }, 20, 'calm');
+wait_for(sub { ask(['X']); up }, 'calm');
 $answer = sub ($fake, $stream, @words) { $stream->write("-MOVED 3999 \"1\x01\\\xff" . 'x' x 500 . "\r\n") };
 ask(['ONE']);
 like(($nginx->logged(qr/Cluster/))[-1], qr/is a Redis Cluster, which is not followed: "MOVED 3999 \\x221\\x01\\x5C\\xFFx{110,120}"$/m,
     'bytes from outside are escaped and capped');
 $answer = \&echo;
-wait_for(sub { ask(['X']); up }, 20, 'calm');
+wait_for(sub { ask(['X']); up }, 'calm');
 
 
 # --- Scripts ---
@@ -167,20 +167,20 @@ cmp_ok($got->{ms}, '<', 400, 'within one timeout');
 # --- Silence, late replies, closing ---
 
 $answer = \&echo;
-wait_for(sub { ask(['X']); up }, 20, 'calm');
+wait_for(sub { ask(['X']); up }, 'calm');
 my $taken = $fake->taken;
 $answer = sub ($fake, $stream, @words) { Mojo::IOLoop->timer(0.4 => sub { $stream->write("+$words[1]\r\n") }) };
 ($got) = ask(['LATE', 'a']);
 is($got->{error}, 'timeout', 'late: a timeout');
 $answer = sub ($fake, $stream, @words) { Mojo::IOLoop->timer(0.3 => sub { $stream->write("+$words[1]\r\n") }) if $words[1] ne 'c'; $stream->write("+c\r\n") if $words[1] eq 'c' };
-wait_for(sub { ((ask(['LATE', 'c']))[0]{reply} // "") eq 'c' }, 5, 'step');
+wait_for(sub { ((ask(['LATE', 'c']))[0]{reply} // "") eq 'c' }, 'step');
 is($fake->taken, $taken, 'in step, and the connection is the same');
 is(scalar(() = $nginx->logged(qr/no reply in time/)) > 0, 1, 'a line in the log');
 
 $answer = sub (@args) { };
 my $n = 0;
-wait_for(sub { (ask(['SILENT']))[0]{error} eq 'lost' || ++$n > 5 || $fake->taken > $taken }, 10, 'it to be closed');
-wait_for(sub { $fake->taken > $taken }, 5, 'a new connection');
+wait_for(sub { (ask(['SILENT']))[0]{error} eq 'lost' || ++$n > 5 || $fake->taken > $taken }, 'it to be closed');
+wait_for(sub { $fake->taken > $taken }, 'a new connection');
 $answer = \&echo;
 settled;
 
@@ -196,14 +196,14 @@ $answer = sub ($fake, $stream, @words) { $stream->write("+first\r\n"); hang_up($
 my @got = ask(['A']);
 is($got[0]{error}, 'ok', 'a reply, then the close');
 $answer = \&echo;
-wait_for(sub { (ask(['X']))[0]{error} eq 'ok' }, 5, 'back');
+wait_for(sub { (ask(['X']))[0]{error} eq 'ok' }, 'back');
 
 # --- Greetings ---
 
 sub reconnect ($with) {
     $greeting = $with;
     $_->close for values %{$fake->{streams}};
-    wait_for(sub { !up }, 10, 'the failed greeting');
+    wait_for(sub { !up }, 'the failed greeting');
     my ($got) = ask(['X']);
     is($got->{error}, 'unreachable', 'no command is sent');
     $greeting = undef;
@@ -224,21 +224,21 @@ my $password = secret('a-password-that-is-repeated');
 my $echoing  = redis_fake(\&echo, greeting => sub ($fake, $stream, @words) {
     $stream->write("-ERR unknown command `$words[0]`, with args beginning with: " . join(' ', map { "`$_`" } @words[1 .. $#words]) . "\r\n") });
 my $other = probe($echoing->url('us%65r@') . '/3 password_file=%DIR%/password', files => {password => $password});
-wait_for(sub { $other->logged(qr/is away: it answers to AUTH: "ERR"$/m) }, 10, 'the refusal');
+wait_for(sub { $other->logged(qr/is away: it answers to AUTH: "ERR"$/m) }, 'the refusal');
 is_deeply([@{$echoing->greeted}[0 .. 2]], [['AUTH', 'user', $password], ['SELECT', '3'], ['PING']], 'the greeting');
 
 # Quit while a reply is due that comes, and one that does not.
 my $quitting = probe($fake->url . ' timeout=2s');
-wait_for(\&up, 15, 'a connection');
+wait_for(\&up, 'a connection');
 my $due;
 $answer = sub ($fake, $stream, @words) { $due = $stream if $words[0] eq 'LATE' };
 my $later = $quitting->later(POST => $quitting->url('/probe'), [['LATE'], ['NEVER']]);
-wait_for(sub { $due }, 10, 'the commands');
+wait_for(sub { $due }, 'the commands');
 $quitting->kill('QUIT');
-wait_for(sub { !$quitting->workers }, 10, 'the worker to shut down');
+wait_for(sub { !$quitting->workers }, 'the worker to shut down');
 $due->write("+late\r\n");
 is_deeply([map { $_->{error} } @{$later->result->{json}}], ['ok', 'timeout'], 'quit with commands pending');
-wait_for(sub { !$quitting->alive }, 10, 'nginx to end');
+wait_for(sub { !$quitting->alive }, 'nginx to end');
 
 
 # --- Connections that do not last ---
@@ -249,7 +249,7 @@ my $patient = probe($fickle->url . ' timeout=5s');
 
 # Waits until there is a connection, and then for longer than the second by which
 # it has proved itself.
-sub lasts () { settled; my $end = time + 1.5; wait_for(sub { time > $end }, 5) }
+sub lasts () { settled; my $end = time + 1.5; wait_for(sub { time > $end }) }
 sub logged ($pattern) { scalar(() = $patient->logged(qr/chatmaid redis .* is $pattern/)) }
 
 $answer = \&echo;
@@ -262,7 +262,7 @@ is(logged('(?:away|back)'), 0, 'nothing in the log');
 $answer = sub ($fake, $stream, @words) { $stream->write("+OK\r\n"); hang_up($stream) };
 for (1 .. 3) {
     is((ask(['X']))[0]{error}, 'ok', 'closed after a reply: idle, too');
-    wait_for(sub { !%{$fickle->{streams}} }, 5, 'the close');
+    wait_for(sub { !%{$fickle->{streams}} }, 'the close');
 }
 $answer = \&echo;
 lasts;
@@ -277,7 +277,7 @@ $_->close for values %{$fickle->{streams}};
 is((ask(['X']))[0]{error}, 'lost', 'closed before the reply') for 1 .. 4;
 is(logged('away: it closed the connection'), 1, 'lost once');
 $answer = \&echo;
-wait_for(sub { (ask(['X']))[0]{error} eq 'ok' }, 20, 'a reply');
+wait_for(sub { (ask(['X']))[0]{error} eq 'ok' }, 'a reply');
 is(logged('back'), 0, 'a reply on such a connection is no proof');
 is(up, 0, 'it is not up');
 $greeting = undef;

@@ -5,7 +5,6 @@
 
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
-use Digest::SHA qw(sha256_hex);
 
 my $shop  = api_key('test');
 my $next  = api_key('test');
@@ -23,26 +22,12 @@ sub start ($name) {
         location ^~ /scoped/    { chatmaid_gateway /.chatmaid/; chatmaid_idempotency_scope $http_x_service; }
         location ^~ /live/      { chatmaid_gateway /.chatmaid/; chatmaid_api_key_file %DIR%/live_key; }
         location ^~ /shop/      { chatmaid_gateway /.chatmaid/; chatmaid_api_key_file %DIR%/shop_key; chatmaid_account shop; }
-        location ^~ /.hasty/ {
-            internal;
-            proxy_pass https://chatmaid_api/;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_ssl_verify on;
-            proxy_ssl_name developers-api.chatmaid.net;
-            proxy_ssl_trusted_certificate %CA%;
-            proxy_read_timeout 200ms;
-        }
+        location ^~ /.hasty/ { %PROXY% proxy_pass https://chatmaid_api/; proxy_read_timeout 200ms; }
 END
 }
 
 my ($one, $two) = map { start($_) } qw(one two);
-my $count = 0;
 
-sub key ()      { 'key-' . ++$count }
-sub message ()  { {to => '+15550100099', text => 'Message ' . ++$count} }
-sub code ($one) { join ' ', grep { defined } $one->{status}, @{$one->{json}}{qw(code outcome)} }
-sub made ($m)   { grep { $_->{content} eq $m->{text} } $api->messages }
 
 sub send_at ($gateway, $m, $k, $path = 'chatmaid', @more) {
     return $gateway->post($gateway->url("/$path/send"), $m, 'Idempotency-Key' => $k, @more);
@@ -59,24 +44,19 @@ sub keys_of ($m) {
         grep { index($_->{body}, qq("$m->{text}")) >= 0 } $api->requests(path => '/v1/messages/send');
 }
 
-sub netstrings (@fields) { join '', map { length($_) . ":$_," } @fields }
-
-sub record_of ($k, $account = 'test:', $scope = '') {
-    return 'shared:op:' . sha256_hex(netstrings('chatmaid-record-1', $account, $scope, $k));
-}
-
-sub record ($k) { split /\n/, $redis->cli('HGETALL', record_of($k)) }
+sub shared_record (@of) { record_of(@of) =~ s/^chatmaid:/shared:/r }
+sub record ($k) { split /\n/, $redis->cli('HGETALL', shared_record($k)) }
 
 
 subtest 'done at one: replayed at the other' => sub {
     for my $pair ([$one, $two], [$two, $one]) {
         my ($k, $m) = (key, message);
         my ($first, $second) = map { send_at($_, $m, $k) } @$pair;
-        is(code($first), 201, 'first');
+        is(told($first), 201, 'first');
         is($second->{body}, $first->{body}, 'byte for byte');
         is($second->{headers}{'idempotent-replayed'}, 'true', 'a replay');
-        is(code(send_at($pair->[1], message, $k)), '422 idempotency_key_reused unknown', 'another message');
-        is(scalar(made($m)), 1, 'one message');
+        is(told(send_at($pair->[1], message, $k)), '422 idempotency_key_reused unknown', 'another message');
+        is(made($m), 1, 'one message');
     }
 };
 
@@ -86,15 +66,15 @@ subtest 'in flight at one: the other waits, then replays' => sub {
     my $owner = sends_later($one, $m, $k);
     $api->wait_held;
     my @waiters = (sends_later($two, $m, $k, 4), sends_later($one, $m, $k, 2));
-    is(code(send_at($two, $m, $k, 'impatient')), '409 idempotency_in_flight unknown', 'no wait');
-    is(code(send_at($two, message, $k)), '422 idempotency_key_reused unknown', 'another message');
+    is(told(send_at($two, $m, $k, 'impatient')), '409 idempotency_in_flight unknown', 'no wait');
+    is(told(send_at($two, message, $k)), '422 idempotency_key_reused unknown', 'another message');
     is(scalar(grep { $_->done } @waiters), 0, 'they wait');
     $api->release;
     my @answers = map { $_->result } $owner, @waiters;
     is(scalar(grep { $_->{status} == 201 } @answers), 7, 'all answered');
     is(scalar(keys %{{map { $_->{body} => 1 } @answers}}), 1, 'alike');
     is(scalar(grep { $_->{headers}{'idempotent-replayed'} } @answers), 6, 'six replays');
-    is(scalar(made($m)), 1, 'one message');
+    is(made($m), 1, 'one message');
 };
 
 subtest 'the owner fails: one waiter at the other takes over' => sub {
@@ -112,7 +92,7 @@ subtest 'the owner fails: one waiter at the other takes over' => sub {
         my @keys = keys_of($m);
         is(scalar(@keys), 2, 'two tries');
         is($keys[0], $keys[1], 'with the same key');
-        is(scalar(made($m)), 1, 'one message');
+        is(made($m), 1, 'one message');
     }
 };
 
@@ -128,27 +108,27 @@ subtest 'ambiguous, then refused, at either gateway: never a second message, nev
             my @at      = $turn ? ($two, $one) : ($one, $two);
             my $case    = "$name at gateway " . ($turn + 1);
             my $another = sub ($when) {
-                is(code(send_at($_, message, $k)), '422 idempotency_key_reused unknown', "$case: another message $when") for @at;
+                is(told(send_at($_, message, $k)), '422 idempotency_key_reused unknown', "$case: another message $when") for @at;
             };
 
             $api->fault($first{$name});
             my $answer = send_at($at[0], $m, $k, $name eq 'timeout' ? 'hasty' : 'chatmaid');
-            like(code($answer), $name eq 'timeout' ? qr/^504 upstream_timeout unknown$/ : qr/^502 upstream_error unknown$/, $case);
+            like(told($answer), $name eq 'timeout' ? qr/^504 upstream_timeout unknown$/ : qr/^502 upstream_error unknown$/, $case);
             $another->('when it is ambiguous');
 
             for my $status (sort keys %refusals) {
                 $api->fault({status => $status, json => {success => \0, message => ['no'], retryAfter => 1}});
                 @at = reverse @at;
-                is(code(send_at($at[0], $m, $k)), "$status $refusals{$status} unknown", "$case: a retry is refused with $status");
+                is(told(send_at($at[0], $m, $k)), "$status $refusals{$status} unknown", "$case: a retry is refused with $status");
                 $another->("after $status");
             }
 
             $api->release;
             my @all = map { send_at($_, $m, $k) } @at;
-            is(code($all[0]), 201, "$case: a later retry");
+            is(told($all[0]), 201, "$case: a later retry");
             is($all[1]{body}, $all[0]{body}, "$case: the other gateway says the same");
             $another->('at the end');
-            my @made = made($m);
+            my @made = messages_of($m);
             is(scalar(@made), 1, "$case: one message");
             is($all[0]{json}{id}, $made[0]{id}, "$case: its id");
             is(scalar(keys %{{map { $_ => 1 } keys_of($m)}}), 1, "$case: one key");
@@ -167,9 +147,9 @@ subtest 'accounts, environments and scopes on one Redis' => sub {
     my @second = $all->($two);
     is(scalar(keys %{{map { $_->{json}{id} => 1 } @first}}), 5, 'nothing is replayed across them');
     is($second[$_]{body}, $first[$_]{body}, "within each it is: $_") for 0 .. 4;
-    is(scalar(made($m)), 5, 'five messages');
-    is($redis->cli('EXISTS', record_of($k), record_of($k, 'live:'), record_of($k, 'test:shop'), record_of($k, 'test:', 'a'),
-        record_of($k, 'test:', 'b')), 5, 'five records');
+    is(made($m), 5, 'five messages');
+    is($redis->cli('EXISTS', shared_record($k), shared_record($k, 'live:'), shared_record($k, 'test:shop'), shared_record($k, 'test:', 'a'),
+        shared_record($k, 'test:', 'b')), 5, 'five records');
 };
 
 subtest 'a rotated key' => sub {
@@ -179,7 +159,7 @@ subtest 'a rotated key' => sub {
     is(send_at($two, $m, $k)->{body}, $first->{body}, 'replayed at a gateway with the new key');
     ($k, $m) = (key, message);
     $first = send_at($two, $m, $k);
-    is(code($first), 201, 'a send with the new key');
+    is(told($first), 201, 'a send with the new key');
     ok($api->last(path => '/v1/messages/send')->{key} eq $next, 'went with it');
     is(send_at($one, $m, $k)->{body}, $first->{body}, 'replayed at a gateway with the old key');
 };
@@ -197,7 +177,7 @@ subtest 'what stands in Redis' => sub {
     $one->post('/send', message);
 
     my @names = sort split /\n/, $redis->cli('KEYS', '*');
-    my %named = map { record_of($key{$_}) => 1 } keys %key;
+    my %named = map { shared_record($key{$_}) => 1 } keys %key;
     is(scalar(@names), 4, 'a record for each');
     is(scalar(grep { $named{$_} } @names), 3, 'named by account, scope and operation key');
     is(scalar(grep { !/^shared:op:[0-9a-f]{64}$/ } @names), 0, 'each a digest');
@@ -217,7 +197,7 @@ subtest 'what stands in Redis' => sub {
     my $all = join "\n", map { $redis->cli('HGETALL', $_) } @names;
     is(index($all, $_), -1, 'no API key') for test_key, live_key, $shop, $next;
     is(index($all, $_), -1, 'no operation key') for values %key;
-    my $ttl = $redis->cli('PTTL', record_of($key{done}));
+    my $ttl = $redis->cli('PTTL', shared_record($key{done}));
     ok($ttl > 86_000_000 && $ttl <= 86_400_000, 'kept for a day by default');
     $api->release;
     $_->result for @held;
@@ -226,8 +206,8 @@ subtest 'what stands in Redis' => sub {
 subtest 'a record of an unknown version is left alone' => sub {
     my ($k, $m) = (key, message);
     my $sends = $api->sends;
-    $redis->cli('HSET', record_of($k), 'version', '2', 'state', 'done');
-    is(code(send_at($_, $m, $k)), '503 store_unavailable unknown', 'a claim') for $one, $two;
+    $redis->cli('HSET', shared_record($k), 'version', '2', 'state', 'done');
+    is(told(send_at($_, $m, $k)), '503 store_unavailable unknown', 'a claim') for $one, $two;
     is($api->sends, $sends, 'nothing is sent');
     is(join(' ', record($k)), 'version 2 state done', 'it is as it was');
 
@@ -239,21 +219,21 @@ subtest 'a record of an unknown version is left alone' => sub {
         $api->fault({hold => 'before', %{$fault // {}}});
         my $held = sends_later($one, $m, $k);
         $api->wait_held;
-        $redis->cli('HSET', record_of($k), 'version', '2');
+        $redis->cli('HSET', shared_record($k), 'version', '2');
         my @as_it_was = record($k);
         $api->release;
-        is(code($held->result), $want, "$name meanwhile");
+        is(told($held->result), $want, "$name meanwhile");
         is_deeply([record($k)], \@as_it_was, "$name: it is as it was");
     }
 };
 
 subtest 'a key of another type' => sub {
     my ($k, $m) = (key, message);
-    $redis->cli('SET', record_of($k), 'something else');
-    is(code(send_at($one, $m, $k)), 201, 'counts as no answer: the zone goes on');
+    $redis->cli('SET', shared_record($k), 'something else');
+    is(told(send_at($one, $m, $k)), 201, 'counts as no answer: the zone goes on');
     is(send_at($one, $m, $k)->{headers}{'idempotent-replayed'}, 'true', 'and remembers');
-    is($redis->cli('GET', record_of($k)), 'something else', 'it is as it was');
-    is(scalar(made($m)), 1, 'one message');
+    is($redis->cli('GET', shared_record($k)), 'something else', 'it is as it was');
+    is(made($m), 1, 'one message');
 };
 
 subtest 'a gateway dies between claim and answer' => sub {
@@ -272,16 +252,16 @@ subtest 'a gateway dies between claim and answer' => sub {
         my ($when, $m, $k, $lost, $waiter) = @$case;
         is($lost->result->{status}, 0, "$when the effect: its caller hears nothing");
         my $answer = $waiter->result;
-        is(code($answer), 201, "$when the effect: the one that waited at the other is answered");
+        is(told($answer), 201, "$when the effect: the one that waited at the other is answered");
         is($answer->{headers}{'idempotent-replayed'}, undef, "$when the effect: it took over");
         my @keys = keys_of($m);
         is(scalar(@keys), 2, "$when the effect: two tries");
         is($keys[0], $keys[1], "$when the effect: with the same key");
-        is((made($m))[0]{id}, $answer->{json}{id}, "$when the effect: its id");
+        is((messages_of($m))[0]{id}, $answer->{json}{id}, "$when the effect: its id");
         is(send_at($two, $m, $k)->{body}, $answer->{body}, "$when the effect: recorded");
     }
     $api->release;
-    is(scalar(made($_->[1])), 1, "$_->[0] the effect: one message") for @all;
+    is(made($_->[1]), 1, "$_->[0] the effect: one message") for @all;
 
     $one->start;
     is(send_at($one, $all[0][1], $all[0][2])->{headers}{'idempotent-replayed'}, 'true', 'started again it replays');

@@ -30,10 +30,6 @@ my $nginx = nginx(
         'location ^~ /shop/ { chatmaid_gateway /.chatmaid/; chatmaid_account shop; chatmaid_api_key_file %DIR%/shop; chatmaid_timeout 1s; }',
 );
 
-my $count = 0;
-sub message ()  { {to => '+15550100099', text => 'Message ' . ++$count} }
-sub told ($one) { join ' ', grep { defined } $one->{status}, @{ref $one->{json} eq 'HASH' ? $one->{json} : {}}{qw(code outcome)} }
-sub made ($m)   { scalar grep { $_->{content} eq $m->{text} } $api->messages }
 
 # To both workers, as the kernel deals connections out by their ports.
 sub at ($path)  { 'http://127.0.0.1:' . $nginx->port('both') . "/$path" }
@@ -94,7 +90,7 @@ subtest 'those that have time wait' => sub {
 
 subtest 'until it is over' => sub {
     refuse('ends', 1);
-    wait_for(sub { told(sends_later('ends-hasty')->result) eq '201' }, 15, 'its end');
+    wait_for(sub { told(sends_later('ends-hasty')->result) eq '201' }, 'its end');
     is(told(reads_later('ends-hasty')->result), 200, 'a read as well');
 };
 
@@ -148,7 +144,7 @@ subtest 'a caller that leaves while it waits' => sub {
     my $from = length $nginx->error_log;
     my $send = sends_later('leaves-patient', $m, 'X-Request-Id' => 'leaves-1');
     my $read = later(GET => at('leaves-patient/phones'), undef, 'X-Request-Id' => 'leaves-2');
-    wait_for(sub { 2 == (() = substr($nginx->error_log, $from) =~ /chatmaid account held back/g) }, 15, 'both to be there');
+    wait_for(sub { 2 == (() = substr($nginx->error_log, $from) =~ /chatmaid account held back/g) }, 'both to be there');
     $_->abort for $send, $read;
     ok(wait_for(sub { made($m) == 1 }), 'its message is sent');
     cmp_ok($api->last(method => 'POST')->{time} - $since, '>', 1.9, 'after that time');

@@ -12,16 +12,14 @@ my $full = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0, Listen 
 my @waiting = map { IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $full->sockport, Blocking => 0) } 1 .. 3;
 
 # One gateway /NAME/ and its internal location for each way to be wrong.
-my $tls = 'proxy_ssl_server_name on; proxy_ssl_verify on; proxy_ssl_trusted_certificate %CA%; '
-    . 'proxy_ssl_name developers-api.chatmaid.net; proxy_http_version 1.1; proxy_set_header Connection "";';
-my $pass  = "proxy_pass https://chatmaid_api/; $tls";
+my $pass  = "proxy_pass https://chatmaid_api/; %PROXY%";
 my %place = (
-    refused   => "proxy_pass https://127.0.0.1:%PORT:nobody%/; $tls",
+    refused   => "proxy_pass https://127.0.0.1:%PORT:nobody%/; %PROXY%",
     clear     => 'proxy_pass http://127.0.0.1:%PORT:nobody%/;',
-    down      => "proxy_pass https://down/; $tls",
-    wrong     => 'proxy_pass https://127.0.0.1:' . $wrong->port . "/; $tls",
-    foreign   => 'proxy_pass https://127.0.0.1:' . $foreign->port . "/; $tls",
-    full      => 'proxy_pass https://127.0.0.1:' . $full->sockport . "/; $tls proxy_connect_timeout 100ms;",
+    down      => "proxy_pass https://down/; %PROXY%",
+    wrong     => 'proxy_pass https://127.0.0.1:' . $wrong->port . "/; %PROXY%",
+    foreign   => 'proxy_pass https://127.0.0.1:' . $foreign->port . "/; %PROXY%",
+    full      => 'proxy_pass https://127.0.0.1:' . $full->sockport . "/; %PROXY% proxy_connect_timeout 100ms;",
     slow      => "$pass proxy_read_timeout 300ms;",
     accel     => "$pass",
     intercept => "$pass proxy_intercept_errors on; error_page 400 401 404 429 500 502 503 504 =200 /page;",
@@ -44,13 +42,12 @@ my $nginx = nginx(
 
 my $m = {to => '+15550100099', text => 'Your table is ready'};
 
-sub told ($answer) { join ' ', $answer->{status}, $answer->{json}{code} // '-', $answer->{json}{outcome} // '-' }
 
 # Where nothing is held back yet: a 429 cools its whole account down.
 sub fresh () { state $n = 0; 'limited' . ++$n }
 
 # Asserts a send and a read through the gateway "at", after the fault.
-sub both ($name, $fault, $sent, $read = $sent =~ s/ \w+$/ -/r, $at = 'chatmaid') {
+sub both ($name, $fault, $sent, $read = $sent =~ s/ \w+$//r, $at = 'chatmaid') {
     for my $try ([send => $sent, sub ($at) { post(url("/$at/send"), $m) }], [read => $read, sub ($at) { get(url("/$at/messages/msg_1")) }]) {
         my ($what, $want, $code) = @$try;
         $api->fault($fault) if $fault;

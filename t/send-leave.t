@@ -27,7 +27,7 @@ sub whole ($case, $method = 'POST') {
 }
 
 sub logged ($case) {
-    wait_for(sub { $nginx->access_log =~ /\?case=$case HTTP\S+ (\d+)/ ? $1 : 0 }, 15, "the log line of $case");
+    wait_for(sub { $nginx->access_log =~ /\?case=$case HTTP\S+ (\d+)/ ? $1 : 0 }, "the log line of $case");
 }
 
 sub texts () { map { $_->{content} } $api->messages }
@@ -58,7 +58,7 @@ subtest 'before the body is whole' => sub {
     for my $how (qw(close reset)) {
         for my $name (sort keys %early) {
             my ($line, @pieces) = @{$early{$name}};
-            my $known = sub { wait_for(sub { $nginx->error_log =~ /\?case=${name}_$how/ }, 15, 'the head') };
+            my $known = sub { wait_for(sub { $nginx->error_log =~ /\?case=${name}_$how/ }, 'the head') };
             raw([head("${name}_$how", $line), $known, @pieces], abort => $how);
         }
     }

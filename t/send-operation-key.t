@@ -38,7 +38,6 @@ sub refused ($answer)       { join ' ', $answer->{status}, $answer->{json}{code}
     map { $_->{pointer} } @{$answer->{json}{errors} // []} }
 
 # The derivation, written down once more.
-sub netstrings (@fields)    { join '', map { length($_) . ":$_," } @fields }
 sub derived ($account, $key, $message) {
     return sha256_hex(netstrings('chatmaid-1', $account, '', $key, sha256_hex($message)));
 }

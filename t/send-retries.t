@@ -16,14 +16,12 @@ my $limit = 8;                                  # chatmaid_timeout in these loca
 my $full = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0, Listen => 0) or die "listen: $@";
 my @waiting = map { IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $full->sockport, Blocking => 0) } 1 .. 3;
 
-my $tls = 'proxy_ssl_server_name on; proxy_ssl_verify on; proxy_ssl_trusted_certificate %CA%; '
-    . 'proxy_ssl_name developers-api.chatmaid.net; proxy_http_version 1.1; proxy_set_header Connection "";';
 my %place = (
-    chatmaid => "proxy_pass https://chatmaid_api/; $tls",
-    hasty    => "proxy_pass https://chatmaid_api/; $tls proxy_read_timeout 1s;",
-    refused  => "proxy_pass https://127.0.0.1:%PORT:nobody%/; $tls",
-    wrong    => 'proxy_pass https://127.0.0.1:' . $wrong->port . "/; $tls",
-    full     => 'proxy_pass https://127.0.0.1:' . $full->sockport . "/; $tls proxy_connect_timeout 100ms;",
+    chatmaid => "proxy_pass https://chatmaid_api/; %PROXY%",
+    hasty    => "proxy_pass https://chatmaid_api/; %PROXY% proxy_read_timeout 1s;",
+    refused  => "proxy_pass https://127.0.0.1:%PORT:nobody%/; %PROXY%",
+    wrong    => 'proxy_pass https://127.0.0.1:' . $wrong->port . "/; %PROXY%",
+    full     => 'proxy_pass https://127.0.0.1:' . $full->sockport . "/; %PROXY% proxy_connect_timeout 100ms;",
 );
 
 my $error   = '502 upstream_error';
@@ -109,7 +107,6 @@ my $nginx = nginx(
         'location ^~ /off/    { chatmaid_gateway /.chatmaid/; chatmaid_idempotency off; }',
 );
 
-sub told ($answer) { join ' ', grep { defined } $answer->{status}, @{ref $answer->{json} eq 'HASH' ? $answer->{json} : {}}{qw(code outcome)} }
 sub ask ($path, $what, $id, $text = $id) {
     my @id = ('X-Request-Id' => $id);
     return later(GET => url("/$path/phones"), undef, @id) if $what eq 'read';
@@ -130,7 +127,7 @@ sub ends_until ($left) {
         $_->{ended} //= time for grep { $_->{pending}->done } @under_way;
         @under_way = grep { !$_->{ended} } @under_way;
         @under_way <= $left;
-    }, 60, 'a case to end');
+    }, 'a case to end');
 }
 
 for my $case (@cases) {
@@ -147,7 +144,7 @@ push @{$seen{$_->{request_id}}}, $_ for $api->requests;
 $made{$_->{content}}++ for $api->messages;
 
 sub logged_tries ($id) {
-    my $line = wait_for(sub { $nginx->access_log =~ m{^(.* /\Q$id\E/.*)$}m ? $1 : '' }, 15, "the log line of $id");
+    my $line = wait_for(sub { $nginx->access_log =~ m{^(.* /\Q$id\E/.*)$}m ? $1 : '' }, "the log line of $id");
     my ($status) = $line =~ /upstream="[^|"]*\|([^|"]*)\|/;
     return scalar(() = $status =~ /[^,: ]+/g);
 }

@@ -19,7 +19,7 @@ for my $case ([$redis->url, 'TCP'], ["unix:${\$redis->socket}", 'a unix socket']
 {
     my ($directive, $name) = @$case;
     my $nginx = probe("$directive", error_log => 'notice');
-    wait_for(\&up, 10, 'a connection');
+    wait_for(\&up, 'a connection');
     my ($worker) = $nginx->workers;
 
     # what has been used once is kept
@@ -46,7 +46,7 @@ for my $case ([$redis->url, 'TCP'], ["unix:${\$redis->socket}", 'a unix socket']
 # --- The same while connections are cut ---
 
 my $nginx = probe($redis->url, error_log => 'notice', workers => 2);
-wait_for(\&up, 10, 'a connection');
+wait_for(\&up, 'a connection');
 my @workers = $nginx->workers;
 
 sub descriptors ($worker) { $nginx->descriptors($worker, callers => $nginx->port, redis => $redis->port) }
@@ -64,7 +64,7 @@ wait_for(sub {
         $redis->kill('CONT');
     }
     !grep { !$_->done } @later;
-}, 60, 'all to end');
+}, 'all to end');
 
 my %kinds;
 for my $got (map { @{$_->result->{json}} } @later) {
@@ -78,7 +78,7 @@ is($kinds{protocol} + $kinds{error} + $kinds{refused}, 0, 'none by a reply that 
 note explain {%kinds, cuts => $cuts};
 for my $worker (@workers) {
     my $now;
-    wait_for(sub { $now = descriptors($worker); $now->{callers} == 0 && $now->{redis} == 1 }, 15, 'calm');
+    wait_for(sub { $now = descriptors($worker); $now->{callers} == 0 && $now->{redis} == 1 }, 'calm');
     is($now->{other}, $before{$worker}{other}, 'no other descriptor is left');
 }
 

@@ -167,7 +167,7 @@ subtest 'in a storm' => sub {
     for my $i (0 .. $#faults) {
         my $count   = $i ? $share : $operations - $share * $#faults;
         my @clients = shuffle clients("storm$i", $count);
-        wait_for(sub { settled(@gateways) }, 30, 'calm');   # else claims are in the zones, before the fault
+        wait_for(sub { settled(@gateways) }, 'calm');   # else claims are in the zones, before the fault
         storm(\@clients, \@gateways, volume(150, 20), $faults[$i]);
         push @all, @clients;
         push @outside, values %{by_operation(@clients)} if $faults[$i]{calm};

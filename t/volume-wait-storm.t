@@ -34,7 +34,7 @@ sub path () {
     return "/$shops[rand @shops]/messages/" . ($n == 7 && rand() < 0.3 ? 'msg_none' : $ids[$n]) . '?wait=' . any(1, 1, 2, 3) . any('', '&until=sent', '&until=read');
 }
 
-sub told ($status) { $count{$status || 'left'}++ }
+sub counted ($status) { $count{$status || 'left'}++ }
 
 # Callers that stay for what comes, or hang up after a while.
 my @callers;
@@ -57,7 +57,7 @@ sub call_h2 () {
 sub end_h2 ($one) {
     my ($h2, $how, @ids) = (@$one{qw(h2 how)}, @{$one->{ids}});
     $count{"h2 $how"}++;
-    if ($how eq 'stays') { told(answer($h2, $_)->{status}) for @ids }
+    if ($how eq 'stays') { counted(answer($h2, $_)->{status}) for @ids }
     elsif ($how eq 'streams') {
         put($h2, reset_($_)) for @ids;
         my ($id, $head) = opened($h2, GET => '/done');
@@ -71,9 +71,9 @@ sub end_h2 ($one) {
 sub reap ($all = 0) {
     for my $caller (splice @callers) {
         my $asked = $caller->{asked};
-        if ($asked->done)                                        { told($asked->answer->{status}) }
-        elsif (defined $caller->{until} && ($caller->{until} < time)) { $asked->abort; told(0) }
-        elsif ($all && !defined $caller->{until})                { told($asked->result->{status}) }
+        if ($asked->done)                                        { counted($asked->answer->{status}) }
+        elsif (defined $caller->{until} && ($caller->{until} < time)) { $asked->abort; counted(0) }
+        elsif ($all && !defined $caller->{until})                { counted($asked->result->{status}) }
         else                                                     { push @callers, $caller }
     }
     for my $one (splice @streams) {
@@ -91,7 +91,7 @@ for my $round (1 .. $rounds) {
         {hold => 'after'}, {status => 429, json => {success => \0, message => ['slow'], retryAfter => 1}}, {truncate => 20})}}) if $round % 6 == 0;
     if ($round % 9 == 0) {
         my $body = event('message.read', {messageId => any(@ids)});
-        told('hook ' . $nginx->post($nginx->url('/hook/' . any(@shops)), $body, signed($body))->{status});
+        counted('hook ' . $nginx->post($nginx->url('/hook/' . any(@shops)), $body, signed($body))->{status});
     }
     if ($round == int($rounds / 2)) {
         @old = $nginx->workers;
@@ -99,11 +99,11 @@ for my $round (1 .. $rounds) {
     }
     reap;
     my $end = time + 0.01;
-    wait_for(sub { reap; time > $end && @callers < 80 }, 40, 'callers to end');
+    wait_for(sub { reap; time > $end && @callers < 80 }, 'callers to end');
 }
 
 $api->clear_faults;
-wait_for(sub { $api->release; reap; !grep({ defined $_->{until} } @callers) && !@streams }, 30, 'the last to leave');
+wait_for(sub { $api->release; reap; !grep({ defined $_->{until} } @callers) && !@streams }, 'the last to leave');
 reap(1);
 note(join ', ', map { "$_: $count{$_}" } sort keys %count);
 
@@ -113,8 +113,8 @@ note(join ', ', map { "$_: $count{$_}" } sort keys %count);
 cmp_ok($count{200}, '>', 10, 'some were answered');
 cmp_ok($count{left}, '>', 10, 'some have left');
 is(join(' ', grep { !/^(?:200|404|429|502|504|left|h2 \w+|hook 20[04])$/ } sort keys %count), '', 'nothing else was answered');
-ok(wait_for(sub { my %now = $nginx->children; !grep { exists $now{$_} } @old }, 20, 'the old workers'), 'the old workers end');
-ok(wait_for(sub { get(url('/status'))->{body} =~ /^Active connections: 1 .*Reading: 0 Writing: 1 Waiting: 0/s }, 20, 'connections'), 'no connection is left');
+ok(wait_for(sub { my %now = $nginx->children; !grep { exists $now{$_} } @old }, 'the old workers'), 'the old workers end');
+ok(wait_for(sub { get(url('/status'))->{body} =~ /^Active connections: 1 .*Reading: 0 Writing: 1 Waiting: 0/s }, 'connections'), 'no connection is left');
 
 for my $pid ($nginx->workers) {
     my $left = $nginx->descriptors($pid, gateway => $nginx->port, both => $nginx->port('both'), h2 => $nginx->port('h2'));

@@ -3,6 +3,7 @@
 # longest unasked first, and some left for webhooks however many wait.
 
 use Chatmaid::Test;
+use Chatmaid::Test::Wait qw(waited);
 use Chatmaid::Test::Webhook qw(webhook_secret event signed);
 use Chatmaid::Test::World qw(patience);
 use List::Util qw(max);
@@ -36,7 +37,7 @@ sub hook ($id, $event) {
     return post(url('/webhook'), $body, signed($body))->{status};
 }
 
-sub told ($one) { my $answer = $one->{asked}->result; return join ' ', $answer->{status}, $answer->{json}{code} // $answer->{json}{status}, $answer->{headers}{'chatmaid-wait'} // () }
+sub told_of ($one) { waited($one->{asked}->result) }
 
 
 # --- What happens ------------------------------------------------------------
@@ -59,7 +60,7 @@ subtest 'webhooks find some polls left' => sub {
         $api->move($ids[$n], 'read');
         my $since = time;
         is(hook($ids[$n], 'message.read'), 204, "message $n");
-        is(told($_), '200 read', "$_->{id}: is answered") for of($n);
+        is(told_of($_), '200 read', "$_->{id}: is answered") for of($n);
         cmp_ok(time - $since, '<', patience(2) + 1, "message $n: soon");
     }
 };
@@ -71,8 +72,8 @@ until_($start + 80);
 $api->clear_faults;
 
 subtest 'all are answered' => sub {
-    is(told($_), '200 read', "$_->{id}: as it is read") for map { of($_) } 2 .. 7;
-    is(told($_), '200 delivered timeout', "$_->{id}: at its deadline") for map { of($_) } 8, 9;
+    is(told_of($_), '200 read', "$_->{id}: as it is read") for map { of($_) } 2 .. 7;
+    is(told_of($_), '200 delivered timeout', "$_->{id}: at its deadline") for map { of($_) } 8, 9;
 };
 
 

@@ -45,11 +45,11 @@ sub insist ($edges, $body) {
     return wait_for(sub {
         my $answer = hook_at($edges->[rand @$edges], $body);
         $answer->{status} == 200 || (select undef, undef, undef, 0.05) & 0;
-    }, 40, 'an event to be acknowledged');
+    }, 'an event to be acknowledged');
 }
 
 sub idle ($edge) {
-    return wait_for(sub { $edge->get($edge->url('/state'))->{body} =~ /^Active connections: 1 .*Reading: 0 Writing: 1 Waiting: 0/s }, 20);
+    return wait_for(sub { $edge->get($edge->url('/state'))->{body} =~ /^Active connections: 1 .*Reading: 0 Writing: 1 Waiting: 0/s });
 }
 
 for my $case (['zone'], ['redis', http => 'chatmaid_redis ' . $redis->url . ' timeout=2s;']) {

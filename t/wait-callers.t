@@ -2,53 +2,42 @@
 # the others' all the same.
 
 use Chatmaid::Test;
+use Chatmaid::Test::Wait;
 
 my $api   = sandbox(plain => 1);         # a first read is soon answered
 my $nginx = nginx(
     workers  => 2,
     internal => 'proxy_pass http://chatmaid_api/;',
     http     => 'chatmaid_sender +15550100001;',
-    server   => join "\n", 'listen 127.0.0.1:%PORT:both% reuseport;',
-        map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account $_; }" } qw(keeps killed),
+    server   => 'listen 127.0.0.1:%PORT:both% reuseport;' . accounts(qw(keeps killed)),
 );
 
-sub message () {
-    state $count = 0;
-    return post('/send', {to => '+15550100099', text => 'Message ' . ++$count})->{json}{id};
-}
-
-sub told ($answer) {
-    my $json = ref $answer->{json} eq 'HASH' ? $answer->{json} : {};
-    return join ' ', $answer->{status}, $json->{code} // $json->{status} // (), $answer->{headers}{'chatmaid-wait'} // ();
-}
-
-
 subtest 'a connection goes on' => sub {
-    my $id   = message;
+    my $id   = sent_message;
     my $line = "GET /keeps/messages/$id%s HTTP/1.1\r\nHost: gateway\r\n%s\r\n";
     my ($waits, $reads) = (sprintf($line, '?wait=2', ''), sprintf($line, '', "Connection: close\r\n"));
 
     my $together = raw($waits . $reads, all => 1);
     is(scalar(() = $together->{raw} =~ m{HTTP/1\.1 200}g), 2, 'two requests in one piece');
-    is(told($together), '200 sent timeout', 'the first one has waited');
+    is(waited($together), '200 sent timeout', 'the first one has waited');
     my $later = raw([$waits, $reads], all => 1, gap => 0.3);
     is(scalar(() = $later->{raw} =~ m{HTTP/1\.1 200}g), 2, 'another request while one waits');
     is(scalar(() = $later->{raw} =~ m{Connection: close}g), 1, 'the first one leaves the connection open');
 
-    is(told(raw(sprintf($line, '?wait=2', '') =~ s/HTTP\/1\.1/HTTP\/1.0/r)), '200 sent timeout', 'HTTP/1.0');
-    is(told(request(GET => url("/keeps/messages/$id?wait=2"), {some => 'body'})), '200 sent timeout', 'with a body');
+    is(waited(raw(sprintf($line, '?wait=2', '') =~ s/HTTP\/1\.1/HTTP\/1.0/r)), '200 sent timeout', 'HTTP/1.0');
+    is(waited(request(GET => url("/keeps/messages/$id?wait=2"), {some => 'body'})), '200 sent timeout', 'with a body');
 };
 
 # The kernel deals connections out by their ports.
 subtest 'a worker is killed' => sub {
-    my $id  = message;
+    my $id  = sent_message;
     my @all = map { later(GET => 'http://127.0.0.1:' . $nginx->port('both') . "/killed/messages/$id?wait=30", undef, 'X-Request-Id' => "caller-$_") } 1 .. 24;
     my @pids;
     wait_for(sub {
         @pids = $nginx->error_log =~ m{ (\d+)#\d+: \S+ chatmaid gateway "/killed/}g;
         @pids == 24 && keys %{{map { $_ => 1 } @pids}} == 2;
-    }, 15, 'callers at both workers');
-    wait_for(sub { $api->count(path => "/v1/messages/$id") >= 2 }, 15, 'a read of each');
+    }, 'callers at both workers');
+    wait_for(sub { $api->count(path => "/v1/messages/$id") >= 2 }, 'a read of each');
 
     my ($victim, $other) = $nginx->workers;
     $nginx->kill_workers($victim);
@@ -60,8 +49,8 @@ subtest 'a worker is killed' => sub {
 
     my @new = map { later(GET => 'http://127.0.0.1:' . $nginx->port('both') . "/killed/messages/$id?wait=30") } 1 .. 12;
     $api->move($id, 'delivered');
-    is(told($_->result), '200 delivered', 'and are answered') for @left;
-    is(told($_->result), '200 delivered', 'as those are who come afterwards') for @new;
+    is(waited($_->result), '200 delivered', 'and are answered') for @left;
+    is(waited($_->result), '200 delivered', 'as those are who come afterwards') for @new;
     ok((grep { $_ == $other } $nginx->workers), 'the other worker is the same');
 };
 

@@ -2,24 +2,17 @@
 # and those who stay are answered.
 
 use Chatmaid::Test;
+use Chatmaid::Test::Wait;
 use Chatmaid::Test::Http2;
 use List::Util qw(shuffle);
 
 my $api = sandbox;
 
-# Polls are counted by account: each case has one of its own.
-my @accounts = qw(idle flight read pause held one two storm last);
-my $nginx = nginx(key => live_key, http => 'chatmaid_idempotency off; chatmaid_sender +15550100001; chatmaid_wait_max 90s;',
-    server => "listen 127.0.0.1:%PORT:h2% http2;\nhttp2_max_concurrent_streams 500;\nlocation = /status { stub_status; }\n"
-        . join "\n", map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account $_; }" } @accounts);
+my $nginx = waiting(accounts => [qw(idle flight read pause held one two storm last)],
+    server => "listen 127.0.0.1:%PORT:h2% http2;\nhttp2_max_concurrent_streams 500;\nlocation = /status { stub_status; }\n");
 my ($worker) = $nginx->workers;
 
-my $count = 0;
 
-sub message ()  { post('/send', {to => '+15550100099', text => 'Message ' . ++$count})->{json}{id} }
-sub told ($one) { join ' ', grep { defined } $one->{status}, @{ref $one->{json} eq 'HASH' ? $one->{json} : {}}{qw(code status)} }
-sub of ($id)    { (path => "/v1/messages/$id") }
-sub reads ($id) { $api->count(of($id)) }
 sub path ($account, $id, $query = 'wait=80') { "/$account/messages/$id?$query" }
 
 sub start_read ($h2, $path) {
@@ -41,7 +34,7 @@ sub begin ($kind, $account, $id) {
         $wait = {h2 => connect_h2($nginx->port('h2'))};
         $wait->{id} = start_read($wait->{h2}, path($account, $id));
     }
-    wait_for(sub { my @calls = $api->requests(of($id)); @calls > $before && !grep { !$_->{ended} } @calls }, 15, 'its read') unless $before;
+    wait_for(sub { my @calls = $api->requests(of($id)); @calls > $before && !grep { !$_->{ended} } @calls }, 'its read') unless $before;
     return $wait;
 }
 
@@ -53,18 +46,18 @@ sub leave ($wait, $how) {
 
 my @ways = (['h1', 'close'], ['h2', 'reset'], ['h2', 'close']);
 
-sub alone ($name) { ok(wait_for(sub { !active }, 15, "$name: nobody is left"), "$name: nobody is left") }
+sub alone ($name) { ok(wait_for(sub { !active }, "$name: nobody is left"), "$name: nobody is left") }
 
 
 subtest 'while nothing is under way' => sub {
     for my $way (@ways) {
-        my $id   = message;
+        my $id   = sent_message;
         my $wait = begin($way->[0], 'idle', $id);
         leave($wait, $way->[1]);
         alone("@$way");
         like($nginx->access_log, qr/$id\?wait=80 HTTP\S+ 499 /, "@$way: seen at once");
         my $before = reads($id);
-        my $other  = message;
+        my $other  = sent_message;
         get(url(path('last', $other, 'wait=2')));
         cmp_ok(reads($other), '>=', 2, "@$way: another one is asked for");
         is(reads($id), $before, "@$way: this one no more");
@@ -73,7 +66,7 @@ subtest 'while nothing is under way' => sub {
 
 subtest 'while it is asked for' => sub {
     for my $way (@ways) {
-        my $id   = message;
+        my $id   = sent_message;
         my $wait = begin($way->[0], 'flight', $id);
         $api->fault({hold => 'before', match => {of($id)}});
         $api->wait_held;
@@ -88,7 +81,7 @@ subtest 'while it is asked for' => sub {
 
 subtest 'while its first read is under way' => sub {
     for my $way (@ways) {
-        my $id = message;
+        my $id = sent_message;
         $api->fault({hold => 'before', match => {of($id)}});
         my $wait = $way->[0] eq 'h1' ? {wait => later(GET => url(path('read', $id)))} : do {
             my $h2 = connect_h2($nginx->port('h2'));
@@ -104,7 +97,7 @@ subtest 'while its first read is under way' => sub {
 
 subtest 'in a pause before its next try' => sub {
     for my $way (@ways) {
-        my $id = message;
+        my $id = sent_message;
         $api->fault({status => 503, json => {success => \0, message => ['later'], retryAfter => 2}, match => {of($id)}, times => 0});
         my $wait = begin($way->[0], 'pause', $id);
         get('/account');
@@ -116,7 +109,7 @@ subtest 'in a pause before its next try' => sub {
 
 subtest 'while its account is held back' => sub {
     for my $way (@ways) {
-        my $id = message;
+        my $id = sent_message;
         $api->fault({status => 429, json => {success => \0, message => ['slow down'], retryAfter => 2}, match => {of($id)}, times => 0});
         my $wait = begin($way->[0], 'held', $id);
         get('/account');
@@ -124,12 +117,12 @@ subtest 'while its account is held back' => sub {
         alone("@$way");
         is(reads($id), 1, "@$way: no other call");
         $api->clear_faults;
-        is(told(get(url(path('held', $id, 'wait=20&until=sent')))), '200 sent', "@$way: another one waits") if $api->move($id, 'sent');
+        is(waited(get(url(path('held', $id, 'wait=20&until=sent')))), '200 sent', "@$way: another one waits") if $api->move($id, 'sent');
     }
 };
 
 subtest 'others stay' => sub {
-    my $id    = message;
+    my $id    = sent_message;
     my @go    = map { begin($_->[0], 'one', $id) } @ways;
     my @stay  = map { begin('h1', 'one', $id) } 1 .. 3;
     my $h2    = connect_h2($nginx->port('h2'));
@@ -137,9 +130,9 @@ subtest 'others stay' => sub {
     get('/account');
     leave($go[$_], $ways[$_][1]) for 0 .. 2;
     put($h2, reset_($both[0]));
-    ok(wait_for(sub { active == 4 }, 15, 'four to be left'), 'those who go have gone');
+    ok(wait_for(sub { active == 4 }, 'four to be left'), 'those who go have gone');
     $api->move($id, 'delivered');
-    is(join(' ', map { told($_->{wait}->result) } @stay), join(' ', ('200 delivered') x 3), 'the others are answered');
+    is(join(' ', map { waited($_->{wait}->result) } @stay), join(' ', ('200 delivered') x 3), 'the others are answered');
     my $answer = answer($h2, $both[1]);
     is($answer->{status}, 200, "another stream of a connection as well");
     is($answer->{json}{status}, 'delivered', 'with the message');
@@ -147,7 +140,7 @@ subtest 'others stay' => sub {
 };
 
 subtest 'many come and go' => sub {
-    my @ids   = map { message } 1 .. 6;
+    my @ids   = map { sent_message } 1 .. 6;
     my $many  = volume(2000, 60);
     my $begin = $api->count + 1;
     $api->fault({delay_before => 20, match => {path => '/v1/messages/*'}, times => 0});
@@ -168,15 +161,15 @@ subtest 'many come and go' => sub {
         }
     }
     leave($_, 'reset') for @waits;
-    ok(wait_for(sub { !active }, 30, 'nobody to be left'), 'nobody is left');
+    ok(wait_for(sub { !active }, 'nobody to be left'), 'nobody is left');
     is_deeply([$nginx->workers], [$worker], 'by one worker');
     my $calls = $api->count(from => $begin, path => '/v1/messages/*');
     note("$many waits, $calls calls");
     cmp_ok($calls, '<=', $many, 'no more calls than waits');
     $api->clear_faults;
-    my $id = message;
+    my $id = sent_message;
     $api->move($id, 'read');
-    is(told(get(url(path('two', $id)))), '200 read', 'a wait afterwards');
+    is(waited(get(url(path('two', $id)))), '200 read', 'a wait afterwards');
 };
 
 done;

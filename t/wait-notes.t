@@ -2,10 +2,10 @@
 # ask at once: on each gateway of one Redis, or by the zone alone.
 
 use Chatmaid::Test;
+use Chatmaid::Test::Wait;
 use Chatmaid::Test::Redis;
 use Chatmaid::Test::Webhook qw(webhook_secret event signed);
 use Chatmaid::Test::World qw(patience);
-use Digest::SHA qw(sha256_hex);
 use Time::HiRes qw(time);
 
 my $api   = sandbox;
@@ -33,14 +33,10 @@ my %at = (
     away  => gateway(away  => 1, 'chatmaid_redis redis://127.0.0.1:' . port('nobody') . ';'),
 );
 
-sub message () { $at{one}->post('/send', {to => '+15550100099', text => 'Message ' . ++$count})->{json}{id} }
-sub waits ($name, $id, $query = 'wait=60&until=read') { $at{$name}->later(GET => 'http://127.0.0.1:' . $at{$name}->port('both') . "/shop/messages/$id?$query") }
-sub told ($answer) { join ' ', $answer->{status}, $answer->{json}{status}, $answer->{headers}{'chatmaid-wait'} // () }
-sub reads ($id)    { $api->count(path => "/v1/messages/$id") }
+sub waits_at ($name, $id, $query = 'wait=60&until=read') { $at{$name}->later(GET => 'http://127.0.0.1:' . $at{$name}->port('both') . "/shop/messages/$id?$query") }
 
 sub left_note ($id, $value = sprintf '%016x', 1e9 + ++$count) {
-    my $key = sha256_hex(join '', map { length($_) . ":$_," } 'chatmaid-note-1', 'shop', $id);
-    $redis->cli('SET', "waits:note:$key", $value, 'PX', 60000);
+    $redis->cli('SET', note_of('shop', $id) =~ s/^chatmaid:/waits:/r, $value, 'PX', 60000);
 }
 
 sub hook ($name, $id, $event = 'message.read', $path = '/webhook') {
@@ -63,15 +59,15 @@ sub asked_again ($id, $seconds, $then) {
 # Twenty a minute there are, first reads among them: what is asked for afterwards
 # has a note.  A worker of two may have all callers for a message, or none.
 
-my %id = map { $_ => [map { message } 1 .. ($_ eq 'alone' ? 2 : 4)] } sort keys %at;
+my %id = map { $_ => [map { sent_message($at{one}) } 1 .. ($_ eq 'alone' ? 2 : 4)] } sort keys %at;
 my %waiting;
 for my $name (sort keys %at) {
-    $waiting{$name} = [map { my $id = $_; [map { waits($name, $id) } 1 .. ($name eq 'alone' ? 8 : 1)] } @{$id{$name}}];
+    $waiting{$name} = [map { my $id = $_; [map { waits_at($name, $id) } 1 .. ($name eq 'alone' ? 8 : 1)] } @{$id{$name}}];
 }
 
 sub total ($name) { my $n = 0; $n += reads($_) for @{$id{$name}}; return $n }
 
-wait_for(sub { total($_) >= 20 }, 40, "polls of $_") for sort keys %at;
+wait_for(sub { total($_) >= 20 }, "polls of $_") for sort keys %at;
 is(total($_), 20, "$_: twenty with the first reads") for sort keys %at;
 
 
@@ -85,7 +81,7 @@ subtest 'a note' => sub {
     my $since = time;
     $api->move($id, 'read');
     left_note($id);
-    is(told($waiting{one}[0][0]->result), '200 read', 'another one, and the wait is over');
+    is(waited($waiting{one}[0][0]->result), '200 read', 'another one, and the wait is over');
     cmp_ok(time - $since, '<', patience(1) + 1, 'soon');
     ok(!$waiting{one}[1][0]->done, 'that for another message is not');
 };
@@ -95,13 +91,13 @@ subtest 'a webhook' => sub {
     $api->move($_, 'read') for $one, $two, $alone, $away;
     my $since = time;
     is(hook('one', $two), 204, 'at one gateway');
-    is(told($waiting{two}[1][0]->result), '200 read', 'the wait at another');
+    is(waited($waiting{two}[1][0]->result), '200 read', 'the wait at another');
     is(hook('one', $one), 204, 'at one gateway');
-    is(told($waiting{one}[1][0]->result), '200 read', 'the wait there');
+    is(waited($waiting{one}[1][0]->result), '200 read', 'the wait there');
     is(hook('alone', $alone), 204, 'without Redis');
-    is(told($_->result), '200 read', 'the wait in each worker') for @{$waiting{alone}[1]};
+    is(waited($_->result), '200 read', 'the wait in each worker') for @{$waiting{alone}[1]};
     is(hook('away', $away), 204, 'Redis is away');
-    is(told($waiting{away}[1][0]->result), '200 read', 'the wait there');
+    is(waited($waiting{away}[1][0]->result), '200 read', 'the wait there');
     cmp_ok(time - $since, '<', patience(4) + 2, 'soon');
 };
 
@@ -112,27 +108,27 @@ subtest 'no news' => sub {
     is(asked_again($id, 1.5, sub { left_note($id, $_) for '', 'x', '0' x 16, 'a' x 17 }), 0, 'what is no note');
     is(asked_again($id, 1.5, sub { hook('two', $id, 'message.sent', '/webhook') }), 1, 'but this is');
 
-    my $new = message;
+    my $new = sent_message($at{one});
     left_note($new);
     is(hook('alone', $new), 204, 'a note from before');
-    my @waits = map { waits($_, $new) } qw(two alone);
+    my @waits = map { waits_at($_, $new) } qw(two alone);
     $api->wait_requests(2, path => "/v1/messages/$new");
     is(asked_again($new, 2, sub { }), 0, 'was there before the wait');
     $api->move($new, 'read');
     left_note($new);
     hook('alone', $new);
-    is(told($_->result), '200 read', 'what comes then is') for @waits;
+    is(waited($_->result), '200 read', 'what comes then is') for @waits;
 };
 
 subtest 'while a call is under way' => sub {
-    my $id = message;
+    my $id = sent_message($at{one});
     $api->fault({hold => 'after', match => {path => "/v1/messages/$id"}, json => {success => \1, data => {id => $id, status => 'sent'}}});
-    my $wait = waits('two', $id);
+    my $wait = waits_at('two', $id);
     $api->wait_held;
     left_note($id);
     $api->move($id, 'read');
     $api->release;
-    is(told($wait->result), '200 read', 'it is asked for again');
+    is(waited($wait->result), '200 read', 'it is asked for again');
     is(reads($id), 2, 'once');
 };
 
@@ -141,14 +137,14 @@ subtest 'Redis hangs, and is killed' => sub {
     $api->move($_, 'read') for $hangs, $dead;
     $redis->kill('STOP');
     is(hook('one', $hangs), 204, 'a webhook while it hangs');
-    is(told($waiting{one}[2][0]->result), '200 read', 'the wait there');
-    my $new = message;
-    is(told(waits('one', $new, 'wait=5&until=sent')->result), '200 sent', 'a new one');
+    is(waited($waiting{one}[2][0]->result), '200 read', 'the wait there');
+    my $new = sent_message($at{one});
+    is(waited(waits_at('one', $new, 'wait=5&until=sent')->result), '200 sent', 'a new one');
     $redis->kill('CONT');
     $redis->kill('KILL');
-    wait_for(sub { !$redis->alive }, 15, 'Redis to die');
+    wait_for(sub { !$redis->alive }, 'Redis to die');
     is(hook('one', $dead), 204, 'a webhook when it is dead');
-    is(told($waiting{one}[3][0]->result), '200 read', 'the wait there');
+    is(waited($waiting{one}[3][0]->result), '200 read', 'the wait there');
 };
 
 $_->abort for grep { !$_->done } map { map { @$_ } @$_ } values %waiting;

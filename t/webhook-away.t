@@ -16,7 +16,7 @@ sub edge_of ($redis, $options, %more) {
 
 sub killed ($redis) {
     $redis->kill('KILL');
-    wait_for(sub { !$redis->alive }, 15, 'Redis to die');
+    wait_for(sub { !$redis->alive }, 'Redis to die');
 }
 
 sub back ($edge) {
@@ -25,7 +25,7 @@ sub back ($edge) {
         hook_at($edge, event('message.sent'));
         select undef, undef, undef, 0.1;
         return 0;
-    }, 30, $edge->name . ' to have it back');
+    }, $edge->name . ' to have it back');
 }
 
 # How many bytes wait for Redis to read them.
@@ -145,7 +145,7 @@ subtest 'the sender leaves while Redis is asked' => sub {
     $redis->kill('STOP');
     for my $n (0 .. 3) {
         my $before = unread($redis);
-        raw($edge->port, [head($bodies[$n]), $bodies[$n], sub { wait_for(sub { unread($redis) > $before }, 10, 'the claim to be on its way') }],
+        raw($edge->port, [head($bodies[$n]), $bodies[$n], sub { wait_for(sub { unread($redis) > $before }, 'the claim to be on its way') }],
             abort => $n % 2 ? 'close' : 'reset');
     }
     $redis->kill('CONT');

@@ -19,7 +19,7 @@ my $body  = event('message.sent');
 my $other = event('message.sent');
 
 is(to('/posted', $body), 200, 'an event is handed on');
-wait_for(sub { sent() == 2 }, 10, 'the post_action of an event that was verified');
+wait_for(sub { sent() == 2 }, 'the post_action of an event that was verified');
 
 is(code(hook_again('/posted', $body)), 200, 'its repeat is answered');
 is(to('/posted', $other, signed($other, secret => $forged)), '401 signature_mismatch', 'a forgery is refused');
@@ -27,7 +27,7 @@ is(to('/posted', $other, 'X-Chatmaid-Signature' => 'none'), '400 malformed_signa
 
 # A post_action is over when the next request on the connection is answered.
 is(to('/posted', $other), 200, 'another event is handed on');
-wait_for(sub { sent() >= 4 }, 10, 'the post_action of the other');
+wait_for(sub { sent() >= 4 }, 'the post_action of the other');
 
 is(sent(), 4, 'nothing else has come to the receiver');
 

@@ -57,7 +57,7 @@ subtest 'events that are not delivered, without Redis' => sub {
     my ($nginx, $url) = whole('chatmaid_redis ' . $redis->url . ';');
     once($url, 'connected');
     $redis->kill('KILL');
-    wait_for(sub { !$redis->alive }, 15, 'Redis to die');
+    wait_for(sub { !$redis->alive }, 'Redis to die');
 
     $receiver->fault({status => 500, times => 0});
     is(tally(many(800, sub { hook_later_at($url, event('message.sent')) })), '500: 800', 'many');

@@ -350,7 +350,7 @@ ngx_http_chatmaid_answer_chain(ngx_http_request_t *r, ngx_str_t *text)
     b->pos = text->data;
     b->last = text->data + text->len;
     b->memory = 1;
-    b->last_buf = 1;
+    b->last_buf = (r == r->main);
     b->last_in_chain = 1;
 
     cl->buf = b;

@@ -28,6 +28,8 @@ typedef struct {
 } ngx_http_chatmaid_gateway_route_t;
 
 
+static ngx_int_t ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
+    ngx_http_chatmaid_reply_t *reply);
 static ngx_int_t ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_gateway_route_t **route,
     ngx_str_t *id);
@@ -96,12 +98,6 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "chatmaid gateway \"%V\"", &r->uri);
 
-    if (r != r->main) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "chatmaid gateway can't be used by a subrequest");
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
     reply = ngx_http_chatmaid_answer_get_reply(r);
     if (reply == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -114,7 +110,11 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
 
     route = NULL;
 
-    rc = ngx_http_chatmaid_gateway_route(r, reply, &route, &id);
+    rc = ngx_http_chatmaid_gateway_accept(r, reply);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_chatmaid_gateway_route(r, reply, &route, &id);
+    }
 
     if (rc == NGX_OK) {
         rc = ngx_http_chatmaid_gateway_permit(r, reply, route);
@@ -138,6 +138,28 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
     rc = ngx_http_read_client_request_body(r, ngx_http_chatmaid_flow_start);
 
     return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
+}
+
+
+/* A flow answers its caller's connection: a subrequest has none of its own. */
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
+    ngx_http_chatmaid_reply_t *reply)
+{
+    if (r == r->main) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid gateway refuses \"%V\": a subrequest (SSI, "
+                  "auth_request, mirror, add_after_body) can't use it",
+                  &r->uri);
+
+    return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                         NGX_HTTP_CHATMAID_FORBIDDEN,
+                                         "a subrequest of nginx can't use this "
+                                         "location");
 }
 
 

@@ -20,6 +20,12 @@ char *ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+char *ngx_http_chatmaid_gateway_conf_environment(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_chatmaid_gateway_conf_scope(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_chatmaid_gateway_conf_flag(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -40,9 +46,8 @@ char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post,
 char *ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
 
-/* When all locations are known: finds the internal location of each gateway,
- * and warns if there is none. */
-void ngx_http_chatmaid_gateway_conf_find_locations(ngx_conf_t *cf);
+/* Warns of a reload that loses the records of the zone. */
+void ngx_http_chatmaid_gateway_conf_check_zone(ngx_conf_t *cf);
 
 /* Refuses a location that has another content handler too: NGX_CONF_ERROR. */
 char *ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf,

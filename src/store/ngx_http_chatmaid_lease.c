@@ -22,7 +22,7 @@ ngx_http_chatmaid_lease_ask(ngx_http_chatmaid_lease_t *lease)
     if (!lease->asked) {
 
         if (ngx_http_chatmaid_crypto_random(claim->pool->log, claim->owner,
-                                     NGX_HTTP_CHATMAID_OWNER_LEN)
+                                            NGX_HTTP_CHATMAID_OWNER_LEN)
             != NGX_OK)
         {
             return NGX_ERROR;

@@ -25,7 +25,7 @@ enum {
     NGX_HTTP_CHATMAID_IN_FLIGHT,     /* another owner's lease still runs */
     NGX_HTTP_CHATMAID_DONE,          /* "answer" is Chatmaid's */
     NGX_HTTP_CHATMAID_REUSED,        /* the record is of another message */
-    NGX_HTTP_CHATMAID_CLOCK,         /* the store's clock is in another window */
+    NGX_HTTP_CHATMAID_CLOCK,         /* the store is in another window */
     NGX_HTTP_CHATMAID_LOST,          /* in flight, but nobody can be asked */
     NGX_HTTP_CHATMAID_NO_STORE       /* no room, or not answering */
 };

@@ -5,45 +5,49 @@
 
 
 #include "ngx_http_chatmaid_store_redis.h"
+#include "ngx_http_chatmaid_escape.h"
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_zone.h"
 
 
 static ngx_int_t ngx_http_chatmaid_store_redis_claim(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_claim_handler(void *data, ngx_uint_t error,
-    redisReply *reply);
-static ngx_uint_t ngx_http_chatmaid_store_redis_is_claim_reply(ngx_uint_t error,
-    redisReply *reply);
-static void ngx_http_chatmaid_store_redis_read_claim_reply(ngx_http_chatmaid_claim_t *claim, redisReply *reply);
-static void ngx_http_chatmaid_store_redis_claim_in_zone(ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_ignore_handler(void *data, ngx_uint_t error,
-    redisReply *reply);
-static void ngx_http_chatmaid_store_redis_copy_answer(ngx_http_chatmaid_claim_t *claim, redisReply *answer);
-static void ngx_http_chatmaid_store_redis_fall_back(ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_store_redis_claim_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
+static ngx_uint_t ngx_http_chatmaid_store_redis_is_claim_reply(
+    ngx_uint_t error, redisReply *reply);
+static void ngx_http_chatmaid_store_redis_read_claim_reply(
+    ngx_http_chatmaid_claim_t *claim, redisReply *reply);
+static void ngx_http_chatmaid_store_redis_claim_in_zone(
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_store_redis_ignore_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
+static void ngx_http_chatmaid_store_redis_copy_answer(
+    ngx_http_chatmaid_claim_t *claim, redisReply *answer);
+static void ngx_http_chatmaid_store_redis_fall_back(
+    ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_redis_renew(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_renew_handler(void *data, ngx_uint_t error,
-    redisReply *reply);
+static void ngx_http_chatmaid_store_redis_renew_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
 static ngx_int_t ngx_http_chatmaid_store_redis_finish(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_finish_handler(void *data, ngx_uint_t error,
-    redisReply *reply);
+static void ngx_http_chatmaid_store_redis_finish_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
 static ngx_int_t ngx_http_chatmaid_store_redis_mark_ambiguous(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_mark_ambiguous_handler(void *data, ngx_uint_t error,
-    redisReply *reply);
+static void ngx_http_chatmaid_store_redis_mark_ambiguous_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
 static ngx_int_t ngx_http_chatmaid_store_redis_remove(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_remove_handler(void *data, ngx_uint_t error,
-    redisReply *reply);
+static void ngx_http_chatmaid_store_redis_remove_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
 static void ngx_http_chatmaid_store_redis_abandon(
     ngx_http_chatmaid_claim_t *claim);
 static int64_t ngx_http_chatmaid_store_redis_clock(void);
 static ngx_int_t ngx_http_chatmaid_store_redis_run(
-    ngx_http_chatmaid_claim_t *claim,
-    ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
-    ngx_http_chatmaid_redis_pt handler);
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_redis_script_t *script,
+    ngx_http_chatmaid_words_t *words, ngx_http_chatmaid_redis_pt handler);
 
 
 ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis = {
@@ -57,19 +61,19 @@ ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis = {
 };
 
 
-/* How much Redis' clock is ahead of ours, in milliseconds, when last asked. */
+/* By how many milliseconds Redis' clock was ahead of ours when last seen. */
 
 static int64_t  ngx_http_chatmaid_store_redis_ahead;
 
 
-/* What this nginx has unfinished comes first; else Redis decides. */
+/* An unfinished record of this nginx takes precedence over Redis. */
 
 static ngx_int_t
 ngx_http_chatmaid_store_redis_claim(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_int_t                   rc;
-    ngx_uint_t                  decided;
-    ngx_http_chatmaid_words_t   words;
+    ngx_int_t                  rc;
+    ngx_uint_t                 decided;
+    ngx_http_chatmaid_words_t  words;
 
     ngx_http_chatmaid_store_zone_check(claim);
 
@@ -79,7 +83,7 @@ ngx_http_chatmaid_store_redis_claim(ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
-    /* whether a keyless send is one of the window before */
+    /* whether a send without a key belongs to the window before */
     decided = (claim->waited || claim->use_previous);
 
     if (claim->window && !decided) {
@@ -87,11 +91,14 @@ ngx_http_chatmaid_store_redis_claim(ngx_http_chatmaid_claim_t *claim)
                                               claim->previous_id);
     }
 
-    ngx_http_chatmaid_store_script_word(&words, claim->may_be_accepted ? "1" : "0", 1);
+    ngx_http_chatmaid_store_script_word(&words,
+                                        claim->may_be_accepted ? "1" : "0", 1);
 
-    ngx_hex_dump(words.former, claim->former_owner, NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_store_script_word(&words, words.former,
-                                        claim->former_ended ? sizeof(words.former) : 0);
+    ngx_hex_dump(words.former_owner, claim->former_owner,
+                 NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_store_script_word(&words, words.former_owner,
+                                        claim->former_ended
+                                        ? sizeof(words.former_owner) : 0);
 
     ngx_http_chatmaid_store_script_number(&words, decided ? 0 : claim->window);
     ngx_http_chatmaid_store_script_number(&words, claim->window_number);
@@ -99,11 +106,11 @@ ngx_http_chatmaid_store_redis_claim(ngx_http_chatmaid_claim_t *claim)
     claim->asked_at = ngx_current_msec;
 
     rc = ngx_http_chatmaid_store_redis_run(claim,
-                                           &ngx_http_chatmaid_claim_script, &words,
-                                           ngx_http_chatmaid_store_redis_claim_handler);
+                                  &ngx_http_chatmaid_store_script_claim, &words,
+                                  ngx_http_chatmaid_store_redis_claim_handler);
 
     if (rc == NGX_AGAIN) {
-        return rc;
+        return NGX_AGAIN;
     }
 
     ngx_http_chatmaid_store_redis_fall_back(claim);
@@ -116,7 +123,7 @@ static void
 ngx_http_chatmaid_store_redis_claim_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t *claim = data;
+    ngx_http_chatmaid_claim_t  *claim = data;
 
     claim->command = NULL;
 
@@ -132,10 +139,11 @@ ngx_http_chatmaid_store_redis_claim_handler(void *data, ngx_uint_t error,
 }
 
 
-/* {word, now, previous[, maybe or answer, status]} */
+/* See claim.lua: {state, now, previous[, maybe or answer, status]}. */
 
 static ngx_uint_t
-ngx_http_chatmaid_store_redis_is_claim_reply(ngx_uint_t error, redisReply *reply)
+ngx_http_chatmaid_store_redis_is_claim_reply(ngx_uint_t error,
+    redisReply *reply)
 {
     redisReply  **element;
 
@@ -168,41 +176,39 @@ ngx_http_chatmaid_store_redis_is_claim_reply(ngx_uint_t error, redisReply *reply
 
 
 static void
-ngx_http_chatmaid_store_redis_read_claim_reply(ngx_http_chatmaid_claim_t *claim, redisReply *reply)
+ngx_http_chatmaid_store_redis_read_claim_reply(
+    ngx_http_chatmaid_claim_t *claim, redisReply *reply)
 {
-    ngx_time_t   *tp;
-    const char   *word;
-
-    tp = ngx_timeofday();
+    const char  *state;
 
     ngx_http_chatmaid_store_redis_ahead = reply->element[1]->integer
-                                     - ((int64_t) tp->sec * 1000 + tp->msec);
+                                     - ngx_http_chatmaid_store_zone.clock();
 
     claim->use_previous |= (reply->element[2]->integer == 1);
 
-    word = reply->element[0]->str;
+    state = reply->element[0]->str;
 
-    if (ngx_strcmp(word, "claimed") == 0) {
+    if (ngx_strcmp(state, "claimed") == 0) {
         claim->may_be_accepted |= (reply->element[3]->str[0] == '1');
         ngx_http_chatmaid_store_redis_claim_in_zone(claim);
 
-    } else if (ngx_strcmp(word, "done") == 0) {
+    } else if (ngx_strcmp(state, "done") == 0) {
         ngx_http_chatmaid_store_redis_copy_answer(claim, reply->element[3]);
         claim->status = ngx_atoi((u_char *) reply->element[4]->str,
                                  reply->element[4]->len);
 
-    } else if (ngx_strcmp(word, "in_flight") == 0) {
+    } else if (ngx_strcmp(state, "in_flight") == 0) {
         claim->result = NGX_HTTP_CHATMAID_IN_FLIGHT;
 
-    } else if (ngx_strcmp(word, "reused") == 0) {
+    } else if (ngx_strcmp(state, "reused") == 0) {
         claim->result = NGX_HTTP_CHATMAID_REUSED;
 
-    } else if (ngx_strcmp(word, "clock") == 0) {
+    } else if (ngx_strcmp(state, "clock") == 0) {
         claim->result = NGX_HTTP_CHATMAID_CLOCK;
 
     } else if (claim->webhook_event) {
 
-        /* whatever a newer version says of it: here it is marked in any case */
+        /* of a newer version of the module; it can still be marked here */
 
         ngx_http_chatmaid_store_redis_fall_back(claim);
 
@@ -214,8 +220,8 @@ ngx_http_chatmaid_store_redis_read_claim_reply(ngx_http_chatmaid_claim_t *claim,
 
 
 /*
- * The zone is to say the same as Redis.  Where it can't, or somebody of this
- * nginx was faster while Redis was away, Redis' record is given back.
+ * The zone has to agree with Redis.  If it has no room, or another send of this
+ * nginx was faster while Redis was away, the record in Redis is given back.
  */
 
 static void
@@ -228,7 +234,7 @@ ngx_http_chatmaid_store_redis_claim_in_zone(ngx_http_chatmaid_claim_t *claim)
     claim->zone_only = 0;
     claim->lease_end = claim->asked_at + claim->lease_time;
 
-    /* an event that the zone has no room for is known to Redis alone */
+    /* an event for which the zone has no room stands in Redis alone */
 
     if (claim->webhook_event && claim->result == NGX_HTTP_CHATMAID_NO_STORE) {
         claim->result = NGX_HTTP_CHATMAID_CLAIMED;
@@ -241,10 +247,9 @@ ngx_http_chatmaid_store_redis_claim_in_zone(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
     (void) ngx_http_chatmaid_store_script_run(claim->mcf->redis,
-                                              &ngx_http_chatmaid_remove_script,
-                                              &words,
-                                              ngx_http_chatmaid_store_redis_ignore_handler,
-                                              NULL);
+                                &ngx_http_chatmaid_store_script_remove, &words,
+                                ngx_http_chatmaid_store_redis_ignore_handler,
+                                NULL);
 }
 
 
@@ -252,12 +257,13 @@ static void
 ngx_http_chatmaid_store_redis_ignore_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    /* else the end of its lease says that it is nobody's */
+    /* a record that was not removed is free when its lease has run out */
 }
 
 
 static void
-ngx_http_chatmaid_store_redis_copy_answer(ngx_http_chatmaid_claim_t *claim, redisReply *answer)
+ngx_http_chatmaid_store_redis_copy_answer(ngx_http_chatmaid_claim_t *claim,
+    redisReply *answer)
 {
     claim->answer.len = answer->len;
     claim->answer.data = ngx_pnalloc(claim->pool, answer->len);
@@ -277,8 +283,8 @@ ngx_http_chatmaid_store_redis_copy_answer(ngx_http_chatmaid_claim_t *claim, redi
 
 
 /*
- * Redis may have got the claim all the same, and other gateways may have had
- * theirs: of the tries of this one nothing is certain any more.
+ * Redis does not answer.  It may have got the claim all the same, and other
+ * gateways may have sent the message, so it counts as possibly accepted.
  */
 
 static void
@@ -311,8 +317,7 @@ ngx_http_chatmaid_store_redis_fall_back(ngx_http_chatmaid_claim_t *claim)
 void
 ngx_http_chatmaid_store_redis_log_error(ngx_uint_t error, redisReply *reply)
 {
-    size_t         i, len;
-    u_char         text[200];
+    u_char        *p, text[NGX_HTTP_CHATMAID_ESCAPE_SIZE];
 
     static time_t  last;
 
@@ -324,33 +329,28 @@ ngx_http_chatmaid_store_redis_log_error(ngx_uint_t error, redisReply *reply)
     }
 
     last = ngx_time();
-    len = 0;
+    p = text;
 
     if (error == NGX_HTTP_CHATMAID_REDIS_ERROR) {
-        len = ngx_min(reply->len, sizeof(text));
-
-        for (i = 0; i < len; i++) {
-            text[i] = (reply->str[i] < ' ' || reply->str[i] == 0x7f)
-                      ? '?' : reply->str[i];
-        }
+        p = ngx_http_chatmaid_escape(p, (u_char *) reply->str, reply->len);
     }
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "chatmaid redis can't keep records, it answers \"%*s\"", len,
-                  text);
+                  "chatmaid redis can't keep records, it answers \"%*s\"",
+                  (size_t) (p - text), text);
 }
 
 
-/* The zone's record is kept alive as long as the send is; whether more tries
- * may begin goes by what Redis has said. */
+/* The zone's record lives as long as the send; whether further tries may begin
+ * depends on the lease in Redis. */
 
 static void
 ngx_http_chatmaid_store_redis_renew(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_msec_t                 lease;
+    ngx_msec_t                 lease_end;
     ngx_http_chatmaid_words_t  words;
 
-    lease = claim->lease_end;
+    lease_end = claim->lease_end;
 
     ngx_http_chatmaid_store_zone.renew(claim);
 
@@ -358,9 +358,11 @@ ngx_http_chatmaid_store_redis_renew(ngx_http_chatmaid_claim_t *claim)
         return;
     }
 
-    claim->lease_end = lease;
+    claim->lease_end = lease_end;
 
-    if (claim->renew_command || (ngx_msec_int_t) (lease - ngx_current_msec) <= 0) {
+    if (claim->renew_command
+        || (ngx_msec_int_t) (lease_end - ngx_current_msec) <= 0)
+    {
         return;
     }
 
@@ -368,11 +370,11 @@ ngx_http_chatmaid_store_redis_renew(ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
-    claim->renew_command = ngx_http_chatmaid_store_script_run(claim->mcf->redis,
-                                              &ngx_http_chatmaid_renew_script,
-                                              &words,
-                                              ngx_http_chatmaid_store_redis_renew_handler,
-                                              claim);
+    claim->renew_command = ngx_http_chatmaid_store_script_run(
+                                  claim->mcf->redis,
+                                  &ngx_http_chatmaid_store_script_renew, &words,
+                                  ngx_http_chatmaid_store_redis_renew_handler,
+                                  claim);
 }
 
 
@@ -380,7 +382,7 @@ static void
 ngx_http_chatmaid_store_redis_renew_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t *claim = data;
+    ngx_http_chatmaid_claim_t  *claim = data;
 
     claim->renew_command = NULL;
 
@@ -392,7 +394,7 @@ ngx_http_chatmaid_store_redis_renew_handler(void *data, ngx_uint_t error,
         claim->lease_end = claim->asked_at + claim->lease_time;
 
     } else {
-        claim->lease_end = ngx_current_msec;        /* it is another's by now */
+        claim->lease_end = ngx_current_msec;    /* it is another's by now */
     }
 }
 
@@ -400,10 +402,10 @@ ngx_http_chatmaid_store_redis_renew_handler(void *data, ngx_uint_t error,
 static ngx_int_t
 ngx_http_chatmaid_store_redis_finish(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_int_t                   rc;
-    ngx_http_chatmaid_words_t   words;
+    ngx_int_t                  rc;
+    ngx_http_chatmaid_words_t  words;
 
-    /* an event's sender has been answered: here its repeat is known at once */
+    /* an event's sender has its answer, so this nginx knows a repeat at once */
 
     if (claim->webhook_event) {
         ngx_http_chatmaid_store_zone_mark_delivered(claim);
@@ -415,11 +417,11 @@ ngx_http_chatmaid_store_redis_finish(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_store_script_number(&words, claim->status);
 
     rc = ngx_http_chatmaid_store_redis_run(claim,
-                                     &ngx_http_chatmaid_finish_script, &words,
-                                     ngx_http_chatmaid_store_redis_finish_handler);
+                                 &ngx_http_chatmaid_store_script_finish, &words,
+                                 ngx_http_chatmaid_store_redis_finish_handler);
 
     if (rc == NGX_AGAIN) {
-        return rc;
+        return NGX_AGAIN;
     }
 
     return ngx_http_chatmaid_store_zone.finish(claim);
@@ -430,12 +432,12 @@ static void
 ngx_http_chatmaid_store_redis_finish_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t *claim = data;
+    ngx_http_chatmaid_claim_t  *claim = data;
 
     claim->command = NULL;
 
-    /* what began without Redis stays in the zone: Redis may not be back yet for
-     * all workers, or for long */
+    /* what began without Redis stays in the zone too: Redis may not be back for
+     * all workers yet, or not for long */
 
     if (error != NGX_HTTP_CHATMAID_REDIS_OK || claim->zone_only) {
         (void) ngx_http_chatmaid_store_zone.finish(claim);
@@ -454,8 +456,7 @@ ngx_http_chatmaid_store_redis_finish_handler(void *data, ngx_uint_t error,
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_redis_mark_ambiguous(
-    ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_redis_mark_ambiguous(ngx_http_chatmaid_claim_t *claim)
 {
     ngx_int_t                  rc;
     ngx_http_chatmaid_words_t  words;
@@ -465,19 +466,20 @@ ngx_http_chatmaid_store_redis_mark_ambiguous(
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
     rc = ngx_http_chatmaid_store_redis_run(claim,
-                                           &ngx_http_chatmaid_ambiguous_script,
-                                           &words, ngx_http_chatmaid_store_redis_mark_ambiguous_handler);
+                         &ngx_http_chatmaid_store_script_mark_ambiguous, &words,
+                         ngx_http_chatmaid_store_redis_mark_ambiguous_handler);
 
     return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_OK;
 }
 
 
-/* Whether Redis has said so or not: the end of the lease says the same. */
+/* Redis may have failed.  Then the record is ambiguous once its lease is over. */
 
 static void
-ngx_http_chatmaid_store_redis_mark_ambiguous_handler(void *data, ngx_uint_t error, redisReply *reply)
+ngx_http_chatmaid_store_redis_mark_ambiguous_handler(void *data,
+    ngx_uint_t error, redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t *claim = data;
+    ngx_http_chatmaid_claim_t  *claim = data;
 
     claim->command = NULL;
     claim->handler(claim->data);
@@ -502,16 +504,16 @@ ngx_http_chatmaid_store_redis_remove(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
     rc = ngx_http_chatmaid_store_redis_run(claim,
-                                     &ngx_http_chatmaid_remove_script, &words,
-                                     ngx_http_chatmaid_store_redis_remove_handler);
+                                 &ngx_http_chatmaid_store_script_remove, &words,
+                                 ngx_http_chatmaid_store_redis_remove_handler);
 
     if (rc == NGX_AGAIN) {
-        return rc;
+        return NGX_AGAIN;
     }
 
-    return claim->webhook_event ? ngx_http_chatmaid_store_zone.remove(claim)
-                        : ngx_http_chatmaid_store_zone.mark_ambiguous(
-                                                                 claim);
+    return claim->webhook_event
+           ? ngx_http_chatmaid_store_zone.remove(claim)
+           : ngx_http_chatmaid_store_zone.mark_ambiguous(claim);
 }
 
 
@@ -519,7 +521,7 @@ static void
 ngx_http_chatmaid_store_redis_remove_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t *claim = data;
+    ngx_http_chatmaid_claim_t  *claim = data;
 
     claim->command = NULL;
 
@@ -565,15 +567,12 @@ ngx_http_chatmaid_store_redis_abandon(ngx_http_chatmaid_claim_t *claim)
 static int64_t
 ngx_http_chatmaid_store_redis_clock(void)
 {
-    ngx_time_t  *tp;
-
-    tp = ngx_timeofday();
-
-    return (int64_t) tp->sec * 1000 + tp->msec + ngx_http_chatmaid_store_redis_ahead;
+    return ngx_http_chatmaid_store_zone.clock()
+           + ngx_http_chatmaid_store_redis_ahead;
 }
 
 
-/* NGX_AGAIN, or NGX_DECLINED where the script can't be sent. */
+/* NGX_AGAIN, or NGX_DECLINED if the script can't be sent. */
 
 static ngx_int_t
 ngx_http_chatmaid_store_redis_run(ngx_http_chatmaid_claim_t *claim,
@@ -588,16 +587,17 @@ ngx_http_chatmaid_store_redis_run(ngx_http_chatmaid_claim_t *claim,
         return NGX_DECLINED;
     }
 
-    /* until it is abandoned: a worker that is shutting down keeps the
-     * connection for the end of its claims */
+    /* until the claim is abandoned: a worker that is shutting down keeps the
+     * connection to settle its claims */
 
     if (!claim->retained) {
         claim->retained = 1;
         ngx_http_chatmaid_redis_retain(redis);
     }
 
-    claim->command = ngx_http_chatmaid_store_script_run(claim->mcf->redis, script, words,
-                                                        handler, claim);
+    claim->command = ngx_http_chatmaid_store_script_run(claim->mcf->redis,
+                                                        script, words, handler,
+                                                        claim);
 
     return claim->command ? NGX_AGAIN : NGX_DECLINED;
 }

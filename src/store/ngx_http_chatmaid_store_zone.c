@@ -14,11 +14,15 @@
 
 static ngx_int_t ngx_http_chatmaid_store_zone_claim(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim, ngx_uint_t take);
-static void ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
-    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take, size_t room);
+static void ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim,
+    ngx_uint_t take);
+static void ngx_http_chatmaid_store_zone_read_record(
+    ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim,
+    ngx_uint_t take, size_t room);
 static ngx_uint_t ngx_http_chatmaid_store_zone_is_free(
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_store_zone_take(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_record_t *rec);
 static void ngx_http_chatmaid_store_zone_renew(
     ngx_http_chatmaid_claim_t *claim);
 static ngx_int_t ngx_http_chatmaid_store_zone_finish(
@@ -65,10 +69,12 @@ ngx_http_chatmaid_store_zone_check(ngx_http_chatmaid_claim_t *claim)
 }
 
 
-/* An answer is copied to memory that was not allocated under the lock. */
+/* Nothing of a pool is allocated under the lock: an answer that needs room is
+ * read again once there is room. */
 
 static void
-ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim, ngx_uint_t take)
+ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim,
+    ngx_uint_t take)
 {
     size_t                     room;
     ngx_http_chatmaid_zone_t  *zone = claim->mcf->zone->data;
@@ -100,10 +106,8 @@ ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim, ngx_uint_t ta
 }
 
 
-/*
- * What SPEC's table of states says of the claim's record.  A claim that may be
- * taken is, or (take is 0) only learns whether a try went before.
- */
+/* A record that may be taken is taken; if "take" is 0, the claim only learns
+ * whether there was a try before. */
 
 static void
 ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
@@ -111,7 +115,7 @@ ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
 {
     ngx_http_chatmaid_record_t  *rec;
 
-    /* of a send that waits it has been decided before */
+    /* a send that waits has decided this before */
 
     if (claim->window && !claim->use_previous && !claim->waited) {
         rec = ngx_http_chatmaid_zone_find(zone, claim->previous_id);
@@ -138,46 +142,23 @@ ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
 
     claim->result = NGX_HTTP_CHATMAID_CLAIMED;
 
-    if (!take) {
-        claim->may_be_accepted |= (rec != NULL);
-        claim->former_ended = (rec && rec->state
-                               == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS);
-
-        if (claim->former_ended) {
-            ngx_memcpy(claim->former_owner, rec->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
-        }
-
+    if (take) {
+        ngx_http_chatmaid_store_zone_take(zone, claim, rec);
         return;
     }
 
-    if (rec == NULL) {
-        rec = ngx_http_chatmaid_store_zone_create(zone, claim);
+    claim->may_be_accepted |= (rec != NULL);
+    claim->former_ended = (rec && rec->state
+                                  == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS);
 
-        if (rec == NULL) {
-            claim->result = NGX_HTTP_CHATMAID_NO_STORE;
-            claim->reason = "the zone is full of unfinished records";
-            return;
-        }
-
-    } else if (ngx_memcmp(rec->owner, claim->owner,
-                          NGX_HTTP_CHATMAID_OWNER_LEN)
-               != 0)
-    {
-        rec->may_be_accepted = 1;
+    if (claim->former_ended) {
+        ngx_memcpy(claim->former_owner, rec->owner,
+                   NGX_HTTP_CHATMAID_OWNER_LEN);
     }
-
-    rec->state = NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT;
-    rec->may_be_accepted |= claim->may_be_accepted;
-    rec->lease = ngx_current_msec + claim->lease_time;
-    ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
-
-    claim->may_be_accepted = rec->may_be_accepted;
-    claim->lease_end = rec->lease;
 }
 
 
-/* Whether a record may be taken over; else claim->result says why not. */
+/* Whether a record may be taken; if not, claim->result tells why. */
 
 static ngx_uint_t
 ngx_http_chatmaid_store_zone_is_free(ngx_http_chatmaid_record_t *rec,
@@ -197,7 +178,7 @@ ngx_http_chatmaid_store_zone_is_free(ngx_http_chatmaid_record_t *rec,
     }
 
     if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT
-        && (ngx_msec_int_t) (rec->lease - ngx_current_msec) > 0
+        && (ngx_msec_int_t) (rec->lease_end - ngx_current_msec) > 0
         && ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
            != 0)
     {
@@ -206,6 +187,37 @@ ngx_http_chatmaid_store_zone_is_free(ngx_http_chatmaid_record_t *rec,
     }
 
     return 1;
+}
+
+
+static void
+ngx_http_chatmaid_store_zone_take(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_record_t *rec)
+{
+    if (rec == NULL) {
+        rec = ngx_http_chatmaid_store_zone_create(zone, claim);
+
+        if (rec == NULL) {
+            claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+            claim->reason = "the zone is full of unfinished records";
+            return;
+        }
+
+    } else if (ngx_memcmp(rec->owner, claim->owner,
+                          NGX_HTTP_CHATMAID_OWNER_LEN)
+               != 0)
+    {
+        rec->may_be_accepted = 1;
+    }
+
+    rec->state = NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT;
+    rec->may_be_accepted |= claim->may_be_accepted;
+    rec->lease_end = ngx_current_msec + claim->lease_time;
+    ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
+
+    claim->may_be_accepted = rec->may_be_accepted;
+    claim->lease_end = rec->lease_end;
 }
 
 
@@ -219,11 +231,11 @@ ngx_http_chatmaid_store_zone_renew(ngx_http_chatmaid_claim_t *claim)
 
     rec = ngx_http_chatmaid_store_zone_own(zone, claim);
 
-    claim->lease_end = ngx_current_msec;        /* another's, or forgotten */
+    claim->lease_end = ngx_current_msec;    /* if it is not ours any more */
 
     if (rec) {
-        rec->lease = ngx_current_msec + claim->lease_time;
-        claim->lease_end = rec->lease;
+        rec->lease_end = ngx_current_msec + claim->lease_time;
+        claim->lease_end = rec->lease_end;
 
         ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
     }
@@ -265,7 +277,7 @@ ngx_http_chatmaid_store_zone_finish(ngx_http_chatmaid_claim_t *claim)
     if (claim->answer.len > NGX_HTTP_CHATMAID_ZONE_RECORD
                             - sizeof(ngx_http_chatmaid_record_t))
     {
-        /* one answer is not worth many others */
+        /* one long answer is not worth the loss of many others */
 
         answer = (claim->answer.len > zone->size
                                       / NGX_HTTP_CHATMAID_ZONE_SHARE)
@@ -391,7 +403,7 @@ ngx_http_chatmaid_store_zone_remove(ngx_http_chatmaid_claim_t *claim)
     claim->rc = NGX_DECLINED;
     rec = ngx_http_chatmaid_store_zone_own(zone, claim);
 
-    /* what failed deliveries of an event went before says nothing */
+    /* earlier deliveries of an event that failed are of no account */
 
     if (rec && (!rec->may_be_accepted || claim->webhook_event)) {
         ngx_http_chatmaid_zone_delete(zone, rec);
@@ -410,7 +422,7 @@ ngx_http_chatmaid_store_zone_remove(ngx_http_chatmaid_claim_t *claim)
 static void
 ngx_http_chatmaid_store_zone_abandon(ngx_http_chatmaid_claim_t *claim)
 {
-    /* nothing is ever under way */
+    /* no operation is ever under way */
 }
 
 
@@ -425,7 +437,7 @@ ngx_http_chatmaid_store_zone_clock(void)
 }
 
 
-/* The claim's record while it is the claim's. */
+/* The record in flight that the claim owns, or NULL. */
 
 static ngx_http_chatmaid_record_t *
 ngx_http_chatmaid_store_zone_own(ngx_http_chatmaid_zone_t *zone,
@@ -468,8 +480,8 @@ ngx_http_chatmaid_store_zone_create(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* Each try begins the record's ttl anew, and none ends under way.  That of an
- * event under way is its lease: past it there is nothing to know of it. */
+/* Each try starts the record's ttl anew, and a record lives at least as long as
+ * its lease.  Before delivery an event's record expires with its lease. */
 
 static void
 ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
@@ -480,7 +492,8 @@ ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ttl = claim->ttl;
 
     if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT) {
-        ttl = claim->webhook_event ? claim->lease_time : ngx_max(ttl, claim->lease_time);
+        ttl = claim->webhook_event ? claim->lease_time
+                                   : ngx_max(ttl, claim->lease_time);
     }
 
     ngx_http_chatmaid_zone_set_ttl(zone, rec, ttl);

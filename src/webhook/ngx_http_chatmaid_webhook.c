@@ -14,7 +14,7 @@
 /* In the order that README promises.  A request that passes all of them is
  * handed on. */
 
-static ngx_http_chatmaid_webhook_step_pt  ngx_http_chatmaid_webhook_steps[] = {
+static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_webhook_steps[] = {
     ngx_http_chatmaid_webhook_verify_method,
     ngx_http_chatmaid_webhook_verify_signature,  /* present and well-formed */
     ngx_http_chatmaid_webhook_verify_time,       /* within the tolerance */
@@ -34,9 +34,7 @@ static ngx_http_chatmaid_webhook_step_pt  ngx_http_chatmaid_webhook_steps[] = {
 /* Of a request that passed, and that an error_page leads to a location with an
  * inbox. */
 
-static ngx_http_chatmaid_webhook_step_pt
-    ngx_http_chatmaid_webhook_inbox_steps[] =
-{
+static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_webhook_inbox_steps[] = {
     ngx_http_chatmaid_webhook_deliver_add,
     ngx_http_chatmaid_webhook_deliver_added,
     NULL
@@ -86,10 +84,11 @@ ngx_http_chatmaid_webhook_handler(ngx_http_request_t *r)
         }
     }
 
-    switch (wh->state) {
+    if (wh->steps.parked) {
+        return NGX_DONE;            /* only the sender's socket is writable */
+    }
 
-    case NGX_HTTP_CHATMAID_WEBHOOK_PARKED:
-        return NGX_DONE;
+    switch (wh->state) {
 
     /*
      * A post_action or an error_page has led here: the request was answered, or
@@ -105,7 +104,9 @@ ngx_http_chatmaid_webhook_handler(ngx_http_request_t *r)
             return NGX_DECLINED;
         }
 
-        wh->next = ngx_http_chatmaid_webhook_inbox_steps;
+        ngx_http_chatmaid_steps_init(&wh->steps,
+                                     ngx_http_chatmaid_webhook_inbox_steps,
+                                     wh);
         wh->state = NGX_HTTP_CHATMAID_WEBHOOK_RUNNING;
     }
 
@@ -137,7 +138,7 @@ ngx_http_chatmaid_webhook_header_filter(ngx_http_request_t *r)
 
     if (wh->result == NULL && r->err_status >= NGX_HTTP_BAD_REQUEST) {
         wh->result = ngx_http_chatmaid_problem_name(
-                                      ngx_http_chatmaid_problem_code(r->err_status));
+                              ngx_http_chatmaid_problem_code(r->err_status));
 
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                       "chatmaid webhook refused: %s", wh->result);
@@ -162,14 +163,12 @@ ngx_http_chatmaid_webhook_log_handler(ngx_http_request_t *r)
 
     wh = ngx_http_chatmaid_webhook_request_get(r);
 
-    if (wh == NULL || !wh->claimed) {
+    if (wh == NULL || wh->delivery == NULL || !wh->delivery->lease.held) {
         return NGX_OK;
     }
 
     delivery = wh->delivery;
-
     wh->delivery = NULL;
-    wh->claimed = 0;
 
     ngx_http_chatmaid_webhook_delivery_settle(delivery,
                                               wh->status >= NGX_HTTP_OK

@@ -19,7 +19,7 @@ char *ngx_http_chatmaid_webhook_conf_secret_file(ngx_conf_t *cf,
 char *ngx_http_chatmaid_webhook_conf_inbox(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 
-/* Makes mcf->webhooks.  NGX_OK, NGX_ERROR. */
+/* Makes the arrays of mcf.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_webhook_conf_init(ngx_conf_t *cf,
     ngx_http_chatmaid_main_conf_t *mcf);
 
@@ -27,6 +27,11 @@ ngx_int_t ngx_http_chatmaid_webhook_conf_init(ngx_conf_t *cf,
  * NGX_CONF_OK, or NGX_CONF_ERROR after a message. */
 char *ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
+
+/* Once all is read: warns of a secret that no location uses, and refuses the
+ * stream of a location that verifies nothing.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_webhook_conf_check_unused(ngx_conf_t *cf,
+    ngx_http_chatmaid_main_conf_t *mcf);
 
 
 #endif /* _NGX_HTTP_CHATMAID_WEBHOOK_CONF_H_INCLUDED_ */

@@ -24,9 +24,10 @@ static ngx_int_t ngx_http_chatmaid_webhook_deliver_busy(ngx_http_request_t *r,
 /* The message has changed: requests that wait for it ask at once. */
 
 ngx_int_t
-ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     u_char                          id[NGX_HTTP_CHATMAID_ID_LEN];
     uint64_t                        stamp;
     ngx_http_chatmaid_loc_conf_t   *conf;
@@ -58,9 +59,10 @@ ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r,
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_deliver_add(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_deliver_add(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_http_chatmaid_loc_conf_t   *conf;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
@@ -90,14 +92,15 @@ ngx_http_chatmaid_webhook_deliver_add_handler(void *data, ngx_uint_t error,
     wh->command = NULL;
     wh->added = ngx_http_chatmaid_webhook_inbox_added(error, reply);
 
-    ngx_http_chatmaid_webhook_request_resume(wh);
+    ngx_http_chatmaid_steps_resume(wh->request, &wh->steps);
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_deliver_added(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_deliver_added(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
@@ -126,9 +129,10 @@ ngx_http_chatmaid_webhook_deliver_added(ngx_http_request_t *r,
 /* Without a store an event is not refused: it is handed on without a mark. */
 
 ngx_int_t
-ngx_http_chatmaid_webhook_deliver_claim(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_deliver_claim(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_http_chatmaid_loc_conf_t   *conf;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
@@ -147,22 +151,25 @@ ngx_http_chatmaid_webhook_deliver_claim(ngx_http_request_t *r,
     }
 
     return ngx_http_chatmaid_webhook_delivery_ask(wh->delivery,
-                               ngx_http_chatmaid_webhook_deliver_claim_handler,
-                               wh);
+                             ngx_http_chatmaid_webhook_deliver_claim_handler,
+                             wh);
 }
 
 
 static void
 ngx_http_chatmaid_webhook_deliver_claim_handler(void *data)
 {
-    ngx_http_chatmaid_webhook_request_resume(data);
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
+    ngx_http_chatmaid_steps_resume(wh->request, &wh->steps);
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_deliver_claimed(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_deliver_claimed(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_uint_t                             result;
     const char                            *reason;
     ngx_http_chatmaid_loc_conf_t          *conf;
@@ -179,7 +186,6 @@ ngx_http_chatmaid_webhook_deliver_claimed(ngx_http_request_t *r,
 
     if (result == NGX_HTTP_CHATMAID_CLAIMED) {
         ngx_http_chatmaid_lease_begin(&delivery->lease);
-        wh->claimed = 1;
         return NGX_OK;
     }
 

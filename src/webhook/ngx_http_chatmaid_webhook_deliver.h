@@ -14,15 +14,15 @@
 
 
 ngx_int_t ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
+    void *data);
 ngx_int_t ngx_http_chatmaid_webhook_deliver_add(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
+    void *data);
 ngx_int_t ngx_http_chatmaid_webhook_deliver_added(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
+    void *data);
 ngx_int_t ngx_http_chatmaid_webhook_deliver_claim(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
+    void *data);
 ngx_int_t ngx_http_chatmaid_webhook_deliver_claimed(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
+    void *data);
 
 
 #endif /* _NGX_HTTP_CHATMAID_WEBHOOK_DELIVER_H_INCLUDED_ */

@@ -20,9 +20,9 @@ static void ngx_http_chatmaid_webhook_delivery_settled(void *data);
 /* Deliveries that are settled here, but not yet in the store.  A worker that is
  * terminated at once leaves them here; their leases run out. */
 
-static ngx_queue_t  ngx_http_chatmaid_settling = {
-    &ngx_http_chatmaid_settling,
-    &ngx_http_chatmaid_settling
+static ngx_queue_t  ngx_http_chatmaid_webhook_delivery_settling = {
+    &ngx_http_chatmaid_webhook_delivery_settling,
+    &ngx_http_chatmaid_webhook_delivery_settling
 };
 
 
@@ -90,7 +90,8 @@ ngx_http_chatmaid_webhook_delivery_settle(
     lease->claim.handler = ngx_http_chatmaid_webhook_delivery_settled;
     lease->claim.data = delivery;
 
-    ngx_queue_insert_tail(&ngx_http_chatmaid_settling, &delivery->settling);
+    ngx_queue_insert_tail(&ngx_http_chatmaid_webhook_delivery_settling,
+                          &delivery->settling);
 
     rc = delivered ? ngx_http_chatmaid_lease_finish(lease, &empty, NGX_HTTP_OK)
                    : ngx_http_chatmaid_lease_remove(lease);

@@ -22,19 +22,19 @@ struct ngx_http_chatmaid_webhook_inbox_s {
 };
 
 
-/* Adds the event and its mark, unless the mark is there already.  The mark lasts
- * ttl milliseconds; with 0 there is none.  Everything is copied.  Returns a
- * handle by which the command is cancelled; NULL: no memory, and the handler
+/* Adds the event and its mark, unless the mark is there already.  The mark
+ * lasts ttl milliseconds; with 0 there is none.  Everything is copied.  Returns
+ * a handle by which the command is cancelled; NULL: no memory, and the handler
  * won't be called. */
 ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_webhook_inbox_add(
-    ngx_http_chatmaid_main_conf_t *conf,
+    ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_webhook_inbox_t *inbox,
     ngx_http_chatmaid_webhook_event_t *event, ngx_str_t *body, ngx_msec_t ttl,
     ngx_http_chatmaid_redis_pt handler, void *data);
 
 /* What the handler's arguments say.  NGX_OK: the event was added; NGX_DECLINED:
- * it was there before; NGX_ERROR: it was not added, or that is not known (logged
- * if an operator can help). */
+ * it was there before; NGX_ERROR: it was not added, or that is not known
+ * (logged if an operator can help). */
 ngx_int_t ngx_http_chatmaid_webhook_inbox_added(ngx_uint_t error,
     redisReply *reply);
 

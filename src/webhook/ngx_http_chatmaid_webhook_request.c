@@ -15,7 +15,7 @@ static ngx_int_t ngx_http_chatmaid_webhook_request_refuse(
 
 ngx_http_chatmaid_webhook_t *
 ngx_http_chatmaid_webhook_request_create(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_step_pt *steps)
+    ngx_http_chatmaid_step_pt *table)
 {
     ngx_pool_cleanup_t           *cln;
     ngx_http_chatmaid_webhook_t  *wh;
@@ -29,7 +29,8 @@ ngx_http_chatmaid_webhook_request_create(ngx_http_request_t *r,
     ngx_memzero(wh, sizeof(ngx_http_chatmaid_webhook_t));
 
     wh->request = r;
-    wh->next = steps;
+
+    ngx_http_chatmaid_steps_init(&wh->steps, table, wh);
 
     cln->handler = ngx_http_chatmaid_webhook_request_cleanup;
 
@@ -85,11 +86,7 @@ ngx_http_chatmaid_webhook_request_run(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = NGX_OK;
-
-    while (rc == NGX_OK && *wh->next) {
-        rc = (*wh->next++)(r, wh);
-    }
+    rc = ngx_http_chatmaid_steps_run(r, &wh->steps);
 
     switch (rc) {
 
@@ -100,11 +97,8 @@ ngx_http_chatmaid_webhook_request_run(ngx_http_request_t *r,
         return NGX_DECLINED;
 
     case NGX_AGAIN:
-        wh->state = NGX_HTTP_CHATMAID_WEBHOOK_PARKED;
-
         /* a sender that leaves now has sent all that is needed */
         r->read_event_handler = ngx_http_block_reading;
-        r->write_event_handler = ngx_http_request_empty_handler;
         return NGX_DONE;
 
     case NGX_DECLINED:
@@ -141,35 +135,6 @@ ngx_http_chatmaid_webhook_request_refuse(ngx_http_request_t *r,
                   &wh->reply->problem.detail);
 
     return ngx_http_chatmaid_answer_problem(r, wh->reply);
-}
-
-
-void
-ngx_http_chatmaid_webhook_request_continue(ngx_http_chatmaid_webhook_t *wh)
-{
-    ngx_http_request_t  *r;
-
-    r = wh->request;
-
-    wh->state = NGX_HTTP_CHATMAID_WEBHOOK_RUNNING;
-
-    r->write_event_handler = ngx_http_core_run_phases;
-    ngx_http_core_run_phases(r);
-}
-
-
-void
-ngx_http_chatmaid_webhook_request_resume(ngx_http_chatmaid_webhook_t *wh)
-{
-    ngx_connection_t  *c;
-
-    c = wh->request->connection;
-
-    ngx_http_set_log_request(c->log, wh->request);
-
-    ngx_http_chatmaid_webhook_request_continue(wh);
-
-    ngx_http_run_posted_requests(c);
 }
 
 

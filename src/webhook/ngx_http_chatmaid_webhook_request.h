@@ -15,38 +15,33 @@
 #include "ngx_http_chatmaid_webhook_delivery.h"
 #include "ngx_http_chatmaid_webhook_event.h"
 #include "ngx_http_chatmaid_redis.h"
+#include "ngx_http_chatmaid_steps.h"
 #include "ngx_http_chatmaid_webhook_signature.h"
 
 
 /* ngx_http_chatmaid_webhook_t.state */
 
 enum {
-    NGX_HTTP_CHATMAID_WEBHOOK_RUNNING = 0,   /* its steps run, or are to run */
+    NGX_HTTP_CHATMAID_WEBHOOK_RUNNING = 0,   /* its steps run, or are parked */
     NGX_HTTP_CHATMAID_WEBHOOK_READING,       /* nginx reads the body */
-    NGX_HTTP_CHATMAID_WEBHOOK_PARKED,        /* a completion will resume it */
     NGX_HTTP_CHATMAID_WEBHOOK_PASSED,        /* it went through all steps */
     NGX_HTTP_CHATMAID_WEBHOOK_ANSWERED       /* by the module itself */
 };
 
 
-typedef struct ngx_http_chatmaid_webhook_s  ngx_http_chatmaid_webhook_t;
-
-/* A step returns NGX_OK (go on), NGX_AGAIN (parked: a completion resumes with
- * the next step), NGX_DECLINED (refused: reply->problem says how) or NGX_ERROR
- * (our own fault).  Anything else ends the handler with it. */
-typedef ngx_int_t (*ngx_http_chatmaid_webhook_step_pt)(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
-
-
 /*
  * An internal redirect zeroes r->ctx.  This state has to outlive it, so a
  * cleanup of the request's pool holds it.
+ *
+ * A step returns NGX_OK, NGX_AGAIN, NGX_DECLINED (refused: reply->problem says
+ * how) or NGX_ERROR (our own fault).  Anything else is what the phase handler
+ * returns.
  */
 
-struct ngx_http_chatmaid_webhook_s {
+typedef struct {
     ngx_http_request_t                    *request;
     ngx_http_chatmaid_reply_t             *reply;       /* while steps run */
-    ngx_http_chatmaid_webhook_step_pt     *next;
+    ngx_http_chatmaid_steps_t              steps;
     ngx_uint_t                             state;
 
     ngx_http_chatmaid_webhook_signature_t  signature;
@@ -62,14 +57,13 @@ struct ngx_http_chatmaid_webhook_s {
 
     unsigned                               authentic:1; /* event is proved */
     unsigned                               handed_on:1; /* at least once */
-    unsigned                               claimed:1;   /* settle delivery */
-};
+} ngx_http_chatmaid_webhook_t;
 
 
-/* Makes the state of a request, which will begin with the first of the steps (a
- * list that ends with NULL).  NULL: no memory. */
+/* Makes the state of a request that will run this table of steps.  NULL: no
+ * memory. */
 ngx_http_chatmaid_webhook_t *ngx_http_chatmaid_webhook_request_create(
-    ngx_http_request_t *r, ngx_http_chatmaid_webhook_step_pt *steps);
+    ngx_http_request_t *r, ngx_http_chatmaid_step_pt *table);
 
 /* The state of a request, or of the one that a subrequest belongs to; NULL:
  * there is none. */
@@ -79,14 +73,6 @@ ngx_http_chatmaid_webhook_t *ngx_http_chatmaid_webhook_request_get(
 /* Runs the steps that are left.  Returns what a phase handler returns. */
 ngx_int_t ngx_http_chatmaid_webhook_request_run(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_t *wh);
-
-/* Enters the phase again, to go on with the next step: the body has come. */
-void ngx_http_chatmaid_webhook_request_continue(
-    ngx_http_chatmaid_webhook_t *wh);
-
-/* The same from an event that is not the request's own: what a step waited for
- * is done. */
-void ngx_http_chatmaid_webhook_request_resume(ngx_http_chatmaid_webhook_t *wh);
 
 /* For a step to return: answers 200, and nothing is handed on. */
 ngx_int_t ngx_http_chatmaid_webhook_request_acknowledge(ngx_http_request_t *r,

@@ -20,9 +20,10 @@ static void ngx_http_chatmaid_webhook_verify_body_handler(
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     static ngx_str_t  post = ngx_string("POST");
 
     if (r->method == NGX_HTTP_POST) {
@@ -40,9 +41,10 @@ ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r,
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     const char       *reason;
     ngx_table_elt_t  *h, *other;
 
@@ -85,9 +87,10 @@ missing:
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     int64_t                        age;
     time_t                         future;
     ngx_http_chatmaid_loc_conf_t  *conf;
@@ -117,9 +120,10 @@ ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
  * which may be before nginx's function returns. */
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_int_t  rc;
 
     wh->state = NGX_HTTP_CHATMAID_WEBHOOK_READING;
@@ -140,17 +144,23 @@ ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r,
 static void
 ngx_http_chatmaid_webhook_verify_body_handler(ngx_http_request_t *r)
 {
+    ngx_http_chatmaid_webhook_t  *wh;
+
+    wh = ngx_http_chatmaid_webhook_request_get(r);
+    wh->state = NGX_HTTP_CHATMAID_WEBHOOK_RUNNING;
+
     r->preserve_body = 1;       /* for an error_page's handler too */
 
-    ngx_http_chatmaid_webhook_request_continue(
-                                    ngx_http_chatmaid_webhook_request_get(r));
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_int_t                      rc;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
@@ -177,9 +187,10 @@ ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r,
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_int_t                      rc;
     const char                    *reason;
     ngx_http_core_loc_conf_t      *clcf;

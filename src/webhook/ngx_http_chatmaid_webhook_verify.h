@@ -14,17 +14,17 @@
 
 
 ngx_int_t ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
+    void *data);
 ngx_int_t ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
+    void *data);
 ngx_int_t ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
+    void *data);
 ngx_int_t ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
+    void *data);
 ngx_int_t ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
+    void *data);
 ngx_int_t ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh);
+    void *data);
 
 
 #endif /* _NGX_HTTP_CHATMAID_WEBHOOK_VERIFY_H_INCLUDED_ */

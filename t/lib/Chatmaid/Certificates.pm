@@ -5,7 +5,6 @@ package Chatmaid::Certificates;
 
 use Mojo::Base -base, -signatures;
 use Carp qw(croak);
-use Mojo::File qw(path);
 
 has 'dir';
 
@@ -33,17 +32,19 @@ sub make ($self, $kind) {
         ? ('-CA' => $self->crt($issuer), '-CAkey' => $self->key($issuer)) : ();
     my $use = $issuer ? "basicConstraints = CA:FALSE\nsubjectAltName = $alt\n"
         : "basicConstraints = critical,CA:TRUE\nkeyUsage = keyCertSign,cRLSign\n";
-    my $conf = path("$crt.conf")->spurt("[req]\ndistinguished_name = dn\n"
-        . "x509_extensions = use\nprompt = no\n[dn]\nCN = $name\n[use]\n$use");
+    my $conf = "$crt.conf";
+    open my $out, '>', $conf or croak "$conf: $!";
+    print $out "[req]\ndistinguished_name = dn\nx509_extensions = use\nprompt = no\n[dn]\nCN = $name\n[use]\n$use";
+    close $out;
 
     umask((my $before = umask) | 077);
     my $said = run(qw(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256
-        -nodes -days 30), '-config' => "$conf", '-keyout' => $key, '-out' => "$crt.new", @signed);
+        -nodes -days 30), '-config' => $conf, '-keyout' => $key, '-out' => "$crt.new", @signed);
     umask $before;
 
     # Last, and at once: who finds the certificate finds its key.
     rename "$crt.new", $crt or croak "openssl req for \"$kind\" failed: $said";
-    $conf->remove;
+    unlink $conf;
     return [$crt, $key];
 }
 

@@ -8,13 +8,15 @@ package Chatmaid::Sandbox;
 # delay) -> admit (key, rate, scope) -> its action -> answer (hold, delay) -> wire.
 
 use Mojo::Base 'Mojolicious', -signatures;
+use Chatmaid::Certificates;
 use Chatmaid::Sandbox::Actions;
 use Chatmaid::Sandbox::Control;
 use Chatmaid::Sandbox::Messages;
 use Chatmaid::Sandbox::Webhooks;
 use Chatmaid::Sandbox::Wire qw(write_answer drop is_wire_fault);
+use Mojo::File qw(path);
 use Mojo::IOLoop;
-use Mojo::JSON qw(encode_json);
+use Mojo::JSON qw(decode_json encode_json);
 use Mojo::Promise;
 use Mojo::Server::Daemon;
 use POSIX qw(ceil);
@@ -340,6 +342,55 @@ sub close_idle ($self) {
     return scalar @idle;
 }
 
+# One TLS context for all connections.  Mojolicious makes one for each, which
+# reads all authorities of the system: ten times the work of a handshake.
+
+sub share_context () {
+    my $context;
+    require IO::Socket::SSL;
+    IO::Socket::SSL::set_args_filter_hack(sub ($is_server, $args) {
+        $args->{SSL_reuse_ctx} = $context //= IO::Socket::SSL::SSL_Context->new({%$args}) if $is_server;
+    });
+}
+
+# From the options of t/sandbox.pl.  With "ready" the ports are written there as
+# JSON once both accept.
+
+sub run ($class, %option) {
+    my $certificates = Chatmaid::Certificates->new(dir => $option{dir});
+    my $settings     = $option{settings} ? decode_json(path($option{settings})->slurp)
+        : {keys => [{key => 'sk_test_local_sandbox', account => 'sandbox'}]};
+
+    # A test that was killed leaves no process behind.
+    unless ($option{orphan}) {
+        Mojo::IOLoop->singleton->reactor->io(\*STDIN => sub {
+            POSIX::_exit(0) unless sysread STDIN, my $ignored, 4096;
+        })->watch(\*STDIN, 1, 0);
+    }
+
+    $class->serve(
+        %option{qw(port control plain)},
+        cert     => $certificates->crt($option{cert}),
+        key      => $certificates->key($option{cert}),
+        ca       => $certificates->crt('ca'),
+        settings => $settings,
+        ready    => sub ($api, $control) {
+            my $ports = encode_json({api => $api, control => $control, pid => $$});
+            told($option{ready}, $ports) if $option{ready};
+            say $ports;
+            STDOUT->flush;
+        },
+    );
+}
+
+# The file is whole once it is there.
+sub told ($file, $ports) {
+    open my $out, '>', "$file.new" or die "$file.new: $!";
+    print $out $ports;
+    close $out;
+    rename "$file.new", $file or die "$file: $!";
+}
+
 # Both listeners in one process and loop; ready($api_port, $control_port) is
 # called once they accept.  Kept-alive connections outlast nginx's own timeout,
 # unless a test wants them to end first.
@@ -354,6 +405,7 @@ sub serve ($class, %option) {
     };
 
     my $tls = $option{plain} ? '' : "?cert=$option{cert}&key=$option{key}";
+    share_context() if $tls;
     $self->server($listen->($self, $option{plain} ? 'http' : 'https', $option{port}, $tls));
     $self->webhooks->ca($option{ca}) if $option{ca};
     $self->configure($option{settings} // {});

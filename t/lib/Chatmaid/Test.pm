@@ -27,14 +27,15 @@ package Chatmaid::Test;
 #   clock     one of its own (Chatmaid::Test::Clock)
 #
 # Placeholders in all of them: %DIR% %PORT% %PORT:name% %API% %CA% %CRT:kind%
-# %KEY:kind%, the kinds being those of Chatmaid::Certificates.
+# %KEY:kind%, the kinds being those of Chatmaid::Certificates; and %PROXY%, what
+# an internal location of the test's own has besides its proxy_pass.
 
 use Mojo::Base -strict, -signatures;
 use Chatmaid::Test::Api;
 use Chatmaid::Test::Client;
 use Chatmaid::Test::Nginx;
 use Chatmaid::Test::Process;
-use Chatmaid::Test::World qw(test_dir test_port wait_for secret api_key certificates
+use Chatmaid::Test::World qw(test_dir test_port wait_for pause secret api_key certificates
     leaks_in leaks_seen seen processes slurp spurt);
 use Exporter ();
 use List::Util qw(max);
@@ -42,12 +43,13 @@ use POSIX qw(ceil);
 use Test::More;
 
 our @ISA    = 'Exporter';
-our @EXPORT = (@Test::More::EXPORT, qw(sandbox nginx nginx_t plain_chatmaid process
-    get post request later raw client url volume done dir port slurp spurt
-    wait_for secret api_key test_key live_key certificates));
+our @EXPORT = (@Test::More::EXPORT, qw(sandbox nginx nginx_t accounts plain_chatmaid process
+    message native_message key netstrings told replayed made messages_of sends_of get post request later raw client url
+    volume done dir port slurp spurt wait_for pause secret api_key test_key live_key certificates));
+
+Chatmaid::Test::Api::prefork();
 
 my ($nginx, $api, %serial);
-
 
 # A test has strict, warnings and signatures as well.
 sub import ($class, @names) {
@@ -85,6 +87,15 @@ sub gateway (%option) {
 
 # The last one started answers get(), post() and the like.
 sub nginx (%option) { $nginx = gateway(%option)->start }
+
+sub last_nginx ()   { $nginx }
+sub last_sandbox () { $api }
+
+# A gateway /NAME/ for each of these accounts: what is counted or held back by
+# account in one case is then of no concern to another.
+sub accounts (@names) {
+    return join "\n", map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account $_; }" } @names;
+}
 
 # (exit code, output) of nginx -t for a configuration that is not run.
 sub nginx_t (%option) {
@@ -130,6 +141,42 @@ sub dir ()        { test_dir }
 sub port ($name)  { test_port($name) }
 
 
+# --- Messages ----------------------------------------------------------------
+
+# Each is like none before.
+my $messages = 0;
+sub message (%more)        { {to => '+15550100099', text => 'Message ' . ++$messages, %more} }
+sub native_message (%more) { {fromPhoneId => '+15550100001', to => '+15550100099', content => 'Message ' . ++$messages, %more} }
+
+# An operation key that no other send has.
+sub key () { state $keys = 0; 'key-' . ++$keys }
+
+# As keys are made of several fields.
+sub netstrings (@fields) { join '', map { length($_) . ":$_," } @fields }
+
+# "201", or "502 upstream_error unknown": what a caller of the gateway is told.
+sub told ($answer) {
+    my $json = ref $answer->{json} eq 'HASH' ? $answer->{json} : {};
+    return join ' ', grep { defined } $answer->{status}, @$json{qw(code outcome)};
+}
+
+sub replayed ($answer) { $answer->{headers}{'idempotent-replayed'} ? 'replayed' : 'new' }
+
+# What became of a message at Chatmaid: the messages there are with its text, and
+# the requests that brought it.
+sub messages_of ($message, $at = $api) {
+    my $text = $message->{text} // $message->{content};
+    return grep { ($_->{content} // '') eq $text } $at->messages;
+}
+
+sub made (@of) { scalar messages_of(@of) }
+
+sub sends_of ($message, $at = $api) {
+    my $text = $message->{text} // $message->{content};
+    return grep { index($_->{body}, qq("$text")) >= 0 } $at->requests(path => '/v1/messages/send');
+}
+
+
 # --- Callers -----------------------------------------------------------------
 
 sub get ($path, @headers)         { $nginx->get($path, @headers) }
@@ -170,7 +217,7 @@ sub done () {
     $_->release for grep { $_->alive } @sandboxes;                 # else a worker would wait for them
     for my $nginx (@nginxes) {
         $nginx->test('-T');                     # looked through as it is read
-        $nginx->stop(20);
+        $nginx->stop;
         check_end($nginx);
     }
     $_->stop for grep { $_->alive } @all;

@@ -7,7 +7,7 @@ use Carp qw(croak);
 use Chatmaid::Test::Client;
 use Chatmaid::Test::World qw(test_dir test_port wait_for spurt certificates);
 use Mojo::File qw(path);
-use Mojo::JSON qw(encode_json);
+use Mojo::JSON qw(decode_json encode_json);
 use Mojo::Parameters;
 
 has [qw(settings plain receiver)];
@@ -21,6 +21,24 @@ my $script = path(__FILE__)->dirname->child('../../../sandbox.pl')->to_abs;
 
 sub port ($self) { test_port($self->name) }
 
+# The first sandbox of a test is a child that was forked when nothing was open yet.
+# It has most of what it needs, and need not be started from the beginning.
+
+my $spare;
+
+sub prefork () {
+    $spare = [Chatmaid::Test::Process::forked(sub {
+        my $line = '';
+        until ($line =~ /\n/) { sysread STDIN, $line, 65536, length $line or return }
+        my ($output, $option) = @{decode_json($line)};
+        Chatmaid::Test::Process::output_to($output);
+
+        my $class = $option->{receiver} ? 'Chatmaid::Sandbox::Receiver' : 'Chatmaid::Sandbox';
+        eval "require $class; 1" or die $@;
+        $class->run(%$option);
+    })];
+}
+
 # Started again it has the same port and remembers nothing.
 
 sub start ($self) {
@@ -30,16 +48,24 @@ sub start ($self) {
     $tls->crt($_) for 'ca', $self->cert;        # made by us, not by several at once
     unlink $ready;
     spurt(test_dir() . "/$name.json", encode_json($self->settings));
-    $self->command([$^X, "$script", '--dir' => $tls->dir, '--cert' => $self->cert,
-        '--port' => test_port($name), '--control' => test_port("$name-control"),
-        '--settings' => test_dir() . "/$name.json", '--ready' => $ready,
-        $self->plain ? '--plain' : (), $self->receiver ? '--receiver' : ()]);
+    my %option = (dir => $tls->dir, cert => $self->cert,
+        port => test_port($name), control => test_port("$name-control"),
+        settings => test_dir() . "/$name.json", ready => $ready);
+    my @flags = grep { $self->$_ } qw(plain receiver);
 
-    $self->SUPER::start;
+    if ($spare) {
+        print {$spare->[1]} encode_json([$self->output, {%option, map { $_ => 1 } @flags}]), "\n";
+        $spare->[1]->flush;
+        $self->runs(@$spare);
+        undef $spare;
+    } else {
+        $self->command([$^X, "$script", (map { ("--$_" => $option{$_}) } sort keys %option), map { "--$_" } @flags]);
+        $self->SUPER::start;
+    }
     wait_for(sub {
         croak "the sandbox did not start: " . $self->text unless $self->alive;
         -e $ready;
-    }, 15, "sandbox $name");
+    }, "sandbox $name");
     return $self;
 }
 
@@ -93,7 +119,7 @@ sub move ($self, $id, $status, $code = undef) {
 sub held ($self) { @{$self->ask(GET => '/held')} }
 
 sub wait_held ($self, $count = 1) {
-    wait_for(sub { $self->held >= $count }, 15, "$count held requests");
+    wait_for(sub { $self->held >= $count }, "$count held requests");
 }
 
 sub release ($self, $count = undef) {
@@ -102,7 +128,7 @@ sub release ($self, $count = undef) {
 
 # For what the gateway does after it has answered, or of its own accord.
 sub wait_requests ($self, $count, %want) {
-    wait_for(sub { $self->count(%want) >= $count }, 15, "$count requests");
+    wait_for(sub { $self->count(%want) >= $count }, "$count requests");
 }
 
 
@@ -115,7 +141,7 @@ sub deliveries ($self, %want)   { @{$self->ask(GET => '/webhooks?' . query(%want
 
 # All that it began have ended; how many were successful.
 sub wait_deliveries ($self) {
-    wait_for(sub { !$self->ask(GET => '/webhooks?count=1&state=pending')->{count} }, 30, 'the deliveries to end');
+    wait_for(sub { !$self->ask(GET => '/webhooks?count=1&state=pending')->{count} }, 'the deliveries to end');
     return $self->ask(GET => '/webhooks?count=1&state=delivered')->{count};
 }
 

@@ -99,6 +99,10 @@ my %DEFAULT = (
 END
 );
 
+# For an internal location of a test's own.  It says where to.
+my $PROXY = 'internal; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_ssl_server_name on; '
+    . 'proxy_ssl_verify on; proxy_ssl_name developers-api.chatmaid.net; proxy_ssl_trusted_certificate %CA%;';
+
 # A directive that the test gives replaces the default of that name (of that
 # name and first argument for proxy_set_header); "-name;" only takes it away.
 
@@ -131,6 +135,7 @@ sub render ($self, $option = $self->option) {
 
     my %value = (
         LOAD    => sub { $load },
+        PROXY   => sub { $PROXY },
         USER    => sub { $> ? '' : 'user root;' },     # its directory is private
         DIR     => sub { $dir },
         LEVEL   => sub { $option->{error_log} // 'debug' },
@@ -219,7 +224,7 @@ sub start ($self) {
         $self->{crashed} = 0;
         $self->write->command([$self->program]);
         $self->SUPER::start;
-        return $self if wait_for(sub { $self->serves || !$self->alive }, 20, 'nginx to start')
+        return $self if wait_for(sub { $self->serves || !$self->alive }, 'nginx to start')
             && $self->alive;
 
         my $said = substr($self->error_log, $from) . $self->text;
@@ -246,13 +251,8 @@ sub serves ($self) {
 
 # pid => title of the master's children.
 sub children ($self) {
-    my %title;
-    for my $stat (glob '/proc/[0-9]*/stat') {
-        open my $in, '<', $stat or next;
-        my ($pid, $parent) = (<$in> // '') =~ /^(\d+) \(.*\) \S (\d+)/ or next;
-        $title{$pid} = title_of($pid) if $parent == $self->pid;
-    }
-    return %title;
+    my $pid = $self->pid;
+    return map { $_ => title_of($_) } split ' ', slurp("/proc/$pid/task/$pid/children");
 }
 
 # Empty for a process that has gone, or that nobody has waited for yet.
@@ -281,8 +281,8 @@ sub reload ($self) {
         croak 'reload failed: ' . join '', grep { /\[emerg\]/ } $self->log_lines($from)
             if substr($self->error_log, $from) =~ /\[emerg\]/;
         @now && !grep { $old{$_} } @now;
-    }, 20, 'new workers');
-    wait_for(sub { $self->serves }, 20, 'new workers to serve');
+    }, 'new workers');
+    wait_for(sub { $self->serves }, 'new workers to serve');
     return $self;
 }
 
@@ -294,8 +294,8 @@ sub kill_workers ($self, @pids) {
     $self->expect(qr/worker process $_ exited on signal 9/, 'killed by the test') for @old;
     CORE::kill KILL => @old;
     my %old = map { $_ => 1 } @old;
-    wait_for(sub { my %now = $self->children; !grep { $old{$_} } keys %now }, 15, 'workers to die');
-    wait_for(sub { $self->serves }, 20, 'new workers');
+    wait_for(sub { my %now = $self->children; !grep { $old{$_} } keys %now }, 'workers to die');
+    wait_for(sub { $self->serves }, 'new workers');
     return $self;
 }
 
@@ -303,13 +303,13 @@ sub kill_workers ($self, @pids) {
 sub crash ($self) {
     my %children = $self->children;
     CORE::kill KILL => $self->pid, keys %children;
-    wait_for(sub { !$self->alive && !grep { length title_of($_) } keys %children }, 15, 'nginx to die');
+    wait_for(sub { !$self->alive && !grep { length title_of($_) } keys %children }, 'nginx to die');
     $self->{crashed} = 1;
     unlink $self->dir . '/nginx.pid';
     return $self;
 }
 
-sub quit ($self, $deadline = 15) { $self->stop($deadline) }
+sub quit ($self) { $self->stop }
 
 
 # --- What it left ------------------------------------------------------------

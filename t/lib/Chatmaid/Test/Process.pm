@@ -14,26 +14,43 @@ has signal  => 'TERM';           # ends it in good order
 has command => sub { [] };
 
 sub start ($self) {
-    $self->status(undef);
-    pipe my $read, my $write or croak "pipe: $!";
-
-    my $pid = fork // croak "fork: $!";
-    if (!$pid) {
-        die_with_parent();
+    my ($pid, $lifeline) = forked(sub {
         delete $ENV{NGINX};      # nginx takes it for sockets that it inherits
         %ENV = (%ENV, %{$self->clock->env}) if $self->clock;
-        open STDIN,  '<&', $read;
-        open STDOUT, '>>', $self->output;
-        open STDERR, '>&', \*STDOUT;
-        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
+        output_to($self->output);
         { no warnings 'exec'; exec @{$self->command} }
         print STDERR "cannot run ${\$self->command->[0]}: $!\n";
         POSIX::_exit(127);
-    }
-
-    # The child's standard input ends when we do, however that happens.
-    $self->{lifeline} = $write;
+    });
     $self->clock->used_by($pid) if $self->clock;
+    return $self->runs($pid, $lifeline);
+}
+
+# A child, whose standard input ends when we do, however that happens: its pid,
+# and the other end.
+
+sub forked ($code) {
+    pipe my $read, my $write or croak "pipe: $!";
+
+    my $pid = fork // croak "fork: $!";
+    return ($pid, $write) if $pid;
+
+    die_with_parent();
+    close $write;
+    open STDIN, '<&', $read;
+    $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
+    $code->();
+    POSIX::_exit(0);
+}
+
+sub output_to ($file) {
+    open STDOUT, '>>', $file;
+    open STDERR, '>&', \*STDOUT;
+}
+
+sub runs ($self, $pid, $lifeline) {
+    $self->status(undef);
+    $self->{lifeline} = $lifeline;
     started($self->pid($pid)) unless $self->{started}++;
     return $self->pid($pid);
 }
@@ -56,11 +73,11 @@ sub kill ($self, $signal) { CORE::kill $signal, $self->pid if $self->alive }
 
 # True if it ended in time by itself; else it is ended all the same.
 
-sub stop ($self, $deadline = 10) {
+sub stop ($self) {
     return 1 unless $self->alive;
     $self->kill($self->signal);
 
-    my $ended = eval { wait_for(sub { !$self->alive }, $deadline, $self->name . ' to end') };
+    my $ended = eval { wait_for(sub { !$self->alive }, $self->name . ' to end') };
     $self->{late} = 1 unless $ended;
     $self->kill_now;
     return $ended;

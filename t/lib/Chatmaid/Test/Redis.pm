@@ -11,12 +11,13 @@ package Chatmaid::Test::Redis;
 use Mojo::Base 'Chatmaid::Test::Process', -signatures;
 use Carp qw(croak);
 use Chatmaid::Test ();
-use Chatmaid::Test::World qw(test_dir test_port wait_for slurp certificates);
+use Chatmaid::Test::World qw(memory_dir test_port wait_for slurp certificates);
+use Digest::SHA qw(sha256_hex);
 use Exporter ();
 use IO::Socket::IP;
 use IO::Socket::UNIX;
 
-our @EXPORT = qw(redis_server redis_fake probe ask up);
+our @EXPORT = qw(redis_server redis_fake record_of note_of probe ask up);
 
 has [qw(port socket)];
 
@@ -37,7 +38,7 @@ sub redis_server (%option) {
     state $serial = 0;
     my $name   = 'redis' . ($serial++ || '');
     my $port   = test_port($name);
-    my $dir    = test_dir() . "/$name";
+    my $dir    = memory_dir() . "/$name";
     mkdir $dir, 0700;
 
     my @port = ('--port', $port);
@@ -49,8 +50,16 @@ sub redis_server (%option) {
         name => $name, port => $port, socket => "$dir/redis.sock",
         command => ['redis-server', @port, '--bind', '127.0.0.1',
             '--unixsocket', "$dir/redis.sock", '--dir', $dir, '--save', '',
-            '--enable-debug-command', 'local', @{$option{args} // []}]);
+            version() < 7 ? () : ('--enable-debug-command', 'local'), @{$option{args} // []}]);
     return $self->start;
+}
+
+# Valkey too counts from 7.
+sub version () {
+    state $version = do {
+        my ($number) = (qx(redis-server --version) // '') =~ /\bv=(\d+)/;
+        $number // croak 'redis-server is not installed';
+    };
 }
 
 sub start ($self) {
@@ -59,17 +68,30 @@ sub start ($self) {
         croak 'redis-server: ' . $self->text unless $self->alive;
         IO::Socket::UNIX->new(Peer => $self->socket)
             && IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $self->port)
-    }, 15, 'redis-server');
+    }, 'redis-server');
     return $self;
 }
 
 sub url ($self, $user = '') { 'redis://' . $user . '127.0.0.1:' . $self->port }
 
-# A command of our own, past nginx: what redis-cli prints.
+# A command of our own, past nginx: what redis-cli prints, without its start.
 sub cli ($self, @words) {
-    open my $out, '-|', 'redis-cli', '-s', $self->socket, @words or croak "redis-cli: $!";
-    local $/;
-    return (<$out> // '') =~ s/\n\z//r;
+    my $socket = IO::Socket::UNIX->new(Peer => $self->socket) or return '';
+    print $socket '*' . @words . "\r\n" . join '', map { '$' . length($_) . "\r\n$_\r\n" } @words;
+    $socket->flush;
+    return join "\n", grep { defined } replies($socket);
+}
+
+# One reply, and flat what it is made of.
+sub replies ($socket) {
+    my $line = <$socket> // return;
+    my ($kind, $rest) = $line =~ /\A(.)(.*)\r\n\z/s or croak "no reply: $line";
+    return map { replies($socket) } 1 .. $rest if $kind eq '*';
+    return $rest if $kind ne '$';
+    return '' if $rest < 0;
+
+    read $socket, my $bytes, $rest + 2;
+    return substr $bytes, 0, $rest;
 }
 
 # How often the server has taken a connection.
@@ -80,6 +102,18 @@ sub unread ($self) {
     my $port = sprintf ':%04X', $self->port;
     return grep { my @field = split; $field[1] =~ /$port\z/ && $field[3] eq '01' && $field[4] !~ /:0+\z/ }
         slurp('/proc/net/tcp') =~ /^ *\d+: .*$/mg;
+}
+
+
+# --- Keys --------------------------------------------------------------------
+
+# Of an operation's record, and of a note.
+sub record_of ($key, $account = 'test:', $scope = '') {
+    return 'chatmaid:op:' . sha256_hex(Chatmaid::Test::netstrings('chatmaid-record-1', $account, $scope, $key));
+}
+
+sub note_of ($account, $id) {
+    return 'chatmaid:note:' . sha256_hex(Chatmaid::Test::netstrings('chatmaid-note-1', $account, $id));
 }
 
 

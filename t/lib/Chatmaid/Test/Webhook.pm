@@ -123,7 +123,7 @@ sub hook_again ($at, $body, @headers) {
     return wait_for(sub {
         my $answer = hook_at($at, $body, @headers);
         code($answer) ne '503 delivery_in_flight' && $answer;
-    }, 10, 'the delivery to be recorded');
+    }, 'the delivery to be recorded');
 }
 
 # For raw(): the head of such a request.  Options: path, method, signature,

@@ -13,13 +13,14 @@ use MIME::Base64 qw(encode_base64);
 use Mojo::File qw(path);
 use Mojo::IOLoop;
 use Socket qw(SOL_SOCKET SO_REUSEADDR);
+use Test::More ();
 use Time::HiRes qw(time);
 
-our @EXPORT_OK = qw(test_dir test_port free_port wait_for secret fresh_secret api_key certificates
-    leaks_in seen leaks_seen started processes slurp spurt patience);
+our @EXPORT_OK = qw(test_dir memory_dir test_port free_port wait_for pause patience secret fresh_secret api_key
+    certificates leaks_in seen leaks_seen started processes slurp spurt);
 
 my $owner = $$;
-my ($dir, %ports, @secrets, %seen, @processes);
+my ($dir, $memory, %ports, @secrets, %seen, @processes);
 
 
 # --- Directory and files -----------------------------------------------------
@@ -29,13 +30,22 @@ sub test_dir () {
     return "$dir";
 }
 
+# For what waits for its writes to be on the disk, which on a busy one takes long.
+sub memory_dir () {
+    return test_dir() unless -d '/dev/shm' && -w _;
+    $memory //= File::Temp->newdir('chatmaid-XXXXXX', DIR => '/dev/shm');
+    return "$memory";
+}
+
 sub slurp ($file) { -e $file ? path($file)->slurp : '' }
 
 # Every file may hold a secret, so none is ever readable by others.
 
 sub spurt ($file, $bytes, $mode = 0600) {
     my $before = umask 077;
-    path($file)->spurt($bytes);
+    open my $out, '>', $file or croak "$file: $!";
+    print $out $bytes;
+    close $out or croak "$file: $!";
     umask $before;
     chmod $mode, $file;
     return $file;
@@ -70,24 +80,37 @@ sub free_port ($name) { delete $ports{$name} }
 
 # --- Waiting -----------------------------------------------------------------
 
-# Sanitizers and a busy machine make everything slower, never wrong: deadlines
-# are generous, as a test that passes does not reach them.
-
-sub patience ($seconds) { $seconds * ($ENV{CHATMAID_PATIENCE} // 1) }
-
+# A test waits until the thing happens.  That a minute has passed means that it
+# never will, on any machine.
+#
 # Runs the event loop meanwhile, so that requests started with later() go on.
 
-sub wait_for ($condition, $deadline = 15, $name = 'a condition') {
+sub wait_for ($condition, $name = 'a condition', $deadline = 60) {
     my $end = time + patience($deadline);
+    my $gap = 0.005;
 
     while (1) {
         my $value = $condition->();
         return $value if $value;
         croak "waited $deadline s in vain for $name" if time > $end;
-        Mojo::IOLoop->timer(0.01 => sub { });
+        Mojo::IOLoop->timer($gap => sub { });
         Mojo::IOLoop->one_tick;
+        $gap = $gap * 1.2 if $gap < 0.05;
     }
 }
+
+# Lets so much time pass.
+sub pause ($seconds) {
+    return if $seconds <= 0;
+    my $over;
+    Mojo::IOLoop->timer($seconds => sub { $over = 1 });
+    Mojo::IOLoop->one_tick until $over;
+}
+
+# What is asserted of a time is never how fast the machine is, but that something
+# came by itself instead of by a deadline that is far off: a bound may be generous.
+
+sub patience ($seconds) { $seconds * ($ENV{CHATMAID_PATIENCE} // 1) }
 
 
 # --- Secrets -----------------------------------------------------------------
@@ -96,7 +119,7 @@ sub wait_for ($condition, $deadline = 15, $name = 'a condition') {
 
 sub secret ($value) {
     croak 'a secret this short would be found by chance' if length $value < 12;
-    push @secrets, $value unless grep { $_ eq $value } @secrets;
+    push @secrets, [forms($value)] unless grep { $_->[0][0] eq $value } @secrets;
     return $value;
 }
 
@@ -125,7 +148,7 @@ sub forms ($value) {
 sub leaks_in ($text) {
     my @found;
     for my $i (0 .. $#secrets) {
-        for my $form (forms($secrets[$i])) {
+        for my $form (@{$secrets[$i]}) {
             push @found, "secret $i ($form->[1])" if index($text, $form->[0]) >= 0;
         }
     }
@@ -153,8 +176,21 @@ sub processes ()       { @processes }
 
 END {
     my $status = $?;
-    if ($$ == $owner) { $_->kill_now for reverse @processes }
+    if ($$ == $owner) {
+        $_->kill_now for reverse @processes;
+        keep() if $ENV{CHATMAID_KEEP} && ($status || !Test::More->builder->is_passing);
+    }
     $? = $status;
+}
+
+# With CHATMAID_KEEP=1 the directories of a test that failed stay, with the
+# configurations, the logs and what each process said.
+
+sub keep () {
+    for my $kept (grep { defined } $dir, $memory) {
+        $kept->unlink_on_destroy(0);
+        print STDERR "# kept: $kept\n";
+    }
 }
 
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
