@@ -153,7 +153,8 @@ ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "chatmaid gateway refuses \"%V\": a subrequest (SSI, "
-                  "auth_request, mirror, add_after_body) can't use it", &r->uri);
+                  "auth_request, mirror, add_after_body) can't use it",
+                  &r->uri);
 
     return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
                                          NGX_HTTP_CHATMAID_FORBIDDEN,

@@ -120,8 +120,8 @@ ngx_http_chatmaid_message_conclude(ngx_http_chatmaid_form_t *form)
 }
 
 
-/* The spelling that the caller chose, NULL where the member is absent.  The
- * native face knows Chatmaid's own alone. */
+/* The spelling that the caller chose, or NULL if the member is absent.  The
+ * native face knows Chatmaid's own spelling only. */
 
 static const char *
 ngx_http_chatmaid_message_alias(ngx_http_chatmaid_form_t *form,
@@ -365,7 +365,7 @@ ngx_http_chatmaid_message_key(ngx_http_chatmaid_form_t *form)
         ngx_http_chatmaid_message_fault(form, name, wrong);
 
     } else if (known->len == 0) {
-        *known = key;           /* lives on in the body, which the pool keeps */
+        *known = key;           /* in the body, which the pool keeps */
 
     } else if (known->len != key.len
                || ngx_strncmp(known->data, key.data, key.len) != 0)
@@ -460,8 +460,7 @@ ngx_http_chatmaid_message_string(json_t *json, ngx_str_t *value)
 }
 
 
-/* "name" is a member's, or the JSON Pointer (RFC 6901) without its first
- * "/". */
+/* "name" is a JSON Pointer (RFC 6901) without its first "/". */
 
 static void
 ngx_http_chatmaid_message_fault(ngx_http_chatmaid_form_t *form,
