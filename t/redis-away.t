@@ -90,8 +90,8 @@ my %ways = (
         mend  => sub ($redis) { $redis->cli('REPLICAOF', 'NO', 'ONE') },
     },
     'wanting a password' => {
-        break => sub ($redis) { $redis->cli('CONFIG', 'SET', 'requirepass', 'another'); $redis->cli(qw(--no-auth-warning -a another CLIENT KILL TYPE normal)) },
-        mend  => sub ($redis) { $redis->cli(qw(--no-auth-warning -a another CONFIG SET requirepass), '') },
+        break => sub ($redis) { $redis->cli('CONFIG', 'SET', 'requirepass', 'another'); $redis->cli([qw(AUTH another)], qw(CLIENT KILL TYPE normal)) },
+        mend  => sub ($redis) { $redis->cli([qw(AUTH another)], qw(CONFIG SET requirepass), '') },
     },
 );
 

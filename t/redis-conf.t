@@ -112,10 +112,10 @@ my $nginx = works('redis://localhost:' . $plain->port, 'a name with two addresse
 $nginx = works("unix:${\$plain->socket}", 'a unix socket');
 $nginx = works("unix:${\$plain->socket}:4", 'a unix socket and a database');
 ask(['SET', 'where', 'four']);
-is($plain->cli('-n', 4, 'GET', 'where'), 'four', 'that database');
+is($plain->cli([SELECT => 4], 'GET', 'where'), 'four', 'that database');
 $nginx = works($plain->url . '/7', 'a database');
 ask(['SET', 'where', 'seven']);
-is($plain->cli('-n', 7, 'GET', 'where'), 'seven', 'that one');
+is($plain->cli([SELECT => 7], 'GET', 'where'), 'seven', 'that one');
 fails($plain->url . '/99', qr/it answers to SELECT: "ERR DB index is out of range"/, 'no such database');
 fails($plain->url . ' password_file=%DIR%/password', qr/it answers to AUTH: "ERR"/, 'a password that the server has not');
 
