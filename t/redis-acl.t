@@ -15,7 +15,7 @@ my $redis    = redis_server;
 
 sub gateway ($name, $url, $fallback = 'reject') {
     return nginx(name => $name, error_log => 'notice', files => {redis_password => "$password\n", webhook_secret => webhook_secret . "\n"},
-        http    => "chatmaid_webhook_secret_file %DIR%/webhook_secret; chatmaid_redis $url password_file=%DIR%/redis_password timeout=2s fallback=$fallback; chatmaid_retries 0;",
+        http    => "chatmaid_webhook_secret_file %DIR%/webhook_secret; chatmaid_redis $url password_file=%DIR%/redis_password timeout=30s fallback=$fallback; chatmaid_retries 0;",
         gateway => 'chatmaid_sender +15550100001;', server => <<'END');
         location ^~ /impatient/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; chatmaid_idempotency_wait 0; }
         location = /webhook { chatmaid_webhook on; proxy_pass http://127.0.0.1:%PORT%/done; }

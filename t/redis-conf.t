@@ -6,6 +6,8 @@
 use lib 't/lib';
 use Chatmaid::Test::Redis;
 
+debug_logs;
+
 my $password = secret('correct-horse-battery');
 my $odd      = secret("horse \tb\xc3\xa4tt\xc3\xa9ry \"staple\"");    # behind a blank
 my $wrong    = secret('wrong-horse-battery-st');
@@ -144,7 +146,7 @@ works("$url ca_file=%CA%", 'TLS to an address in the certificate');
 works("$name ca_file=%CA%", 'TLS to a name in the certificate');
 fails($url, qr/(?:unable to get local issuer certificate|self.signed certificate)/, 'TLS with the default trust store');
 works("$url verify=off", 'TLS without verifying');
-$nginx = works("$url ca_file=%CA% timeout=2s", 'TLS with much to write');
+$nginx = works("$url ca_file=%CA% timeout=30s", 'TLS with much to write');
 my $big = 'x' x 4_000_000;
 my @all = ask(map { (['SET', "k$_", $big], ['GET', "k$_"]) } 1 .. 2);
 ok($all[3]{reply} eq $big, 'and to read');

@@ -16,7 +16,7 @@ my $redis = redis_server;
 # One has its callers wait for a window, the other has no time for that.
 my %gateway = map {
     my ($name, $timeout) = @$_;
-    $name => nginx(name => $name, workers => 2, error_log => 'notice', http => 'chatmaid_redis ' . $redis->url . ' timeout=2s;',
+    $name => nginx(name => $name, workers => 2, error_log => 'notice', http => 'chatmaid_redis ' . $redis->url . ' timeout=30s;',
         gateway => "chatmaid_sender +15550100001; chatmaid_timeout $timeout;", internal => "proxy_set_header X-Gateway $name; proxy_connect_timeout 20s; proxy_read_timeout 20s;")
 } ['patient', '25s'], ['hasty', '1s'];
 

@@ -15,7 +15,7 @@ my @waiting = map { IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $fu
 my $pass  = "proxy_pass https://chatmaid_api/; %PROXY%";
 my %place = (
     refused   => "proxy_pass https://127.0.0.1:%PORT:nobody%/; %PROXY%",
-    clear     => 'proxy_pass http://127.0.0.1:%PORT:nobody%/;',
+    clear     => 'internal; proxy_pass http://127.0.0.1:%PORT:nobody%/;',
     down      => "proxy_pass https://down/; %PROXY%",
     wrong     => 'proxy_pass https://127.0.0.1:' . $wrong->port . "/; %PROXY%",
     foreign   => 'proxy_pass https://127.0.0.1:' . $foreign->port . "/; %PROXY%",
@@ -36,7 +36,7 @@ my $nginx = nginx(
     http    => 'chatmaid_idempotency off; chatmaid_retries 0; proxy_cache_path %DIR%/cache keys_zone=answers:1m; upstream down { server 127.0.0.1:1 down; server 127.0.0.1:2 down; }',
     server  => join "\n", 'chatmaid_sender +15550100001;',
         'location = /page { return 200 \'{"success":true,"data":{"id":"msg_page"}}\'; }',
-        (map { "location ^~ /$_/ { chatmaid_gateway /.$_/; } location ^~ /.$_/ { internal; $place{$_} }" } sort keys %place),
+        (map { "location ^~ /$_/ { chatmaid_gateway /.$_/; } location ^~ /.$_/ { $place{$_} }" } sort keys %place),
         map { "location ^~ /limited$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account limited$_; }" } 1 .. 8,
 );
 

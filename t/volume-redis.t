@@ -15,7 +15,7 @@ sub round ($command, $window = 32) {
 }
 
 for my $case ([$redis->url, 'TCP'], ["unix:${\$redis->socket}", 'a unix socket'],
-    [$tls->url =~ s/redis:/rediss:/r . ' ca_file=%CA% timeout=2s', 'TLS'])
+    [$tls->url =~ s/redis:/rediss:/r . ' ca_file=%CA% timeout=30s', 'TLS'])
 {
     my ($directive, $name) = @$case;
     my $nginx = probe("$directive", error_log => 'notice');

@@ -13,7 +13,7 @@ my $redis    = redis_server;
 
 my $nginx = nginx(
     workers => 2,
-    http    => 'chatmaid_webhook_secret_file %DIR%/webhook_secret; chatmaid_redis ' . $redis->url . ' timeout=2s;',
+    http    => 'chatmaid_webhook_secret_file %DIR%/webhook_secret; chatmaid_redis ' . $redis->url . ' timeout=30s;',
     gateway => 'chatmaid_sender +15550100001; chatmaid_api_key_file %DIR%/live_key;',
     files   => {webhook_secret => webhook_secret . "\n", live_key => live_key},
     servers => <<"END_CONF");

@@ -8,7 +8,7 @@ use Chatmaid::Test::Webhook;
 
 my $receiver = receiver;
 my $redis    = redis_server;
-my $shared   = 'chatmaid_redis ' . $redis->url . ' timeout=2s;';
+my $shared   = 'chatmaid_redis ' . $redis->url . ' timeout=30s;';
 my $more     = 'location = /second { chatmaid_webhook on; proxy_pass http://127.0.0.1:%API%; }'
     . ' location = /fails { chatmaid_webhook on; proxy_read_timeout 500ms; proxy_pass http://127.0.0.1:%API%; }'
     . ' location = /after { chatmaid_webhook on; post_action /done; proxy_pass http://127.0.0.1:%API%; }'

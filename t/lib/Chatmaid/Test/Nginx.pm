@@ -20,6 +20,11 @@ has client => sub ($self) {
 };
 has expected => sub { [] };      # [[qr/line/, reason], …]
 
+# Debug lines are many: half of the work of a request.  A test that looks for one
+# or for secrets in them says so, and CHATMAID_LOG=debug has all say them.
+my $level = $ENV{CHATMAID_LOG} // 'info';
+sub debug_logs () { $level = 'debug' }
+
 my $top = path(__FILE__)->dirname->child('../../../..')->realpath;
 
 
@@ -138,7 +143,7 @@ sub render ($self, $option = $self->option) {
         PROXY   => sub { $PROXY },
         USER    => sub { $> ? '' : 'user root;' },     # its directory is private
         DIR     => sub { $dir },
-        LEVEL   => sub { $option->{error_log} // 'debug' },
+        LEVEL   => sub { $option->{error_log} // $level },
         WORKERS => sub { $option->{workers} // 1 },
         ACCESS  => sub { $option->{access} // '' },
         CLOCK   => sub { $self->clock ? $self->clock->directives : '' },
