@@ -31,7 +31,7 @@ my @LAYERS = (
     {store  => [qw(store lease zone store_zone store_redis store_script notes
         account_limits)]},
     {redis  => [qw(redis redis_health redis_command redis_conn redis_conf)]},
-    {util   => [qw(steps json json_exact json_parser json_fault json_text json_tree
+    {util   => [qw(steps json json_parser json_fault json_text json_tree
         json_write crypto body query request secret_file escape conf_place rewrite)]},
 );
 

@@ -87,7 +87,7 @@ ngx_http_chatmaid_problem_copy(ngx_pool_t *pool,
     }
 
     to->errors = NULL;
-    to->error = NULL;
+    ngx_str_null(&to->error);
     to->messages = NULL;
 }
 

@@ -57,7 +57,7 @@ typedef struct {
     ngx_str_t     detail;
     json_t       *errors;              /* an array, or NULL */
     time_t        retry_after;         /* seconds; 0: not known */
-    const char   *error;               /* Chatmaid's own name, or NULL */
+    ngx_str_t     error;               /* Chatmaid's own name, or empty */
     json_t       *messages;            /* Chatmaid's own, or NULL */
     unsigned      may_be_accepted:1;   /* the outcome of a send */
     unsigned      retryable:1;         /* a further try may do better */

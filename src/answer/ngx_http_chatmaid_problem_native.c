@@ -70,9 +70,8 @@ ngx_int_t
 ngx_http_chatmaid_problem_native_text(ngx_http_request_t *r,
     ngx_http_chatmaid_problem_t *problem, ngx_str_t *path, ngx_str_t *text)
 {
-    json_t      *json;
-    ngx_str_t    target;
-    const char  *error;
+    json_t     *json;
+    ngx_str_t   target, error;
 
     if (path->len == 0) {
         target = ngx_http_chatmaid_problem_native_path(r);
@@ -85,13 +84,15 @@ ngx_http_chatmaid_problem_native_text(ngx_http_request_t *r,
 
     error = problem->error;
 
-    if (error == NULL || *error == '\0') {
-        error = ngx_http_chatmaid_problem_title(problem->status);
+    if (error.len == 0) {
+        error.data = (u_char *)
+                             ngx_http_chatmaid_problem_title(problem->status);
+        error.len = ngx_strlen(error.data);
     }
 
-    json = json_pack("{s:b, s:s, s:o, s:I, s:o, s:o}",
+    json = json_pack("{s:b, s:o, s:o, s:I, s:o, s:o}",
                      "success", 0,
-                     "error", error,
+                     "error", ngx_http_chatmaid_json_string(&error),
                      "message",
                          ngx_http_chatmaid_problem_native_message(problem),
                      "statusCode", (json_int_t) problem->status,

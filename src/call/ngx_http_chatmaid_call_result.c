@@ -6,10 +6,14 @@
 
 #include "ngx_http_chatmaid_call_result.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_request.h"
 
 
 #define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  (30 * 24 * 3600)    /* seconds */
+
+/* The most strings that are kept of an error's "message". */
+#define NGX_HTTP_CHATMAID_MAX_MESSAGES     100
 
 
 static ngx_int_t ngx_http_chatmaid_call_result_limited(ngx_http_request_t *r,
@@ -30,15 +34,21 @@ static const char *ngx_http_chatmaid_call_result_fault(
     ngx_http_chatmaid_call_t *call);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_json(
     ngx_http_chatmaid_call_t *call);
-static ngx_uint_t ngx_http_chatmaid_call_result_is_success(json_t *answer,
+static ngx_uint_t ngx_http_chatmaid_call_result_is_encoded(
+    ngx_http_chatmaid_call_t *call);
+static ngx_uint_t ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
     ngx_http_chatmaid_call_result_expect_e expect);
 static ngx_int_t ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
-    json_t *answer);
+    ngx_str_t *answer);
+static ngx_int_t ngx_http_chatmaid_call_result_messages(ngx_http_request_t *r,
+    ngx_str_t *answer, json_t *messages);
+static ngx_int_t ngx_http_chatmaid_call_result_message(ngx_http_request_t *r,
+    ngx_str_t *value, json_t *messages);
 static ngx_int_t ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r,
-    json_t *answer, ngx_str_t *detail);
+    json_t *messages, ngx_str_t *detail);
 static time_t ngx_http_chatmaid_call_result_retry_after(
-    ngx_http_chatmaid_call_t *call, json_t *answer);
+    ngx_http_chatmaid_call_t *call, ngx_str_t *answer);
 static time_t ngx_http_chatmaid_call_result_delay(ngx_str_t *value);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status);
 
@@ -46,7 +56,7 @@ static ngx_uint_t ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status);
 ngx_int_t
 ngx_http_chatmaid_call_result(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call,
-    ngx_http_chatmaid_call_result_expect_e expect, json_t **answer,
+    ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer,
     ngx_http_chatmaid_problem_t *problem)
 {
     const char  *fault;
@@ -100,18 +110,18 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r,
                                                        "is not JSON");
     }
 
-    *answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
+    *answer = call->answer;
 
-    if (*answer == NULL) {
+    if (ngx_http_chatmaid_json_text_check(answer) != NGX_OK) {
         return ngx_http_chatmaid_call_result_invalid(r, call, problem,
                                                      "is not JSON");
     }
 
     if (call->status >= NGX_HTTP_BAD_REQUEST) {
-        return ngx_http_chatmaid_call_result_refused(r, call, problem, *answer);
+        return ngx_http_chatmaid_call_result_refused(r, call, problem, answer);
     }
 
-    if (!ngx_http_chatmaid_call_result_is_success(*answer, expect)) {
+    if (!ngx_http_chatmaid_call_result_is_success(answer, expect)) {
         return ngx_http_chatmaid_call_result_invalid(r, call, problem,
                                       "is JSON, but not what was asked for");
     }
@@ -192,6 +202,8 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
     const char *what)
 {
+    ngx_str_t  none;
+
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "chatmaid answer with status %ui %s", call->status, what);
 
@@ -208,8 +220,9 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
     if (call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
         problem->retryable = 1;
         problem->limited = 1;
+        ngx_str_null(&none);
         problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
-                                                                         NULL);
+                                                                        &none);
     }
 
     return NGX_DECLINED;
@@ -239,7 +252,7 @@ static ngx_int_t
 ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
 {
-    json_t  *answer;
+    ngx_str_t  answer;
 
     ngx_http_chatmaid_problem_set(r->pool, problem,
                                   NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
@@ -252,11 +265,15 @@ ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
     case NGX_HTTP_BAD_GATEWAY:
     case NGX_HTTP_SERVICE_UNAVAILABLE:
     case NGX_HTTP_GATEWAY_TIME_OUT:
-        answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
+        answer = call->answer;
+
+        if (ngx_http_chatmaid_json_text_check(&answer) != NGX_OK) {
+            ngx_str_null(&answer);
+        }
 
         problem->retryable = 1;
         problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
-                                                                       answer);
+                                                                      &answer);
     }
 
     return NGX_DECLINED;
@@ -290,7 +307,8 @@ ngx_http_chatmaid_call_result_fault(ngx_http_chatmaid_call_t *call)
         return "has an unexpected status";
     }
 
-    return NULL;
+    return ngx_http_chatmaid_call_result_is_encoded(call)
+           ? "has a Content-Encoding, which the gateway can't decode" : NULL;
 }
 
 
@@ -307,33 +325,63 @@ ngx_http_chatmaid_call_result_is_json(ngx_http_chatmaid_call_t *call)
         return 0;
     }
 
-    last = call->answer.data + call->answer.len;
+    p = call->answer.data;
+    last = p + call->answer.len;
 
-    for (p = call->answer.data;
-         p < last && (*p == ' ' || *p == '\t' || *p == CR || *p == LF);
-         p++)
-    {
-        /* void */
+    if (last - p >= 3 && ngx_memcmp(p, "\xef\xbb\xbf", 3) == 0) {
+        p += 3;                 /* a byte order mark */
+    }
+
+    while (p < last && (*p == ' ' || *p == '\t' || *p == CR || *p == LF)) {
+        p++;
     }
 
     return p < last && (*p == '{' || *p == '[');
 }
 
 
+/* We ask for no encoding, but the location may.  The answer is captured before
+ * its gunzip filter. */
+
 static ngx_uint_t
-ngx_http_chatmaid_call_result_is_success(json_t *answer,
+ngx_http_chatmaid_call_result_is_encoded(ngx_http_chatmaid_call_t *call)
+{
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  identity = ngx_string("identity");
+
+    part = &call->upstream->headers_in.headers.part;
+    h = ngx_http_chatmaid_request_header(part, "content-encoding", NULL);
+
+    return h && h->value.len
+           && (h->value.len != identity.len
+               || ngx_strncasecmp(h->value.data, identity.data, identity.len)
+                  != 0);
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
     ngx_http_chatmaid_call_result_expect_e expect)
 {
-    json_t  *data;
+    ngx_str_t  data, value;
 
-    data = json_object_get(answer, "data");
-
-    if (data == NULL || json_is_false(json_object_get(answer, "success"))) {
+    if (!ngx_http_chatmaid_json_text_member(answer, "data", &data)
+        || (ngx_http_chatmaid_json_text_member(answer, "success", &value)
+            && value.data[0] == 'f'))
+    {
         return 0;
     }
 
-    return expect != NGX_HTTP_CHATMAID_EXPECT_MESSAGE
-           || json_string_length(json_object_get(data, "id")) != 0;
+    if (expect != NGX_HTTP_CHATMAID_EXPECT_MESSAGE) {
+        return 1;
+    }
+
+    /* a string that is not empty */
+
+    return ngx_http_chatmaid_json_text_member(&data, "id", &value)
+           && value.data[0] == '"' && value.len > 2;
 }
 
 
@@ -342,16 +390,12 @@ ngx_http_chatmaid_call_result_is_success(json_t *answer,
 static ngx_int_t
 ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
-    json_t *answer)
+    ngx_str_t *answer)
 {
+    ngx_str_t   value;
     ngx_uint_t  code, status;
-    ngx_str_t   detail;
 
     status = call->status;
-
-    if (ngx_http_chatmaid_call_result_detail(r, answer, &detail) != NGX_OK) {
-        return NGX_ERROR;
-    }
 
     /* a status without a code of its own need not be the caller's fault */
 
@@ -365,18 +409,37 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
 
     ngx_http_chatmaid_problem_set(r->pool, problem, code, "");
 
-    problem->detail = detail;               /* of any length */
     problem->status = status;
     problem->may_be_accepted =
                               !ngx_http_chatmaid_call_result_is_refusal(status);
     problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
                                                                      answer);
-    problem->error = json_string_value(json_object_get(answer, "error"));
-    problem->messages = json_object_get(answer, "message");
 
     if (status == NGX_HTTP_TOO_MANY_REQUESTS) {
         problem->retryable = 1;
         problem->limited = 1;
+    }
+
+    if (ngx_http_chatmaid_json_text_member(answer, "error", &value)
+        && ngx_http_chatmaid_json_text_string(r->pool, &value,
+                                              NGX_HTTP_CHATMAID_JSON_UTF8,
+                                              &problem->error)
+           == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
+
+    problem->messages = ngx_http_chatmaid_json_keep(r->pool, json_array());
+
+    if (problem->messages == NULL
+        || ngx_http_chatmaid_call_result_messages(r, answer,
+                                                  problem->messages)
+           != NGX_OK
+        || ngx_http_chatmaid_call_result_detail(r, problem->messages,
+                                                &problem->detail)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     return NGX_DECLINED;
@@ -387,28 +450,64 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
  * none. */
 
 static ngx_int_t
-ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *answer,
-    ngx_str_t *detail)
+ngx_http_chatmaid_call_result_messages(ngx_http_request_t *r,
+    ngx_str_t *answer, json_t *messages)
 {
-    size_t       i, len;
-    u_char      *p;
-    json_t      *message, *text;
-    const char  *s;
+    ngx_int_t  rc;
+    ngx_str_t  value, item;
 
-    message = json_object_get(answer, "message");
-
-    if (json_is_string(message)) {
-        detail->data = (u_char *) json_string_value(message);
-        detail->len = json_string_length(message);
+    if (!ngx_http_chatmaid_json_text_member(answer, "message", &value)) {
         return NGX_OK;
     }
 
+    rc = ngx_http_chatmaid_call_result_message(r, &value, messages);
+
+    while (rc == NGX_OK
+           && json_array_size(messages) < NGX_HTTP_CHATMAID_MAX_MESSAGES
+           && ngx_http_chatmaid_json_text_next(&value, &item))
+    {
+        rc = ngx_http_chatmaid_call_result_message(r, &item, messages);
+    }
+
+    return rc;
+}
+
+
+/* Adds a value, if it is a string. */
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_message(ngx_http_request_t *r, ngx_str_t *value,
+    json_t *messages)
+{
+    ngx_int_t  rc;
+    ngx_str_t  text;
+
+    rc = ngx_http_chatmaid_json_text_string(r->pool, value,
+                                            NGX_HTTP_CHATMAID_JSON_UTF8,
+                                            &text);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
+    }
+
+    return json_array_append_new(messages,
+                                 ngx_http_chatmaid_json_string(&text)) == 0
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *messages,
+    ngx_str_t *detail)
+{
+    size_t   i, len;
+    u_char  *p;
+    json_t  *text;
+
     len = 0;
 
-    json_array_foreach(message, i, text) {
-        if (json_is_string(text)) {
-            len += json_string_length(text) + sizeof("; ") - 1;
-        }
+    json_array_foreach(messages, i, text) {
+        len += json_string_length(text) + sizeof("; ") - 1;
     }
 
     if (len == 0) {
@@ -423,17 +522,13 @@ ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *answer,
 
     detail->data = p;
 
-    json_array_foreach(message, i, text) {
+    json_array_foreach(messages, i, text) {
 
-        s = json_string_value(text);
-
-        if (s) {
-            if (p != detail->data) {
-                p = ngx_cpymem(p, "; ", 2);
-            }
-
-            p = ngx_cpymem(p, s, json_string_length(text));
+        if (i) {
+            p = ngx_cpymem(p, "; ", 2);
         }
+
+        p = ngx_cpymem(p, json_string_value(text), json_string_length(text));
     }
 
     detail->len = p - detail->data;
@@ -447,27 +542,27 @@ ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *answer,
 
 static time_t
 ngx_http_chatmaid_call_result_retry_after(ngx_http_chatmaid_call_t *call,
-    json_t *answer)
+    ngx_str_t *answer)
 {
     double            seconds;
     time_t            time;
-    json_t           *member;
+    ngx_str_t         value;
     ngx_table_elt_t  *h;
 
-    member = json_object_get(answer, "retryAfter");
-
-    if (json_is_number(member)) {
-        seconds = json_number_value(member);
+    if (ngx_http_chatmaid_json_text_member(answer, "retryAfter", &value)
+        && value.data[0] >= '0' && value.data[0] <= '9')
+    {
+        /* the number ends at what follows the member */
+        seconds = strtod((char *) value.data, NULL);
 
         if (seconds > NGX_HTTP_CHATMAID_MAX_RETRY_AFTER) {
             return NGX_HTTP_CHATMAID_MAX_RETRY_AFTER;
         }
 
-        if (seconds >= 0) {
-            time = (time_t) seconds;
-            time += (seconds > (double) time);      /* a part counts as one */
-            return ngx_max(time, 1);
-        }
+        time = (time_t) seconds;
+        time += (seconds > (double) time);      /* a part counts as one */
+
+        return ngx_max(time, 1);
     }
 
     h = ngx_http_chatmaid_request_header(

@@ -6,7 +6,7 @@
 
 #include "ngx_http_chatmaid_read.h"
 #include "ngx_http_chatmaid_call_result.h"
-#include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_retry.h"
 
 
@@ -15,9 +15,9 @@ static ngx_int_t ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
 static ngx_int_t ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, json_t *answer);
-static json_t *ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
-    json_t *answer);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer);
+static ngx_int_t ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
+    ngx_str_t *answer, ngx_str_t *text);
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[] = {
@@ -63,11 +63,10 @@ ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_flow_t *flow = data;
 
-    json_t                                  *answer;
-    ngx_int_t                                rc;
-    ngx_http_chatmaid_call_result_expect_e   expect;
+    ngx_int_t                               rc;
+    ngx_str_t                               answer;
+    ngx_http_chatmaid_call_result_expect_e  expect;
 
-    answer = NULL;
     expect = flow->reply->native ? NGX_HTTP_CHATMAID_EXPECT_JSON
                                  : NGX_HTTP_CHATMAID_EXPECT_DATA;
 
@@ -75,7 +74,7 @@ ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r, void *data)
                                        &flow->reply->problem);
 
     if (rc == NGX_OK) {
-        return ngx_http_chatmaid_read_answer(r, flow, answer);
+        return ngx_http_chatmaid_read_answer(r, flow, &answer);
     }
 
     if (rc == NGX_DECLINED
@@ -91,21 +90,16 @@ ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r, void *data)
 
 static ngx_int_t
 ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, json_t *answer)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer)
 {
-    json_t     *data;
-    ngx_str_t   text;
+    ngx_str_t  text;
 
     if (flow->reply->native) {
         return ngx_http_chatmaid_flow_answer(flow, flow->call->status,
                                              &flow->call->answer);
     }
 
-    data = ngx_http_chatmaid_read_unwrap(r, answer);
-
-    if (data == NULL
-        || ngx_http_chatmaid_json_dump(r->pool, data, 0, &text) != NGX_OK)
-    {
+    if (ngx_http_chatmaid_read_unwrap(r, answer, &text) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -113,22 +107,36 @@ ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
 }
 
 
-/* A list's pagination is in "data" or, by the types of the official client,
- * beside it. */
+/* The bytes of "data".  A list's pagination is in it or, by the types of the
+ * official client, beside it. */
 
-static json_t *
-ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r, json_t *answer)
+static ngx_int_t
+ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r, ngx_str_t *answer,
+    ngx_str_t *text)
 {
-    json_t  *data, *pagination;
+    u_char     *p;
+    ngx_str_t   data, pagination;
 
-    data = json_object_get(answer, "data");
-    pagination = json_object_get(answer, "pagination");
+    (void) ngx_http_chatmaid_json_text_member(answer, "data", &data);
 
-    if (!json_is_array(data) || pagination == NULL) {
-        return data;
+    if (data.data[0] != '['
+        || !ngx_http_chatmaid_json_text_member(answer, "pagination",
+                                               &pagination))
+    {
+        *text = data;
+        return NGX_OK;
     }
 
-    data = json_pack("{s:O, s:O}", "data", data, "pagination", pagination);
+    text->len = sizeof("{\"data\":,\"pagination\":}") - 1
+                + data.len + pagination.len;
 
-    return ngx_http_chatmaid_json_keep(r->pool, data);
+    p = ngx_pnalloc(r->pool, text->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->data = p;
+    ngx_sprintf(p, "{\"data\":%V,\"pagination\":%V}", &data, &pagination);
+
+    return NGX_OK;
 }

@@ -8,6 +8,7 @@
 #include "ngx_http_chatmaid_call_result.h"
 #include "ngx_http_chatmaid_idempotency.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_message.h"
 #include "ngx_http_chatmaid_retry.h"
 #include "ngx_http_chatmaid_send_claim.h"
@@ -21,7 +22,7 @@ typedef struct {
 
     json_t                           *message;  /* all in the request's pool */
     ngx_str_t                         body;     /* of each try */
-    json_t                           *answer;   /* Chatmaid's envelope */
+    ngx_str_t                         answer;   /* Chatmaid's envelope */
 
     unsigned                          failed:1; /* reply->problem says how */
     unsigned                          may_be_accepted:1;  /* one of the tries */
@@ -318,12 +319,12 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
 
     reply = send->flow->reply;
 
-    if (!reply->native) {
-        send->answer = ngx_http_chatmaid_json_parse(r->pool,
-                                              &send->claim.lease.claim.answer);
-        if (send->answer == NULL) {
-            return NGX_ERROR;
-        }
+    send->answer = send->claim.lease.claim.answer;
+
+    if (!reply->native
+        && ngx_http_chatmaid_json_text_check(&send->answer) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     reply->replayed = 1;
@@ -523,11 +524,7 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
 
     if (!flow->reply->native) {
 
-        if (ngx_http_chatmaid_json_dump(r->pool,
-                                        json_object_get(send->answer, "data"),
-                                        0, &text)
-            != NGX_OK)
-        {
+        if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)) {
             return NGX_ERROR;
         }
 

@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_wait.h"
 #include "ngx_http_chatmaid_call_result.h"
+#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_query.h"
 #include "ngx_http_chatmaid_retry.h"
 #include "ngx_http_chatmaid_wait_poll.h"
@@ -378,8 +379,8 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_waiter_t *waiter = data;
 
-    json_t                    *answer;
     ngx_int_t                  rc;
+    ngx_str_t                  answer, message;
     ngx_http_chatmaid_flow_t  *flow;
 
     flow = waiter->flow;
@@ -395,8 +396,8 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r, void *data)
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_wait_topic_answered(waiter,
-                                              json_object_get(answer, "data"));
+        (void) ngx_http_chatmaid_json_text_member(&answer, "data", &message);
+        rc = ngx_http_chatmaid_wait_topic_answered(waiter, &message);
     }
 
     ngx_http_chatmaid_flow_go(flow, ngx_http_chatmaid_wait_turn);

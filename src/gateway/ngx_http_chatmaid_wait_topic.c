@@ -6,7 +6,7 @@
 
 #include "ngx_http_chatmaid_wait_topic.h"
 #include "ngx_http_chatmaid_account_limits.h"
-#include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_retry.h"
 
 
@@ -27,7 +27,8 @@ static void ngx_http_chatmaid_wait_topic_again(
     ngx_http_chatmaid_wait_topic_t *topic);
 static void ngx_http_chatmaid_wait_topic_wake_others(
     ngx_http_chatmaid_waiter_t *waiter);
-static ngx_uint_t ngx_http_chatmaid_wait_topic_status(json_t *data);
+static ngx_uint_t ngx_http_chatmaid_wait_topic_status(ngx_pool_t *pool,
+    ngx_str_t *data);
 static ngx_uint_t ngx_http_chatmaid_wait_topic_reached(
     ngx_http_chatmaid_waiter_t *waiter);
 static void ngx_http_chatmaid_wait_topic_pass(
@@ -290,10 +291,9 @@ ngx_http_chatmaid_wait_topic_ended(ngx_http_chatmaid_wait_topic_t *topic)
 
 ngx_int_t
 ngx_http_chatmaid_wait_topic_answered(ngx_http_chatmaid_waiter_t *waiter,
-    json_t *data)
+    ngx_str_t *data)
 {
     u_char                          *p;
-    ngx_str_t                        text;
     ngx_queue_t                     *q;
     ngx_http_request_t              *r;
     ngx_http_chatmaid_waiter_t      *other;
@@ -302,11 +302,7 @@ ngx_http_chatmaid_wait_topic_answered(ngx_http_chatmaid_waiter_t *waiter,
     r = waiter->flow->request;
     topic = waiter->topic;
 
-    if (ngx_http_chatmaid_json_dump(r->pool, data, 0, &text) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_alloc(text.len, r->connection->log);
+    p = ngx_alloc(data->len, r->connection->log);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -315,12 +311,12 @@ ngx_http_chatmaid_wait_topic_answered(ngx_http_chatmaid_waiter_t *waiter,
         ngx_free(topic->text.data);
     }
 
-    ngx_memcpy(p, text.data, text.len);
+    ngx_memcpy(p, data->data, data->len);
 
     topic->seen = 1;
     topic->text.data = p;
-    topic->text.len = text.len;
-    topic->status = ngx_http_chatmaid_wait_topic_status(data);
+    topic->text.len = data->len;
+    topic->status = ngx_http_chatmaid_wait_topic_status(r->pool, data);
 
     for (q = ngx_queue_head(&topic->waiters);
          q != ngx_queue_sentinel(&topic->waiters);
@@ -502,34 +498,40 @@ ngx_http_chatmaid_wait_topic_text(ngx_http_chatmaid_wait_topic_t *topic,
 
 
 static ngx_uint_t
-ngx_http_chatmaid_wait_topic_status(json_t *data)
+ngx_http_chatmaid_wait_topic_status(ngx_pool_t *pool, ngx_str_t *data)
 {
-    const char  *status;
+    ngx_str_t   value, status;
+    ngx_uint_t  i;
 
-    status = json_string_value(json_object_get(data, "status"));
+    static struct {
+        ngx_str_t   name;
+        ngx_uint_t  status;
+    } names[] = {
+        { ngx_string("pending"), NGX_HTTP_CHATMAID_PENDING },
+        { ngx_string("sent"), NGX_HTTP_CHATMAID_SENT },
+        { ngx_string("delivered"), NGX_HTTP_CHATMAID_DELIVERED },
+        { ngx_string("read"), NGX_HTTP_CHATMAID_MESSAGE_READ },
+        { ngx_string("failed"), NGX_HTTP_CHATMAID_FAILED }
+    };
 
-    if (status == NULL) {
+    if (!ngx_http_chatmaid_json_text_member(data, "status", &value)
+        || ngx_http_chatmaid_json_text_string(pool, &value,
+                                              NGX_HTTP_CHATMAID_JSON_UTF8,
+                                              &status)
+           != NGX_OK)
+    {
         return 0;
     }
 
-    if (ngx_strcmp(status, "failed") == 0) {
-        return NGX_HTTP_CHATMAID_FAILED;
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (status.len == names[i].name.len
+            && ngx_memcmp(status.data, names[i].name.data, status.len) == 0)
+        {
+            return names[i].status;
+        }
     }
 
-    if (ngx_strcmp(status, "read") == 0) {
-        return NGX_HTTP_CHATMAID_MESSAGE_READ;
-    }
-
-    if (ngx_strcmp(status, "delivered") == 0) {
-        return NGX_HTTP_CHATMAID_DELIVERED;
-    }
-
-    if (ngx_strcmp(status, "sent") == 0) {
-        return NGX_HTTP_CHATMAID_SENT;
-    }
-
-    return (ngx_strcmp(status, "pending") == 0) ? NGX_HTTP_CHATMAID_PENDING
-                                                : 0;
+    return 0;
 }
 
 

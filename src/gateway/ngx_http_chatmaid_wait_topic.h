@@ -116,7 +116,7 @@ void ngx_http_chatmaid_wait_topic_ended(ngx_http_chatmaid_wait_topic_t *topic);
  * "data"; NGX_OK, NGX_ERROR), or the call failed with reply->problem, and there
  * are no further tries. */
 ngx_int_t ngx_http_chatmaid_wait_topic_answered(
-    ngx_http_chatmaid_waiter_t *waiter, json_t *data);
+    ngx_http_chatmaid_waiter_t *waiter, ngx_str_t *data);
 void ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_waiter_t *waiter);
 
 /* By the poller, after a first call that failed with reply->problem: there is

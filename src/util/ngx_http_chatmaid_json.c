@@ -114,19 +114,6 @@ ngx_http_chatmaid_json_reason(json_error_t *error)
 
 
 json_t *
-ngx_http_chatmaid_json_parse(ngx_pool_t *pool, ngx_str_t *text)
-{
-    json_t        *json;
-    json_error_t   error;
-
-    json = json_loadb((char *) text->data, text->len,
-                      JSON_DECODE_ANY|JSON_ALLOW_NUL, &error);
-
-    return ngx_http_chatmaid_json_keep(pool, json);
-}
-
-
-json_t *
 ngx_http_chatmaid_json_keep(ngx_pool_t *pool, json_t *json)
 {
     ngx_pool_cleanup_t  *cln;

@@ -28,10 +28,11 @@ typedef struct {
 
 /* Reads an event from a verified body.  NGX_OK; NGX_DECLINED: it is no JSON, or
  * NGX_ABORT: it is no event, and "reason" says why, without a byte of the body;
- * NGX_ERROR: no memory.  All strings are in the pool. */
+ * NGX_HTTP_REQUEST_ENTITY_TOO_LARGE: it would take too much memory; NGX_ERROR:
+ * there is none.  All strings are in the pool. */
 ngx_int_t ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool,
     ngx_str_t *body, ngx_str_t *account_name, ngx_str_t *location,
-    ngx_http_chatmaid_webhook_event_t *event, const char **reason);
+    ngx_http_chatmaid_webhook_event_t *event, ngx_str_t *reason);
 
 /* Is it about a message?  Then its name begins with "message.". */
 ngx_uint_t ngx_http_chatmaid_webhook_event_of_message(

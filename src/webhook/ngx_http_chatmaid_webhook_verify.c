@@ -192,7 +192,7 @@ ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r, void *data)
     ngx_http_chatmaid_webhook_t  *wh = data;
 
     ngx_int_t                      rc;
-    const char                    *reason;
+    ngx_str_t                      reason;
     ngx_http_core_loc_conf_t      *clcf;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
@@ -210,14 +210,21 @@ ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r, void *data)
     if (rc == NGX_DECLINED) {
         return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                          NGX_HTTP_CHATMAID_INVALID_JSON,
-                                         "the body is no JSON text: %s",
-                                         reason);
+                                         "the body is no JSON text: %V",
+                                         &reason);
     }
 
     if (rc == NGX_ABORT) {
         return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                          NGX_HTTP_CHATMAID_INVALID_EVENT,
-                                         "the body is no event: %s", reason);
+                                         "the body is no event: %V", &reason);
+    }
+
+    if (rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
+                                         NGX_HTTP_CHATMAID_BODY_TOO_LARGE,
+                                         "the event would take too much "
+                                         "memory");
     }
 
     wh->authentic = (rc == NGX_OK);
