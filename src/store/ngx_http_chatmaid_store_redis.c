@@ -474,7 +474,7 @@ ngx_http_chatmaid_store_redis_mark_ambiguous(ngx_http_chatmaid_claim_t *claim)
 }
 
 
-/* Redis may have failed.  Then the record is ambiguous once its lease is over. */
+/* If Redis has failed, the record is ambiguous once its lease is over. */
 
 static void
 ngx_http_chatmaid_store_redis_mark_ambiguous_handler(void *data,
