@@ -5,7 +5,7 @@ use Chatmaid::Test;
 use Chatmaid::Test::Wait;
 use Chatmaid::Test::Redis;
 use Chatmaid::Test::Webhook qw(webhook_secret event signed);
-use Chatmaid::Test::World qw(patience);
+use Chatmaid::Test::World qw(at_most);
 use Time::HiRes qw(time);
 
 my $api   = sandbox(plain => 1);         # for many connections at once
@@ -42,7 +42,7 @@ sub quiet ($account) {
     return (\@ids, \@waits);
 }
 
-sub soon ($since, $name) { cmp_ok(time - $since, '<', patience(1) + 1, $name) }
+sub soon ($since, $name) { cmp_ok(time - $since, '<', at_most(1) + 1, $name) }
 
 
 subtest 'Redis was late once' => sub {

@@ -96,9 +96,9 @@ my %DEFAULT = (
             proxy_ssl_verify              on;
             proxy_ssl_verify_depth        3;
             proxy_ssl_trusted_certificate %CA%;
-            proxy_connect_timeout         3s;
-            proxy_send_timeout            10s;
-            proxy_read_timeout            10s;
+            proxy_connect_timeout         20s;
+            proxy_send_timeout            20s;
+            proxy_read_timeout            20s;
             proxy_next_upstream           off;
             proxy_ignore_headers          X-Accel-Redirect X-Accel-Buffering X-Accel-Limit-Rate;
 END
