@@ -43,11 +43,13 @@ NGX_DIR   := $(abspath $(NGX_SRC))
 
 module: $(BUILD)/$(MODULE).so
 
-$(BUILD)/$(MODULE).so: $(OBJS)/Makefile $(wildcard src/*.[ch] src/*/*.[ch])
+$(BUILD)/$(MODULE).so: $(OBJS)/Makefile \
+                        $(wildcard src/*.[ch] src/*/*.[ch] \
+                                   src/store/*.lua src/store/*.sh)
 	@$(build)
 
 # For tests alone: t/NAME-probe says which.
-PROBES := redis filter
+PROBES := redis filter json
 
 probe: $(PROBES:%=$(BUILD)/ngx_http_chatmaid_%_probe_module.so)
 
@@ -61,7 +63,7 @@ build = echo "building $@"; \
         install -m 644 $(OBJS)/$(@F) $@
 
 # configure writes a Makefile to where it runs: a tree of links stays ours.
-$(OBJS)/Makefile: config $(wildcard t/*-probe/config) Makefile $(BUILD)/settings
+$(OBJS)/Makefile: config config.make $(wildcard t/*-probe/config) Makefile $(BUILD)/settings
 	@echo "configuring for $(NGX_DIR)"
 	@rm -rf $(OBJS) $(TREE) && mkdir -p $(OBJS) $(TREE)
 	@ln -s $(NGX_DIR)/* $(TREE)/ && rm -f $(TREE)/Makefile $(TREE)/objs

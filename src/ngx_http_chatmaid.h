@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The types that all parts share.  README, "How it is built", says which part
- * may call which: gateway to send and read, these to call and answer.
+ * The configuration, which all parts may read, and names of types that are
+ * defined by the part they belong to.
  */
 
 
@@ -14,100 +14,101 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
-#include <jansson.h>
-#include "ngx_http_chatmaid_store.h"
 
 
-#define NGX_HTTP_CHATMAID_VERSION         "0.1.0"
+#define NGX_HTTP_CHATMAID_VERSION  "0.1.0"
+
+#define NGX_HTTP_CHATMAID_ID_LEN   32    /* bytes of SHA-256 */
 
 /* chatmaid_environment */
 
-#define NGX_HTTP_CHATMAID_TEST            0
-#define NGX_HTTP_CHATMAID_LIVE            1
-#define NGX_HTTP_CHATMAID_ANY             2
+#define NGX_HTTP_CHATMAID_TEST     0
+#define NGX_HTTP_CHATMAID_LIVE     1
+#define NGX_HTTP_CHATMAID_ANY      2
 
 /* chatmaid_scope; the lowest bit is NGX_CONF_BITMASK_SET */
 
-#define NGX_HTTP_CHATMAID_SEND            0x0002
-#define NGX_HTTP_CHATMAID_READ            0x0004
-#define NGX_HTTP_CHATMAID_PHONES          0x0008
-#define NGX_HTTP_CHATMAID_ACCOUNT         0x0010
+#define NGX_HTTP_CHATMAID_SEND     0x0002
+#define NGX_HTTP_CHATMAID_READ     0x0004
+#define NGX_HTTP_CHATMAID_PHONES   0x0008
+#define NGX_HTTP_CHATMAID_ACCOUNT  0x0010
 
 
-typedef struct ngx_http_chatmaid_call_s   ngx_http_chatmaid_call_t;
-typedef struct ngx_http_chatmaid_ctx_s    ngx_http_chatmaid_ctx_t;
-typedef struct ngx_http_chatmaid_route_s  ngx_http_chatmaid_route_t;
-typedef struct ngx_http_chatmaid_wait_topic_s  ngx_http_chatmaid_wait_topic_t;
+typedef struct ngx_http_chatmaid_flow_s   ngx_http_chatmaid_flow_t;
+typedef struct ngx_http_chatmaid_store_s  ngx_http_chatmaid_store_t;
 typedef struct ngx_http_chatmaid_redis_s  ngx_http_chatmaid_redis_t;
-typedef struct ngx_http_chatmaid_webhook_inbox_s  ngx_http_chatmaid_webhook_inbox_t;
 
 typedef struct ngx_http_chatmaid_redis_conf_s
     ngx_http_chatmaid_redis_conf_t;
+typedef struct ngx_http_chatmaid_webhook_inbox_s
+    ngx_http_chatmaid_webhook_inbox_t;
 
 
 typedef struct {
-    ngx_str_t                     header;    /* "Authorization: ..." CRLF */
-    ngx_str_t                     file;
-    ngx_uint_t                    environment;
+    ngx_str_t                           header;    /* "Authorization: " etc. */
+    ngx_str_t                           file;
+    ngx_uint_t                          environment;
+    u_char                              fingerprint[8];  /* hex, for logs */
 } ngx_http_chatmaid_api_key_t;
 
 
-/* An upstream, and what we have wrapped of it. */
+/* An upstream, and the two handlers of it that the module has wrapped. */
 
 typedef struct {
-    ngx_http_upstream_srv_conf_t    *upstream;
-    ngx_http_upstream_init_peer_pt   init;
-    ngx_event_get_peer_pt            get;
+    ngx_http_upstream_srv_conf_t       *upstream;
+    ngx_http_upstream_init_peer_pt      init;
+    ngx_event_get_peer_pt               get;
 } ngx_http_chatmaid_upstream_t;
 
 
 /*
- * A chatmaid_gateway directive.  The internal location is looked up once all of
- * them are known; "upstream" is the proxy's configuration there as calls use
- * it.
+ * A chatmaid_gateway directive.  The internal location is looked up when all
+ * locations are known.
  */
 
 typedef struct {
-    ngx_str_t                     uri;       /* of the internal location */
-    ngx_str_t                     prefix;    /* name of the gateway's own */
+    ngx_str_t                           uri;       /* of that location */
+    ngx_str_t                           prefix;    /* the gateway's own name */
 
-    u_char                       *file;
-    ngx_uint_t                    line;
-    ngx_http_core_loc_conf_t     *server;
+    ngx_http_chatmaid_api_key_t        *api_key;
+    ngx_http_core_loc_conf_t           *server;
+    ngx_conf_file_t                     place;     /* of the directive */
 
-    ngx_http_core_loc_conf_t     *location;  /* NULL: there is none */
-    ngx_http_upstream_conf_t      upstream;
+    ngx_http_core_loc_conf_t           *location;
+    ngx_http_upstream_conf_t            upstream;  /* of the proxy there, as
+                                                    * calls use it */
 } ngx_http_chatmaid_gateway_t;
 
 
-/* Which key an account of this configuration has. */
+/* An account of this configuration, and its key. */
 
 typedef struct {
-    ngx_str_t                     account;
-    ngx_http_chatmaid_api_key_t  *api_key;
+    ngx_str_t                           account;
+    ngx_http_chatmaid_api_key_t        *api_key;
 } ngx_http_chatmaid_account_t;
 
 
 typedef struct {
-    ngx_array_t                   upstreams; /* ngx_http_chatmaid_upstream_t */
-    ngx_array_t                   gateways;  /* ngx_http_chatmaid_gateway_t * */
-    ngx_array_t                   accounts;  /* ngx_http_chatmaid_account_t */
-    ngx_array_t                   webhooks;  /* see webhook_conf.c */
-    ngx_shm_zone_t               *zone;
-    ngx_http_chatmaid_store_t    *store;     /* by configuration */
-    void                         *store_data;
-    ngx_int_t                     request_id;  /* index of $request_id */
-    ngx_http_chatmaid_redis_conf_t  *redis;  /* NULL: there is none */
+    ngx_array_t                         upstreams; /* ..._upstream_t */
+    ngx_array_t                         gateways;  /* ..._gateway_t * */
+    ngx_array_t                         accounts;  /* ..._account_t */
+    ngx_array_t                         webhooks;  /* see webhook_conf.c */
+    ngx_array_t                         webhook_directives;  /* likewise */
+    ngx_shm_zone_t                     *zone;
+    ngx_http_chatmaid_store_t          *store;
+    ngx_int_t                           request_id;  /* index of $request_id */
+    ngx_http_chatmaid_redis_conf_t     *redis;     /* NULL: there is none */
 } ngx_http_chatmaid_main_conf_t;
 
 
 typedef struct {
-    ngx_http_chatmaid_gateway_t        *gateway;   /* NULL: not a gateway location */
+    ngx_conf_file_t                     place;     /* of its block */
+    ngx_http_chatmaid_gateway_t        *gateway;   /* NULL: no gateway here */
 
     ngx_http_chatmaid_api_key_t        *api_key;
     ngx_uint_t                          environment;
     ngx_str_t                           account_name;
-    ngx_str_t                           account;   /* "live:NAME", "test:NAME" */
+    ngx_str_t                           account;   /* "live:NAME" */
     u_char                              account_id[NGX_HTTP_CHATMAID_ID_LEN];
 
     ngx_http_complex_value_t           *sender;
@@ -116,7 +117,7 @@ typedef struct {
     ngx_uint_t                          scope;
 
     ngx_flag_t                          idempotency;
-    ngx_http_complex_value_t           *key_scope; /* chatmaid_idempotency_scope */
+    ngx_http_complex_value_t           *key_scope; /* of operation keys */
     ngx_msec_t                          ttl;
     ngx_msec_t                          window;
     ngx_msec_t                          wait;
@@ -128,113 +129,8 @@ typedef struct {
     ngx_array_t                        *webhook_secrets;
     time_t                              webhook_tolerance;
     ngx_msec_t                          webhook_dedup;
-    ngx_http_chatmaid_webhook_inbox_t  *webhook_stream;
+    ngx_http_chatmaid_webhook_inbox_t  *webhook_inbox;
 } ngx_http_chatmaid_loc_conf_t;
-
-
-/*
- * A step of a flow returns NGX_OK (go on), NGX_AGAIN (parked: a completion
- * resumes with the next step), NGX_DONE (answered: the request may be gone),
- * NGX_DECLINED (refused: ctx->problem says how) or NGX_ERROR (our own fault).
- */
-
-typedef ngx_int_t (*ngx_http_chatmaid_step_pt)(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-
-typedef void (*ngx_http_chatmaid_leave_pt)(ngx_http_chatmaid_ctx_t *ctx);
-
-
-struct ngx_http_chatmaid_route_s {
-    const char                   *path;      /* "*" stands for an ID */
-    ngx_uint_t                    method;
-    ngx_uint_t                    scope;
-    const char                   *target;    /* the same below Chatmaid's "/" */
-    ngx_http_chatmaid_step_pt    *steps;
-    unsigned                      names_sender:1;
-    unsigned                      waits:1;   /* takes "wait" */
-};
-
-
-/* A refusal to be answered; the codes are in ngx_http_chatmaid_answer.h. */
-
-typedef struct {
-    ngx_uint_t                    code;
-    ngx_uint_t                    status;    /* 0: the code's own */
-    ngx_str_t                     detail;
-    json_t                       *errors;    /* an array, or NULL */
-    time_t                        retry_after;  /* seconds; 0: not said */
-    const char                   *error;     /* Chatmaid's own name, or NULL */
-    json_t                       *messages;  /* Chatmaid's own, or NULL */
-    unsigned                      may_be_accepted:1; /* outcome of a send, if failed */
-    unsigned                      retryable:1; /* a further try may do better */
-    unsigned                      limited:1; /* by Chatmaid's rate limit */
-} ngx_http_chatmaid_problem_t;
-
-
-/*
- * One request of a caller.  nginx zeroes r->ctx on an internal redirect: that
- * happens only before a flow has begun or when nginx itself ends the request.
- * It does so too where a filter replaces an answer: flow.c puts ctx back.
- */
-
-struct ngx_http_chatmaid_ctx_s {
-    ngx_http_request_t           *request;
-    ngx_uint_t                    entry_status;  /* see page.c */
-    ngx_chain_t                  *page;      /* a problem for nginx's page */
-
-    ngx_http_chatmaid_step_pt    *steps;
-    ngx_http_chatmaid_step_pt    *next;
-    const ngx_http_chatmaid_route_t  *route;
-    ngx_str_t                     request_id;
-
-    ngx_str_t                     path;      /* of the call, with its query */
-    ngx_http_chatmaid_call_t     *call;      /* the latest one */
-    ngx_uint_t                    attempts;  /* calls begun */
-    ngx_event_t                   pause;     /* before the next */
-    ngx_msec_t                    next_try;  /* its time; 0: at any */
-
-    /* of a send */
-    json_t                       *message;   /* owned by the request's pool */
-    ngx_str_t                     key;       /* operation key; or empty */
-    ngx_str_t                     previous_key;  /* of the window before */
-    ngx_str_t                     key_scope;     /* of operation keys */
-    ngx_str_t                     body;
-    json_t                       *answer;    /* Chatmaid's envelope */
-    ngx_http_chatmaid_claim_t     claim;
-    ngx_event_t                   renewal;   /* of the claim's lease */
-    ngx_event_t                   wait;      /* for another send's claim */
-    ngx_queue_t                   waiting;
-    ngx_msec_t                    look;      /* the next pause of the wait */
-    ngx_msec_t                    wait_end;
-
-    /* of a read that waits */
-    ngx_msec_t                    wait_time; /* from now; 0: no such read */
-    ngx_uint_t                    until;
-    ngx_str_t                     subject;   /* the message's ID */
-    ngx_http_chatmaid_wait_topic_t    *topic;
-    ngx_queue_t                   waiter;    /* of the topic */
-    ngx_event_t                   wake;
-
-    ngx_http_chatmaid_problem_t   problem;
-
-    ngx_event_t                   deadline;  /* of the answer */
-    ngx_http_chatmaid_step_pt     expire;    /* answers then; NULL: 504 */
-    ngx_int_t                     answer_rc; /* of an answer before the end */
-    ngx_http_chatmaid_leave_pt    leave;     /* claim or topic, at the end */
-
-    unsigned                      parked:1;  /* a completion will resume us */
-    unsigned                      gone:1;    /* the caller has left */
-    unsigned                      answered:1;  /* at its deadline */
-    unsigned                      claimed:1; /* claim is to be settled */
-    unsigned                      stale:1;   /* its lease has run out */
-    unsigned                      replayed:1;
-    unsigned                      failed:1;  /* problem is to be answered */
-    unsigned                      may_be_accepted:1;  /* a try may have arrived */
-    unsigned                      native:1;  /* Chatmaid's own face */
-    unsigned                      single:1;  /* a call is not tried again */
-    unsigned                      queued:1;  /* among the topic's waiters */
-    unsigned                      idle:1;    /* parked, nothing is under way */
-};
 
 
 extern ngx_module_t  ngx_http_chatmaid_module;

@@ -7,11 +7,12 @@
 #include "ngx_http_chatmaid_filter.h"
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_error_page.h"
+#include "ngx_http_chatmaid_flow.h"
 #include "ngx_http_chatmaid_webhook.h"
 
 
-static ngx_int_t ngx_http_chatmaid_header_filter(ngx_http_request_t *r);
-static ngx_int_t ngx_http_chatmaid_body_filter(ngx_http_request_t *r,
+static ngx_int_t ngx_http_chatmaid_filter_header(ngx_http_request_t *r);
+static ngx_int_t ngx_http_chatmaid_filter_body(ngx_http_request_t *r,
     ngx_chain_t *in);
 
 
@@ -23,15 +24,15 @@ void
 ngx_http_chatmaid_filter_init(void)
 {
     ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_chatmaid_header_filter;
+    ngx_http_top_header_filter = ngx_http_chatmaid_filter_header;
 
     ngx_http_next_body_filter = ngx_http_top_body_filter;
-    ngx_http_top_body_filter = ngx_http_chatmaid_body_filter;
+    ngx_http_top_body_filter = ngx_http_chatmaid_filter_body;
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_header_filter(ngx_http_request_t *r)
+ngx_http_chatmaid_filter_header(ngx_http_request_t *r)
 {
     ngx_http_chatmaid_call_t  *call;
 
@@ -39,6 +40,12 @@ ngx_http_chatmaid_header_filter(ngx_http_request_t *r)
 
     if (call) {
         return ngx_http_chatmaid_call_header_filter(r, call);
+    }
+
+    if (ngx_http_chatmaid_error_page_is_ours(r)) {
+
+        /* it may replace the answer of a flow, which says more of the send */
+        ngx_http_chatmaid_flow_restore(r);
     }
 
     if (ngx_http_chatmaid_error_page_header_filter(r) != NGX_OK) {
@@ -52,7 +59,7 @@ ngx_http_chatmaid_header_filter(ngx_http_request_t *r)
 
 
 static ngx_int_t
-ngx_http_chatmaid_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+ngx_http_chatmaid_filter_body(ngx_http_request_t *r, ngx_chain_t *in)
 {
     ngx_http_chatmaid_call_t  *call;
 
@@ -62,6 +69,7 @@ ngx_http_chatmaid_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_http_chatmaid_call_body_filter(r, call, in);
     }
 
-    return ngx_http_next_body_filter(r,
-                                   ngx_http_chatmaid_error_page_body_filter(r, in));
+    in = ngx_http_chatmaid_error_page_body_filter(r, in);
+
+    return ngx_http_next_body_filter(r, in);
 }

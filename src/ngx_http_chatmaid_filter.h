@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The module's place in nginx's filter chain, shared by the capture of calls,
- * the rewriting of nginx's own error pages, and webhooks, which note what is
- * answered.
+ * The module's place in nginx's filter chain: it captures the answers of calls,
+ * makes problems of nginx's own error pages, and notes what the sender of a
+ * webhook is answered.
  */
 
 

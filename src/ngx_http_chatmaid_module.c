@@ -7,8 +7,10 @@
 
 
 #include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_gateway_conf.h"
 #include "ngx_http_chatmaid_gateway.h"
+#include "ngx_http_chatmaid_internal.h"
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_api_key.h"
 #include "ngx_http_chatmaid_filter.h"
@@ -26,6 +28,7 @@
 
 static ngx_int_t ngx_http_chatmaid_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_chatmaid_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_chatmaid_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_chatmaid_init_process(ngx_cycle_t *cycle);
 static void ngx_http_chatmaid_exit_process(ngx_cycle_t *cycle);
 static void *ngx_http_chatmaid_create_main_conf(ngx_conf_t *cf);
@@ -94,7 +97,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_environment"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_http_chatmaid_gateway_conf_environment,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, environment),
       &ngx_http_chatmaid_environment },
@@ -115,7 +118,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_scope"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_conf_set_bitmask_slot,
+      ngx_http_chatmaid_gateway_conf_scope,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, scope),
       &ngx_http_chatmaid_scopes },
@@ -136,7 +139,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_idempotency"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
-      ngx_conf_set_flag_slot,
+      ngx_http_chatmaid_gateway_conf_flag,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, idempotency),
       NULL },
@@ -192,7 +195,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_webhook"),
       NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
-      ngx_conf_set_flag_slot,
+      ngx_http_chatmaid_gateway_conf_flag,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, webhook),
       NULL },
@@ -220,7 +223,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_webhook_stream"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
-      ngx_http_chatmaid_webhook_conf_stream,
+      ngx_http_chatmaid_webhook_conf_inbox,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -250,7 +253,7 @@ ngx_module_t  ngx_http_chatmaid_module = {
     ngx_http_chatmaid_commands,            /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_http_chatmaid_init_module,         /* init module */
     ngx_http_chatmaid_init_process,        /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -260,7 +263,7 @@ ngx_module_t  ngx_http_chatmaid_module = {
 };
 
 
-/* The variables of others that we read, and our own. */
+/* The variable of nginx's that we read, and our own. */
 
 static ngx_int_t
 ngx_http_chatmaid_add_variables(ngx_conf_t *cf)
@@ -291,6 +294,10 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
 
+    if (ngx_http_chatmaid_webhook_conf_check_unused(cf, mcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (mcf->gateways.nelts == 0 && mcf->webhooks.nelts == 0) {
         return NGX_OK;
     }
@@ -303,14 +310,14 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
         }
     }
 
+    ngx_http_chatmaid_gateway_conf_check_zone(cf);
+
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
     mcf->store = &ngx_http_chatmaid_store_zone;
-    mcf->store_data = mcf->zone;
 
     if (mcf->redis) {
         mcf->store = &ngx_http_chatmaid_store_redis;
-        mcf->store_data = mcf;
 
         if (ngx_http_chatmaid_store_script_init(cf->log) != NGX_OK) {
             return NGX_ERROR;
@@ -333,9 +340,41 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    ngx_http_chatmaid_gateway_conf_find_locations(cf);
+    if (ngx_http_chatmaid_internal_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     return ngx_http_chatmaid_api_key_init(cf);
+}
+
+
+/* Which key is in use: only now can the new log be written to. */
+
+static ngx_int_t
+ngx_http_chatmaid_init_module(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                      i;
+    ngx_http_chatmaid_account_t    *account;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_chatmaid_module);
+
+    if (mcf == NULL || ngx_test_config) {
+        return NGX_OK;
+    }
+
+    account = mcf->accounts.elts;
+
+    for (i = 0; i < mcf->accounts.nelts; i++) {
+        ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                      "chatmaid account \"%V\" has the key %*s of \"%V\"",
+                      &account[i].account,
+                      sizeof(account[i].api_key->fingerprint),
+                      account[i].api_key->fingerprint,
+                      &account[i].api_key->file);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -409,6 +448,8 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
      *     conf->scope = 0;
      */
 
+    ngx_http_chatmaid_conf_place_set(&conf->place, cf);
+
     conf->api_key = NGX_CONF_UNSET_PTR;
     conf->environment = NGX_CONF_UNSET_UINT;
     conf->sender = NGX_CONF_UNSET_PTR;
@@ -425,7 +466,7 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
     conf->webhook_secrets = NGX_CONF_UNSET_PTR;
     conf->webhook_tolerance = NGX_CONF_UNSET;
     conf->webhook_dedup = NGX_CONF_UNSET_MSEC;
-    conf->webhook_stream = NGX_CONF_UNSET_PTR;
+    conf->webhook_inbox = NGX_CONF_UNSET_PTR;
 
     return conf;
 }
@@ -437,7 +478,10 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_chatmaid_loc_conf_t  *prev = parent;
     ngx_http_chatmaid_loc_conf_t  *conf = child;
 
+    ngx_conf_t                 at;
     ngx_http_core_loc_conf_t  *clcf;
+
+    at = ngx_http_chatmaid_conf_place_at(&conf->place, cf);
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
@@ -446,7 +490,7 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (clcf->noname && prev->gateway) {
 
         if (clcf->handler) {
-            return ngx_http_chatmaid_gateway_conf_shared(cf, clcf);
+            return ngx_http_chatmaid_gateway_conf_shared(&at, clcf);
         }
 
         conf->gateway = prev->gateway;
@@ -480,9 +524,9 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                              25 * 60);
     ngx_conf_merge_msec_value(conf->webhook_dedup, prev->webhook_dedup,
                               24 * 3600 * 1000);
-    ngx_conf_merge_ptr_value(conf->webhook_stream, prev->webhook_stream, NULL);
+    ngx_conf_merge_ptr_value(conf->webhook_inbox, prev->webhook_inbox, NULL);
 
-    if (ngx_http_chatmaid_webhook_conf_check(cf, conf) != NGX_CONF_OK) {
+    if (ngx_http_chatmaid_webhook_conf_check(&at, conf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -490,5 +534,5 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_OK;
     }
 
-    return ngx_http_chatmaid_gateway_conf_check(cf, conf);
+    return ngx_http_chatmaid_gateway_conf_check(&at, conf);
 }

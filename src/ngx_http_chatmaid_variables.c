@@ -5,7 +5,7 @@
 
 
 #include "ngx_http_chatmaid_variables.h"
-#include "ngx_http_chatmaid_webhook.h"
+#include "ngx_http_chatmaid_webhook_request.h"
 
 
 static ngx_int_t ngx_http_chatmaid_variables_webhook(ngx_http_request_t *r,
@@ -14,7 +14,7 @@ static ngx_int_t ngx_http_chatmaid_variables_event(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
 
-/* All change in the course of a request: nothing is cached. */
+/* All may change during a request, so they are not cacheable. */
 
 static ngx_http_variable_t  ngx_http_chatmaid_variables[] = {
 
@@ -67,7 +67,7 @@ ngx_http_chatmaid_variables_webhook(ngx_http_request_t *r,
 {
     ngx_http_chatmaid_webhook_t  *wh;
 
-    wh = ngx_http_chatmaid_webhook_get(r);
+    wh = ngx_http_chatmaid_webhook_request_get(r);
 
     if (wh == NULL || wh->result == NULL) {
         v->not_found = 1;
@@ -84,7 +84,7 @@ ngx_http_chatmaid_variables_webhook(ngx_http_request_t *r,
 }
 
 
-/* Only what the signature has proved: before that, it is empty. */
+/* Empty until the signature has proved the event. */
 
 static ngx_int_t
 ngx_http_chatmaid_variables_event(ngx_http_request_t *r,
@@ -93,7 +93,7 @@ ngx_http_chatmaid_variables_event(ngx_http_request_t *r,
     ngx_str_t                    *text;
     ngx_http_chatmaid_webhook_t  *wh;
 
-    wh = ngx_http_chatmaid_webhook_get(r);
+    wh = ngx_http_chatmaid_webhook_request_get(r);
 
     if (wh == NULL || !wh->authentic) {
         v->not_found = 1;

@@ -26,30 +26,21 @@ my %sent = (
     plain => ["/.plain/",    $pass],
 );
 
+# What only a call can show; all else is refused at start, see conf-directives.t.
 my %unsent = (
-    live_clear   => ['^~ /.live_clear/', 'internal; proxy_pass http://127.0.0.1:' . $plain->port . '/;', $live],
-    live_lax     => ['^~ /.live_lax/',   "internal; proxy_pass https://chatmaid_api/; $tls", $live],
-    live_off     => ['^~ /.live_off/',   "internal; proxy_pass https://chatmaid_api/; $tls proxy_ssl_verify off;", $live],
-    variable     => ['^~ /.variable/',   "internal; set \$peer 127.0.0.1:%API%; proxy_pass https://\$peer/; $on"],
-    known        => ['^~ /.known/',      "internal; set \$peer chatmaid_api; proxy_pass https://\$peer/; $on"],
-    whole        => ['^~ /.whole/',      "internal; set \$to https://127.0.0.1:%API%/v1/account; proxy_pass \$to; $on"],
-    bare         => ['^~ /.bare/',       "internal; proxy_pass https://chatmaid_api; $on"],
-    own          => ['^~ /.own/',        "$pass proxy_set_header Authorization 'Bearer other';"],
-    own_case     => ['^~ /.own_case/',   "$pass proxy_set_header aUTHORIZATION other;"],
-    missing      => ['^~ /.elsewhere/',  $pass],
-    open         => ['^~ /.open/',       $pass =~ s/internal;//r],
-    last         => ['^~ /.last/',       "$pass rewrite ^ /.plain/ last;"],
-    break        => ['^~ /.break/',      "$pass rewrite ^ /v1/account break;"],
-    rewritten    => ['^~ /.rewritten/',  "$pass rewrite ^/.rewritten/(.*) /.rewritten/\$1 break;"],
-    regex        => ['~ ^/.regex/',      "internal; proxy_pass https://chatmaid_api; $on"],
-    returned     => ['^~ /.returned/',   'internal; return 200 \'{"success":true,"data":{"id":"msg_1"}}\';'],
-    file         => ['^~ /.file/',       'internal; root %DIR%;'],
-    no_body      => ['^~ /.no_body/',    "$pass proxy_pass_request_body off;"],
-    no_headers   => ['^~ /.no_headers/', "$pass proxy_pass_request_headers off;"],
-    fastcgi      => ['^~ /.fastcgi/',    'internal; fastcgi_pass chatmaid_api;'],
-    shorter      => ['^~ /.sho/',        $pass],
+    own        => ['^~ /.own/',        "$pass set \$own 'Bearer other'; proxy_set_header Authorization \$own;"],
+    own_case   => ['^~ /.own_case/',   "$pass proxy_set_header aUTHORIZATION \$request_method;"],
+    last       => ['^~ /.last/',       "$pass rewrite ^ /.plain/ last;"],
+    break      => ['^~ /.break/',      "$pass rewrite ^ /v1/account break;"],
+    rewritten  => ['^~ /.rewritten/',  "$pass rewrite ^/.rewritten/(.*) /.rewritten/\$1 break;"],
+    if         => ['^~ /.if/',         "$pass if (\$request_id) { add_header X-If yes; }"],
+    regex      => ['/.regex/',         "$pass } location ~ ^/.regex/ { internal; proxy_pass https://chatmaid_api; $on"],
+    open       => ['/.open/',          "$pass } location ~ ^/.open/ { proxy_pass https://chatmaid_api; $on"],
+    live_lax   => ['/.live_lax/',      "$pass } location ~ ^/.live_lax/ { internal; proxy_pass https://chatmaid_api; $tls", $live],
+    returned   => ['^~ /.returned/',   "$pass if (\$request_id) { return 200 '{\"success\":true,\"data\":{\"id\":\"msg_1\"}}'; }"],
+    fastcgi    => ['^~ /.fastcgi/',    "$pass fastcgi_pass chatmaid_api;"],
+    file       => ['/.file/',          "$pass } location ~ ^/.file/ { internal; root %DIR%;"],
 );
-$unsent{shorter}[3] = '/.sho/rter/';
 
 my %all   = (%sent, %unsent);
 my $nginx = nginx(

@@ -68,6 +68,11 @@ END
                                   proxy_set_header X-Length \$content_length; proxy_set_header X-Trace \$request_id;
                                   proxy_set_header X-Given \$http_x_request_id; proxy_set_header X-Cookie \$http_cookie;
                                   proxy_set_header Host developers-api.chatmaid.net; $proxy }
+        location = /includes    { ssi on; default_type text/html; return 200 'before <!--# include virtual="/chatmaid/account" --> after'; }
+        location = /sends       { ssi on; default_type text/html; return 200 'before <!--# include virtual="/chatmaid/v1/messages/send" --> after'; }
+        location = /asks        { auth_request /chatmaid/account; empty_gif; }
+        location = /mirrors     { mirror /chatmaid/account; empty_gif; }
+        location = /adds        { add_after_body /chatmaid/account; default_type text/html; return 200 'before '; }
         location ^~ /real/      { chatmaid_gateway /.chatmaid/; $sender set_real_ip_from 127.0.0.1;
                                   real_ip_header X-Real-IP; deny 10.0.0.1; }
 END
@@ -267,6 +272,20 @@ subtest 'add_header' => sub {
     my $none = get(at('/headers/messages/nobody'));
     is($none->{headers}{'x-seen'}, undef, 'not on an error');
     is($none->{headers}{'x-always'}, 404, 'but always');
+};
+
+# A flow belongs to a caller: nginx's own subrequests are refused, and told so.
+subtest 'subrequests' => sub {
+    my $before  = $api->count;
+    my $problem = qr/\{"type":"about:blank".*"status":403.*"code":"forbidden".*\}/;
+    like(get(at('/includes'))->{body}, qr/\Abefore $problem after\z/, 'SSI');
+    like(get(at('/sends'))->{body}, qr/\Abefore \{"success":false.*"statusCode":403.*\} after\z/, 'SSI, the native face');
+    like(get(at('/adds'))->{body}, qr/\Abefore $problem\z/, 'add_after_body');
+    is(get(at('/asks'))->{status}, 403, 'auth_request');
+    is(get(at('/mirrors'))->{status}, 200, 'mirror');
+    ok(wait_for(sub { 5 == (() = $nginx->logged(qr/\[error\].*chatmaid gateway refuses "\S+": a subrequest/)) }), 'a line for each');
+    is(get(at('/chatmaid/account'))->{status}, 200, 'a request of its own');
+    is($api->count, $before + 1, 'and Chatmaid heard of no other');
 };
 
 subtest 'realip' => sub {

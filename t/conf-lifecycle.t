@@ -2,6 +2,7 @@
 # is answered, and what comes afterwards works.
 
 use Chatmaid::Test;
+use Digest::SHA qw(sha256_hex);
 use IO::Socket::IP;
 
 my $new_key = api_key('test');
@@ -59,6 +60,46 @@ subtest 'reload' => sub {
     $api->release;
     ok(wait_for(sub { $api->made == $before + 11 }), 'sent for one that has gone');
     ok(wait_for(sub { my %title = $nginx->children; !grep { exists $title{$_} } @old }), 'and its worker ends');
+};
+
+# 8 digits that name a key: `sha256sum` over a label and the key gives them.
+sub fingerprint ($key) { substr sha256_hex("chatmaid-key-1:$key"), 0, 8 }
+
+subtest 'which key' => sub {
+    my $live  = live_key;
+    my $nginx = start_nginx(error_log => 'notice', workers => 2, files => {live => $live, same => test_key},
+        server => 'location /l/ { chatmaid_gateway /.chatmaid/; chatmaid_api_key_file %DIR%/live; chatmaid_account main; }'
+            . ' location /s/ { chatmaid_gateway /.chatmaid/; chatmaid_api_key_file %DIR%/same; }');
+    my $told = sub ($from = 0) {
+        [sort map { /chatmaid account "(\S+)" has the key (\w+) of "\S+\/(\w+)"/ ? "$1 $2 $3" : () } grep { /\[notice\]/ } $nginx->log_lines($from)];
+    };
+    my $of_live = 'live:main ' . fingerprint($live) . ' live';
+    is_deeply($told->(), [$of_live, 'test: ' . fingerprint(test_key) . ' same'], 'one line an account at start');
+
+    my $from = length $nginx->error_log;
+    $nginx->key($new_key)->file(same => $new_key);
+    $nginx->reload;
+    is_deeply($told->($from), [$of_live, 'test: ' . fingerprint($new_key) . ' same'], 'and at reload: the new one');
+
+    $from = length $nginx->error_log;
+    is(($nginx->test)[0], 0, 'nginx -t');
+    is_deeply($told->($from), [], 'is no start');
+};
+
+subtest 'a zone that changes' => sub {
+    my $warned = sub ($nginx, $http) {
+        my $from = length $nginx->error_log;
+        $nginx->configure(http => $http)->reload;
+        return join ' | ', map { /\[warn\].*"chatmaid_zone" changes from (.*): its records are lost/ ? $1 : () } $nginx->log_lines($from);
+    };
+    my $nginx = start_nginx;
+    is($warned->($nginx, ''), '', 'none: as it was');
+    is($warned->($nginx, 'chatmaid_zone chatmaid:4m;'), '', 'written out');
+    is($warned->($nginx, 'chatmaid_zone chatmaid:8m;'), '"chatmaid" of 4096k to "chatmaid" of 8192k', 'larger');
+    is($warned->($nginx, 'chatmaid_zone chatmaid:1m;'), '"chatmaid" of 8192k to "chatmaid" of 1024k', 'smaller');
+    is($warned->($nginx, 'chatmaid_zone sends:1m;'), '"chatmaid" of 1024k to "sends" of 1024k', 'another name');
+    is($warned->($nginx, 'chatmaid_zone sends:2m; chatmaid_redis redis://127.0.0.1:1;'), '', 'with a Redis: nothing is lost');
+    is(scalar $nginx->logged(qr/"chatmaid_zone" changes/), 3, 'each said once');
 };
 
 subtest 'quit' => sub {

@@ -68,6 +68,11 @@ subtest 'a stream and its consumer group' => sub {
     unlike(typed($read =~ s/BLOCK 5000 //r), qr/^event$/m, 'nothing is new');
 };
 
+spurt(dir . '/a key', live_key . "\n");
+my ($digits) = typed(recipe('chatmaid-key-1') =~ s{/etc/nginx/chatmaid/api_key}{"@{[dir]}/a key"}r) =~ /\A([0-9a-f]{8})\n\z/;
+my $started  = nginx(key => live_key);
+ok($digits && $started->logged(qr/\[notice\].*chatmaid account "live:" has the key $digits of/), 'which key is in use');
+
 like(typed(recipe('ns chatmaid-1 test:')), qr/\Af660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da\b/, 'the test vector');
 like($readme, qr/f660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da/, 'is the one in README');
 

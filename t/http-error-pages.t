@@ -36,6 +36,12 @@ my %location = (
     proxied      => 'deny all; error_page 403 = @backend;',
 );
 my %gateway = (missing => '/.nowhere/', open => '/.open/', forbidden => '/.forbidden/', empty => '/.empty/');
+my %calls   = (
+    nowhere   => 'rewrite ^ /no/such/file last;',
+    open      => '} location ~ ^/.open/ { proxy_pass https://chatmaid_api;',
+    forbidden => 'if ($request_id) { return 403; }',
+    empty     => '} location ~ ^/.empty/ { internal;',
+);
 
 my $api   = sandbox;
 my $nginx = nginx(
@@ -45,9 +51,8 @@ my $nginx = nginx(
     server => join("\n",
         (map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; $location{$_} }" } sort keys %location),
         (map { "location ^~ /$_/ { chatmaid_gateway $gateway{$_}; chatmaid_sender +15550100001; }" } sort keys %gateway),
-        'location ^~ /.open/      { proxy_pass https://chatmaid_api/; }',
-        'location ^~ /.forbidden/ { internal; return 403; }',
-        'location ^~ /.empty/     { internal; }',
+        # fine at start, but it is not where calls arrive
+        (map { "location /.$_/ { internal; proxy_pass https://chatmaid_api/; $calls{$_} }" } sort keys %calls),
         'location = /sorry        { default_type text/plain; return 200 "so sorry"; }',
         'location @sorry          { default_type text/plain; return 418 "so very sorry"; }',
         'location @backend        { proxy_pass http://127.0.0.1:%PORT:backend%; }',
@@ -64,6 +69,7 @@ my $nginx = nginx(
         location ^~ /chatmaid/ { chatmaid_gateway /.nowhere/; deny all; }
         location ^~ /lost/     { chatmaid_gateway /.nowhere/; }
         location ^~ /cleared/  { chatmaid_gateway /.nowhere/; deny all; error_page 418 /sorry; }
+        location /.nowhere/    { internal; proxy_pass https://chatmaid_api/; rewrite ^ /no/such/file last; }
     }
     server {
         listen 127.0.0.1:%PORT:backend%;

@@ -34,6 +34,7 @@ my $nginx = nginx(
     server  => join "\n", 'location = /sorry { return 200 "so sorry"; }',
         'location = /lost { error_page 404 /renamed/old/nothing; return 404; }',
         'location ^~ /renamed/ { rewrite ^/renamed/old/(.*) /renamed/v1/$1 break; chatmaid_gateway /.chatmaid/; }',
+        'location ^~ /.nowhere/ { internal; proxy_pass https://chatmaid_api/; rewrite ^ /no/such/file last; }',
         "location ^~ /.refused/ { %PROXY% proxy_pass https://127.0.0.1:%PORT:nobody%/; }",
         map { my $own = $place{$_}; "location ^~ /$_/ { $own " . ($own =~ /chatmaid_gateway/ ? '' : 'chatmaid_gateway /.chatmaid/; ')
             . ($own =~ /chatmaid_sender/ ? '' : 'chatmaid_sender +15550100001; ') . '}' } sort keys %place,
@@ -153,7 +154,7 @@ subtest 'a call that fails' => sub {
         envelope(get(at('chatmaid', 'account')), 502, 'account', "$name: a read");
     }
     envelope(sent('refused'), 502, $message, 'no connection');
-    envelope(get(at('missing', 'account')), 502, 'account', 'no internal location');
+    envelope(get(at('missing', 'account')), 502, 'account', 'led away from the internal location');
     my $read = {status => 200, body => '{"success":true,"data":{}}'};
     for my $type ('text/html', 'text/plain; charset=utf-8', 'application/jsonp', 'application/octet-stream', 'application/json-seq') {
         $api->fault({%$read, type => $type});

@@ -24,10 +24,8 @@ END
         location ^~ /ch\xc3\xa4t/ { chatmaid_gateway /.chatmaid/; }
         location ^~ /a+b%3F/      { chatmaid_gateway /.c+d%3F/; }
         location ^~ /.c+d%3F/     { %PROXY% proxy_pass https://chatmaid_api/; }
-        location ^~ /based/       { chatmaid_gateway /.based/; }
-        location ^~ /.based/      { %PROXY% proxy_pass https://chatmaid_api/base/x/; }
-        location ^~ /equal/       { chatmaid_gateway /base/; chatmaid_sender +15550100001; }
-        location ^~ /base/        { %PROXY% proxy_pass https://chatmaid_api/base/; }
+        location ^~ /equal/       { chatmaid_gateway /v1/; chatmaid_sender +15550100001; }
+        location ^~ /v1/          { %PROXY% proxy_pass https://chatmaid_api/; }
         location ^~ /legacy/      { try_files /nonexistent /chatmaid/messages?q=\$uri; }
         location ^~ /again/       { rewrite ^/again/(.*) /chatmaid/messages?q=\$1 last; }
         location ^~ /chatmaid/.nested/ { %PROXY% proxy_pass https://chatmaid_api/; }
@@ -211,14 +209,13 @@ subtest "locations' names" => sub {
     passes("/ch\xc3\xa4t/messages/\xc3\xa4", "/v1/messages/\xc3\xa4", 'raw bytes');
     passes('/a+b%253F/messages/%3F', '/v1/messages/%3F', 'a plus and a percent sign');
     passes('/a%2Bb%253F/account', '/v1/account', 'an encoded plus');
-    passes('/based/messages/%2B1?x=%2B', '/base/x/v1/messages/%2B1?x=%2B', 'a base path upstream');
-    passes('/equal/account', '/base/v1/account', "a base path that is the location's name");
-    passes('/equal/messages/%2B1?x=%2B', '/base/v1/messages/%2B1?x=%2B', 'an ID behind it');
-    is(post(url('/equal/send'), {to => '+15550100099', text => 'base'})->{status}, 404, 'a send there');
-    is($api->last->{target}, '/base/v1/messages/send', 'its target');
+    passes('/equal/account', '/v1/account', "a path that begins with the internal location's name");
+    passes('/equal/messages/%2B1?x=%2B', '/v1/messages/%2B1?x=%2B', 'an ID behind it');
+    is(post(url('/equal/send'), {to => '+15550100099', text => 'base'})->{status}, 201, 'a send there');
+    is($api->last->{target}, '/v1/messages/send', 'its target');
     is($api->last->{version}, '1.1', 'its version');
-    refused('/based/messages/x/..%2faccount', 'nothing leaves the base path');
-    refused('/based/messages/%2e%2e', 'nor by dots');
+    refused('/equal/messages/x/..%2faccount', 'nothing leaves it');
+    refused('/equal/messages/%2e%2e', 'nor by dots');
 };
 
 done;

@@ -9,9 +9,10 @@ use Chatmaid::Test::Redis;
 debug_logs;
 
 my $password = secret('correct-horse-battery');
+my $odd      = secret("horse \tb\xc3\xa4tt\xc3\xa9ry \"staple\"");    # behind a blank
 my $wrong    = secret('wrong-horse-battery-st');
 my %files    = (password => "$password\n", empty => '', wrong => "$wrong\n", two => "a\nb\n",
-    big => 'x' x 5000);
+    big => 'x' x 5000, odd => " $odd \t\r\n", mark => "\xef\xbb\xbf$password", nul => "$password\0");
 
 
 # --- What nginx -t says ---
@@ -44,7 +45,10 @@ my @refused = (
     ['unix:/tmp/x:',                           qr/invalid database/],
     ['unix:/tmp/x:y',                          qr/invalid database/],
     ['unix:/' . 'x' x 200,                     qr/too long path/],
-    ['redis://127.0.0.1 nonsense',             qr/invalid parameter "nonsense"/],
+    ['redis://127.0.0.1 hidden',               qr/takes parameters of the form "name=value"/],
+    ['redis://127.0.0.1 nonsense=hidden',      qr/invalid parameter "nonsense"/],
+    ['redis://127.0.0.1 password_file=hidden', qr/open\(\) of a path below "\S+\/" failed/],
+    ['redis://127.0.0.1 password_file=hid/den', qr/open\(\) of a path below "\S+\/" failed/],
     ['redis://127.0.0.1 password=hidden',      qr/invalid parameter "password"/],
     ['redis://127.0.0.1 prefix=a prefix=b',    qr/duplicate parameter "prefix="/],
     ['redis://127.0.0.1 timeout=0',            qr/invalid timeout "0"/],
@@ -61,6 +65,8 @@ my @refused = (
     ['redis://127.0.0.1 password_file=/no/such', qr{open\(\) "/no/such" failed}],
     ['redis://127.0.0.1 password_file=%DIR%/empty', qr/is empty/],
     ['redis://127.0.0.1 password_file=%DIR%/two',   qr/has more than one line/],
+    ['redis://127.0.0.1 password_file=%DIR%/mark',  qr/begins with a byte order mark: save it as UTF-8 without one/],
+    ['redis://127.0.0.1 password_file=%DIR%/nul',   qr/holds a NUL/],
     ['redis://127.0.0.1 password_file=%DIR%/big',   qr/is larger than 4096 bytes/],
     ['redis://127.0.0.1 password_file=%DIR%',       qr/is not a regular file/],
     ['redis://127.0.0.1; chatmaid_redis redis://127.0.0.1', qr/is duplicate/],
@@ -70,7 +76,7 @@ for my $case (@refused) {
     my ($directive, $message) = @$case;
     my ($status, $said) = nginx_t(http => "chatmaid_redis $directive;", files => \%files);
     like($said, qr/\[emerg\] .*"chatmaid_redis".*$message.*nginx\.conf:\d+/, "refused: $directive" =~ s/\n/ /gr =~ s/x{50,}/x.../r);
-    unlike($said, qr/hidden/, 'and does not repeat it') if $directive =~ /hidden/;
+    unlike($said, qr/hidden|hid\/den/, 'and does not repeat it') if $directive =~ /hidden|hid\/den/;
 }
 
 for my $directive ('redis://127.0.0.1', 'redis://localhost/', 'redis://127.0.0.1:1/15', 'redis://[::1]:6379/2',
@@ -119,6 +125,9 @@ my $closed = redis_server(args => ['--requirepass', $password]);
 works($closed->url . ' password_file=%DIR%/password', 'a password');
 fails($closed->url, qr/it answers to PING: "NOAUTH Authentication required\."/, 'no password');
 fails($closed->url . ' password_file=%DIR%/wrong', qr/it answers to AUTH: "WRONGPASS"/, 'a wrong password');
+
+my $blank = redis_server(args => ['--requirepass', " $odd"]);
+works($blank->url . ' password_file=%DIR%/odd', 'a password with blanks, quotes and letters of all kinds');
 
 $plain->cli('ACL', 'SETUSER', 'gate@way', 'on', ">$password", 'nocommands', '+echo', '+set', '~p:*');
 $nginx = works($plain->url('gate%40way@') . ' password_file=%DIR%/password', 'a user who may not PING');

@@ -10,7 +10,7 @@ my ($one, $two) = map { secret("whsec_secret-number-$_-01234") } qw(one two);
 my @files = (files => {one => "$one\n", same => $one, two => "$two\n", key => test_key});
 
 # In the usual location, or one of several beside it.
-sub with ($webhook, @option)  { edge_t(@files, webhook => $webhook, @option) }
+sub with ($webhook, @option)  { edge_t(@files, webhook => $webhook, $webhook =~ /secret_file/ ? (http => '-chatmaid_webhook_secret_file;') : (), @option) }
 sub beside ($server, @option) { edge_t(@files, server => $server, @option) }
 
 my $file = 'chatmaid_webhook_secret_file';
@@ -65,7 +65,8 @@ subtest 'places' => sub {
     for my $name (sort keys %any) {
         my $line = "$name $any{$name};";
         refused("$name in main", qr/"$name" directive is not allowed/, edge_t(@files, main => $line));
-        fine("$name in $_", edge_t(@files, $_ => $line)) for qw(http server webhook);
+        my @http = $name eq $file ? (http => "-$file;") : ();
+        fine("$name in $_", edge_t(@files, @http, $_ => $line)) for qw(http server webhook);
     }
     my $stream = 'chatmaid_webhook_stream inbox;';
     fine('a stream in http', edge_t(@files, http => "chatmaid_redis redis://127.0.0.1:1; $stream"));
@@ -94,7 +95,42 @@ subtest 'what verifies without handing on' => sub {
     fine('handler first', with("-chatmaid_webhook; -proxy_pass; $up chatmaid_webhook on;"));
     fine('"if" and "limit_except"', with("if (\$arg_a) { add_header X-A 1; } limit_except POST { deny all; }"));
     fine($_, with("-proxy_pass; $_")) for map { "${_}_pass 127.0.0.1:1;" } qw(fastcgi uwsgi scgi);
-    fine('off', with('-chatmaid_webhook; chatmaid_webhook off; -proxy_pass; return 200;'));
+    fine('off', with('-chatmaid_webhook; chatmaid_webhook off; -proxy_pass; return 200;', http => "-$file;"));
+};
+
+# return runs before anything is verified.
+subtest 'return beside a handler' => sub {
+    my $return = qr/"chatmaid_webhook".*"\/webhooks\/chatmaid".*"return" of its/;
+    warned('return', qr/$return location/, with('return 200;'));
+    warned('return behind others', qr/$return location/, with('set $a 1; if ($a) { set $b 1; } return 200 OK;'));
+    warned("the server's", qr/$return server/, edge_t(@files, server => 'return 200;'));
+    fine('return in an if', with('if ($arg_a) { return 403; }', server => 'if ($arg_b) { return 403; }'));
+};
+
+# Nothing verifies: the location's own handler, if any, would get all.
+subtest 'what no location uses' => sub {
+    my @redis  = (http => 'chatmaid_redis redis://127.0.0.1:1;');
+    my $unused = sub ($name) { qr/"$name" "\S+" is used by no location with "chatmaid_webhook on"/ };
+    my $stream = $unused->('chatmaid_webhook_stream');
+
+    my @out = beside("location /s/ {\n chatmaid_webhook_stream inbox;\n $up }", @redis);
+    refused('a stream', $stream, @out);
+    like(line_of($out[1]), qr/chatmaid_webhook_stream/, 'its line');
+    refused('a stream, off', $stream, beside("location /s/ { chatmaid_webhook off; chatmaid_webhook_stream inbox; $up }", @redis));
+    refused('a stream and nothing else', $stream, beside('location /s/ { chatmaid_webhook_stream inbox; }', @redis));
+    refused('a stream of an outer location', $stream,
+        beside("location /s/ { chatmaid_webhook_stream a; location /s/x/ { chatmaid_webhook on; chatmaid_webhook_stream b; } }", @redis));
+    fine('a stream for a location within', beside('location /s/ { chatmaid_webhook_stream a; location /s/x/ { chatmaid_webhook on; } }', @redis));
+    fine('off within', beside("location /s/ { chatmaid_webhook on; chatmaid_webhook_stream a; location /s/x/ { chatmaid_webhook off; $up } }", @redis));
+    warned('a stream of the server', $stream, beside('chatmaid_webhook_stream a;', http => 'chatmaid_redis redis://127.0.0.1:1;', webhook => 'chatmaid_webhook_stream b;'));
+
+    my $secret = $unused->($file);
+    @out = with('-chatmaid_webhook; chatmaid_webhook off;');
+    warned('a secret', $secret, @out);
+    like(line_of($out[1]), qr/$file/, 'its line');
+    warned('one that is not inherited', $secret, edge_t(@files, webhook => "$file %DIR%/one;"));
+    warned('one without any webhook', $secret, nginx_t(http => "$file %DIR%/one;", files => {one => $one}));
+    fine('one that is', edge_t(@files, server => "location /x/ { chatmaid_webhook on; $up location /x/y/ { $up } }"));
 };
 
 subtest 'secret files' => sub {
@@ -110,17 +146,47 @@ subtest 'secret files' => sub {
     );
     refused($_, qr/"$file".*"\Q$wrong{$_}[0]\E".*$wrong{$_}[1]/, with("$file $wrong{$_}[0];")) for sort keys %wrong;
 
-    my %content = ('empty' => '', 'white space' => " \r\n\t\n", '4097 bytes' => 'whsec_' . 'x' x 4091);
-    refused($_, qr/"$file".*"\S*\/k"/, with("$file %DIR%/k;", files => {k => $content{$_}})) for sort keys %content;
+    my $bare    = substr $one, 6;
+    my $mark    = qr/begins with a byte order mark: save it as plain ASCII/;
+    my %content = (
+        'empty'               => ['',                         qr/is empty/],
+        'white space'         => [" \r\n\t\n",                qr/is empty/],
+        '4097 bytes'          => ['whsec_' . 'x' x 4091,      qr/is larger than 4096/],
+        'two lines'           => ["$one\n$two\n",             qr/more than one line/],
+        'a byte order mark'   => ["\xef\xbb\xbf$one\n",       $mark],
+        'a mark of UTF-16 LE' => [join('', "\xff\xfe", map { "$_\0" } split //, "$one\n"), $mark],
+        'a mark of UTF-16 BE' => [join('', "\xfe\xff", map { "\0$_" } split //, "$one\n"), $mark],
+        'a mark and no more'  => ["\xef\xbb\xbf\n",           $mark],
+        'a space before'      => [" $one\n",                  qr/begins with a blank/],
+        'a tab before'        => ["\t$one\n",                 qr/begins with a blank/],
+        'quotes'              => [qq("$one"\n),               qr/quotes around/],
+        'single quotes'       => [qq('$one'\n),               qr/quotes around/],
+        'quotes, another form' => [qq("$bare"),               qr/quotes around/],
+        'a NUL'               => ["$one\0",                   qr/NUL/],
+        'a tab within'        => ["whsec_a\tb",               qr/control character/],
+        'DEL'                 => ["whsec_a\x7f",              qr/control character/],
+    );
+    refused($_, qr/"$file".*"\S*\/k" .*$content{$_}[1]/, with("$file %DIR%/k;", files => {k => $content{$_}[0]})) for sort keys %content;
     refused('the second of two', qr/"$file".*"\S*\/k"/, with("$file %DIR%/one; $file %DIR%/k;", files => {one => $one, k => ''}));
-    my %right = ('of 4096 bytes' => 'x' x 4096, 'of one letter' => "x\n", 'of another form' => "no whsec here\n", 'with CR LF' => "$one\r\n");
+
+    my %odd = (
+        'of 4096 bytes'   => ['x' x 4096,         qr/does not begin with "whsec_"/],
+        'of one letter'   => ["x\n",              qr/does not begin with "whsec_"/],
+        'of another form' => ["no such word here\n", qr/does not begin with "whsec_"/],
+        'of a prefix'     => ["whsec_\n",         qr/does not begin with "whsec_"/],
+        'with a quote'    => ["\"$one\n",         qr/does not begin with "whsec_"/],
+        'with a space'    => ["whsec_a b\n",      qr/holds a space or a character that is not ASCII/],
+        'with a letter that is not ASCII' => ["whsec_\xc3\xa4\n", qr/holds a space or a character that is not ASCII/],
+    );
+    warned("one $_", qr/"$file": "\S+\/k" $odd{$_}[1]/, with("$file %DIR%/k;", files => {k => $odd{$_}[0]})) for sort keys %odd;
+    my %right = ('with CR LF' => "$one\r\n", 'of 4096 bytes, prefix and all' => 'whsec_' . 'x' x 4090, 'with white space at its end' => "$one \t\n\n");
     fine("one $_", with("$file %DIR%/k;", files => {k => $right{$_}})) for sort keys %right;
 
     for my $mode (0644, 0620, 0602, 0601, 0666) {
         my ($code, $out) = with("$file " . spurt("$top/mode", $one, $mode) . ';');
         my $name = sprintf 'mode %04o', $mode;
         is($code, 0, "$name: taken");
-        like(said($out, 'warn'), qr/\[warn\].*"$file".*"\Q$top\E\/mode".*$name/, "$name: a warning");
+        like(said($out, 'warn'), qr/\[warn\].*"$file".*"\Q$top\E\/mode".*$name.*chmod 600 \Q$top\E\/mode/, "$name: a warning");
     }
     fine(sprintf('mode %04o', $_), with("$file " . spurt("$top/mode", $one, $_) . ';')) for 0600, 0400, 0640;
 };
@@ -140,7 +206,7 @@ subtest 'locations of one name' => sub {
     fine('the same secret in two files', $both->($hook->($of_one), $hook->($same)));
     fine('another account', $both->($hook->($of_one), $hook->("$of_two chatmaid_account b;")));
     fine('another name', $both->($hook->($of_one), $hook->($of_two, '= /other')));
-    fine('not both on', $both->($hook->($of_one), "location = /hook { $of_two $up }"));
+    warned('not both on', qr/"$file" "\S+\/two" is used by no location/, $both->($hook->($of_one), "location = /hook { $of_two $up }"));
 };
 
 done;

@@ -127,6 +127,7 @@ subtest 'body' => sub {
     refused('a NUL after a word', 400, 'invalid_json', "{\"event\":\"a\",\"data\":true\0}");
     refused('a number for a name', 400, 'invalid_json', '{"event":"a","data":{1:2}}');
     refused('a member twice', 400, 'invalid_json', '{"event":"a","event":"b"}');
+    refused('numbers that take many times their text', 413, 'body_too_large', '{"event":"a","data":[' . join(',', ('1e18') x 30_000) . ']}');
     refused('a number', 400, 'invalid_event', '7');
     refused('an array', 400, 'invalid_event', '[' . event('message.sent') . ']');
     refused('no event', 400, 'invalid_event', '{"data":{}}');

@@ -6,39 +6,37 @@
 
 #include "ngx_http_chatmaid_error_page.h"
 #include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_flow.h"
 
 
 static void ngx_http_chatmaid_error_page_restore_status(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_chatmaid_error_page_is_ours(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_chatmaid_error_page_is_nginx(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_chatmaid_error_page_is_here(ngx_http_request_t *r);
 static ngx_int_t ngx_http_chatmaid_error_page_text(ngx_http_request_t *r,
-    ngx_str_t *text);
+    ngx_http_chatmaid_reply_t *reply, ngx_str_t *text);
 static const char *ngx_http_chatmaid_error_page_outcome(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_loc_conf_t *conf);
+    ngx_http_chatmaid_reply_t *reply);
 
 
 /*
- * Where an error_page has led to one of our locations, r->err_status is that of
- * the error.  It is kept apart, so that an error of nginx's own in here is
- * known by it again.
+ * After an error_page directive has led to one of our locations, r->err_status
+ * is the status of that error.  It is kept apart, so that an error of nginx's
+ * own in this location can be recognised by r->err_status again.
  */
 
 ngx_int_t
 ngx_http_chatmaid_error_page_rewrite_handler(ngx_http_request_t *r)
 {
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_reply_t  *reply;
 
-    if (!ngx_http_chatmaid_error_page_is_ours(r) || r->err_status == 0) {
+    if (!ngx_http_chatmaid_error_page_is_here(r) || r->err_status == 0) {
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_chatmaid_create_ctx(r);
-    if (ctx == NULL) {
+    reply = ngx_http_chatmaid_answer_get_reply(r);
+    if (reply == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx->entry_status = r->err_status;
+    reply->entry_status = r->err_status;
     r->err_status = 0;
 
     return NGX_DECLINED;
@@ -48,41 +46,40 @@ ngx_http_chatmaid_error_page_rewrite_handler(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_chatmaid_error_page_header_filter(ngx_http_request_t *r)
 {
-    ngx_str_t                 text, *type;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_str_t                   text, *type;
+    ngx_http_chatmaid_reply_t  *reply;
 
     static ngx_str_t  one_second = ngx_string("1");
 
-    if (!ngx_http_chatmaid_error_page_is_nginx(r)) {
+    if (!ngx_http_chatmaid_error_page_is_ours(r)) {
         ngx_http_chatmaid_error_page_restore_status(r);
         return NGX_OK;
     }
 
-    ngx_http_chatmaid_flow_restore(r);
+    reply = ngx_http_chatmaid_answer_get_reply(r);
 
-    ctx = ngx_http_chatmaid_create_ctx(r);
-
-    if (ctx == NULL
-        || ngx_http_chatmaid_error_page_text(r, &text) != NGX_OK
-        || ngx_http_chatmaid_add_header(r, "X-Request-Id", &ctx->request_id)
+    if (reply == NULL
+        || ngx_http_chatmaid_error_page_text(r, reply, &text) != NGX_OK
+        || ngx_http_chatmaid_answer_add_header(r, "X-Request-Id",
+                                               &reply->request_id)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     if (r->err_status == NGX_HTTP_TOO_MANY_REQUESTS
-        && ngx_http_chatmaid_add_header(r, "Retry-After", &one_second)
+        && ngx_http_chatmaid_answer_add_header(r, "Retry-After", &one_second)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    ctx->page = ngx_http_chatmaid_answer_body_chain(r, &text);
-    if (ctx->page == NULL) {
+    reply->page = ngx_http_chatmaid_answer_chain(r, &text);
+    if (reply->page == NULL) {
         return NGX_ERROR;
     }
 
-    type = ngx_http_chatmaid_problem_type(ctx);
+    type = ngx_http_chatmaid_answer_problem_type(reply);
 
     r->headers_out.content_type = *type;
     r->headers_out.content_type_len = type->len;
@@ -96,28 +93,28 @@ ngx_http_chatmaid_error_page_header_filter(ngx_http_request_t *r)
 }
 
 
-/* An operator's "return" in here has the status of the error that led to it. */
+/* An operator's "return" gets the status of the error that led to it. */
 
 static void
 ngx_http_chatmaid_error_page_restore_status(ngx_http_request_t *r)
 {
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_reply_t  *reply;
 
     if (r != r->main) {
         return;
     }
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    reply = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
 
-    if (ctx && ctx->entry_status) {
-        r->headers_out.status = ctx->entry_status;
+    if (reply && reply->entry_status) {
+        r->headers_out.status = reply->entry_status;
         r->headers_out.status_line.len = 0;
     }
 }
 
 
 static ngx_uint_t
-ngx_http_chatmaid_error_page_is_ours(ngx_http_request_t *r)
+ngx_http_chatmaid_error_page_is_here(ngx_http_request_t *r)
 {
     ngx_http_chatmaid_loc_conf_t  *conf;
 
@@ -127,31 +124,28 @@ ngx_http_chatmaid_error_page_is_ours(ngx_http_request_t *r)
 }
 
 
-/* An answer of our own, or of a backend, and an operator's "return" have no
+/* Answers of our own, of a backend and of an operator's "return" have no
  * err_status. */
 
-static ngx_uint_t
-ngx_http_chatmaid_error_page_is_nginx(ngx_http_request_t *r)
+ngx_uint_t
+ngx_http_chatmaid_error_page_is_ours(ngx_http_request_t *r)
 {
-    return ngx_http_chatmaid_error_page_is_ours(r)
+    return ngx_http_chatmaid_error_page_is_here(r)
            && r->err_status >= NGX_HTTP_BAD_REQUEST;
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_error_page_text(ngx_http_request_t *r, ngx_str_t *text)
+ngx_http_chatmaid_error_page_text(ngx_http_request_t *r,
+    ngx_http_chatmaid_reply_t *reply, ngx_str_t *text)
 {
-    ngx_http_chatmaid_ctx_t       *ctx;
-    ngx_http_chatmaid_problem_t    problem;
-    ngx_http_chatmaid_loc_conf_t  *conf;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    const char                   *outcome;
+    ngx_http_chatmaid_problem_t   problem;
 
     ngx_memzero(&problem, sizeof(ngx_http_chatmaid_problem_t));
 
     problem.status = r->err_status;
-    problem.code = ngx_http_chatmaid_code(problem.status);
+    problem.code = ngx_http_chatmaid_problem_code(problem.status);
 
     if (problem.status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
         ngx_str_set(&problem.detail,
@@ -165,35 +159,44 @@ ngx_http_chatmaid_error_page_text(ngx_http_request_t *r, ngx_str_t *text)
         problem.retry_after = 1;
     }
 
-    return ngx_http_chatmaid_problem_text(r, ctx, &problem,
-                                     ngx_http_chatmaid_error_page_outcome(r, ctx,
-                                                                          conf),
-                                     text);
+    outcome = ngx_http_chatmaid_error_page_outcome(r, reply);
+
+    return ngx_http_chatmaid_answer_problem_text(r, reply, &problem, outcome,
+                                                 text);
 }
 
 
 /*
- * Of a send.  One whose answer a filter has replaced may have been made, by it
- * or by an earlier one of its operation; one that nginx turns away for now may
- * be the retry of one that was let through before; what is refused for good
- * never was.
+ * The outcome of a send.  If a filter has replaced its answer, its message may
+ * have been sent, now or by an earlier send of its operation.  If nginx refuses
+ * it for the time being, it may be the retry of a send that was let through.  A
+ * send that nginx refuses for good was never sent.
  */
 
 static const char *
 ngx_http_chatmaid_error_page_outcome(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_loc_conf_t *conf)
+    ngx_http_chatmaid_reply_t *reply)
 {
-    if (conf->gateway == NULL
-        || r->method != NGX_HTTP_POST
-        || r->uri.len != conf->gateway->prefix.len + sizeof("send") - 1
-        || ngx_strncmp(r->uri.data + conf->gateway->prefix.len, "send",
-                       sizeof("send") - 1)
-           != 0)
+    u_char                        *path;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    static ngx_str_t  send = ngx_string("send");
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (conf->gateway == NULL || r->method != NGX_HTTP_POST
+        || r->uri.len != conf->gateway->prefix.len + send.len)
     {
         return NULL;
     }
 
-    return (ctx->call || ctx->claim.pool
+    path = r->uri.data + conf->gateway->prefix.len;
+
+    if (ngx_strncmp(path, send.data, send.len) != 0) {
+        return NULL;
+    }
+
+    return (reply->tried
             || r->err_status == NGX_HTTP_TOO_MANY_REQUESTS
             || r->err_status >= NGX_HTTP_INTERNAL_SERVER_ERROR)
            ? "unknown" : "not_sent";
@@ -203,16 +206,16 @@ ngx_http_chatmaid_error_page_outcome(ngx_http_request_t *r,
 ngx_chain_t *
 ngx_http_chatmaid_error_page_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_chain_t              *page, *cl;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_chain_t                *page, *cl;
+    ngx_http_chatmaid_reply_t  *reply;
 
     if (r != r->main || in == NULL) {
         return in;
     }
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    reply = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
 
-    if (ctx == NULL || ctx->page == NULL) {
+    if (reply == NULL || reply->page == NULL) {
         return in;
     }
 
@@ -220,8 +223,8 @@ ngx_http_chatmaid_error_page_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         cl->buf->pos = cl->buf->last;
     }
 
-    page = ctx->page;
-    ctx->page = NULL;
+    page = reply->page;
+    reply->page = NULL;
 
     return page;
 }

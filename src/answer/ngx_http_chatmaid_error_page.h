@@ -14,11 +14,14 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* ngx_http_handler_pt: notes the status that an error_page brought here. */
+/* ngx_http_handler_pt: keeps the status that an error_page brought here. */
 ngx_int_t ngx_http_chatmaid_error_page_rewrite_handler(ngx_http_request_t *r);
 
-/* Makes nginx's page a problem; NGX_OK also for all other answers, which are
- * left alone; NGX_ERROR without memory. */
+/* Whether the answer is a page of nginx's that becomes a problem. */
+ngx_uint_t ngx_http_chatmaid_error_page_is_ours(ngx_http_request_t *r);
+
+/* Makes such a page a problem, and leaves all other answers alone.  NGX_OK;
+ * NGX_ERROR without memory. */
 ngx_int_t ngx_http_chatmaid_error_page_header_filter(ngx_http_request_t *r);
 
 /* Consumes the page and returns the problem; other chains are returned as they

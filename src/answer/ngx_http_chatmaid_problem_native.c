@@ -9,8 +9,8 @@
 
 
 static ngx_str_t ngx_http_chatmaid_problem_native_path(ngx_http_request_t *r);
-static ngx_int_t ngx_http_chatmaid_problem_native_target(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *path);
+static ngx_int_t ngx_http_chatmaid_problem_native_target(ngx_pool_t *pool,
+    ngx_str_t *path, ngx_str_t *target);
 static json_t *ngx_http_chatmaid_problem_native_message(
     ngx_http_chatmaid_problem_t *problem);
 static json_t *ngx_http_chatmaid_problem_native_fault(json_t *fault);
@@ -18,7 +18,7 @@ static json_t *ngx_http_chatmaid_problem_native_time(void);
 
 
 ngx_uint_t
-ngx_http_chatmaid_is_native(ngx_http_request_t *r)
+ngx_http_chatmaid_problem_native_is_asked(ngx_http_request_t *r)
 {
     ngx_str_t                      path;
     ngx_http_chatmaid_loc_conf_t  *conf;
@@ -36,7 +36,7 @@ ngx_http_chatmaid_is_native(ngx_http_request_t *r)
 }
 
 
-/* The decoded path, with one slash before what follows the location's name. */
+/* The decoded path after the location's name, with one slash before it. */
 
 static ngx_str_t
 ngx_http_chatmaid_problem_native_path(ngx_http_request_t *r)
@@ -68,30 +68,36 @@ ngx_http_chatmaid_problem_native_path(ngx_http_request_t *r)
 
 ngx_int_t
 ngx_http_chatmaid_problem_native_text(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_problem_t *problem,
-    const char *reason, ngx_str_t *text)
+    ngx_http_chatmaid_problem_t *problem, ngx_str_t *path, ngx_str_t *text)
 {
-    json_t      *json;
-    ngx_str_t    path;
-    const char  *error;
+    json_t     *json;
+    ngx_str_t   target, error;
 
-    if (ngx_http_chatmaid_problem_native_target(r, ctx, &path) != NGX_OK) {
+    if (path->len == 0) {
+        target = ngx_http_chatmaid_problem_native_path(r);
+
+    } else if (ngx_http_chatmaid_problem_native_target(r->pool, path, &target)
+               != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
     error = problem->error;
 
-    if (error == NULL || *error == '\0') {
-        error = reason;
+    if (error.len == 0) {
+        error.data = (u_char *)
+                             ngx_http_chatmaid_problem_title(problem->status);
+        error.len = ngx_strlen(error.data);
     }
 
-    json = json_pack("{s:b, s:s, s:o, s:I, s:o, s:o}",
+    json = json_pack("{s:b, s:o, s:o, s:I, s:o, s:o}",
                      "success", 0,
-                     "error", error,
-                     "message", ngx_http_chatmaid_problem_native_message(problem),
+                     "error", ngx_http_chatmaid_json_string(&error),
+                     "message",
+                         ngx_http_chatmaid_problem_native_message(problem),
                      "statusCode", (json_int_t) problem->status,
                      "timestamp", ngx_http_chatmaid_problem_native_time(),
-                     "path", ngx_http_chatmaid_json_string(&path));
+                     "path", ngx_http_chatmaid_json_string(&target));
 
     json = ngx_http_chatmaid_json_keep(r->pool, json);
 
@@ -108,31 +114,26 @@ ngx_http_chatmaid_problem_native_text(ngx_http_request_t *r,
 }
 
 
-/* The path of the call, as the caller wrote it, where there was to be one. */
+/* The path of the call, as the caller wrote it, without the query. */
 
 static ngx_int_t
-ngx_http_chatmaid_problem_native_target(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *path)
+ngx_http_chatmaid_problem_native_target(ngx_pool_t *pool, ngx_str_t *path,
+    ngx_str_t *target)
 {
     size_t  len;
 
-    if (ctx->path.len == 0) {
-        *path = ngx_http_chatmaid_problem_native_path(r);
-        return NGX_OK;
-    }
-
-    for (len = 0; len < ctx->path.len && ctx->path.data[len] != '?'; len++) {
+    for (len = 0; len < path->len && path->data[len] != '?'; len++) {
         /* void */
     }
 
-    path->len = 1 + len;
-    path->data = ngx_pnalloc(r->pool, path->len);
-    if (path->data == NULL) {
+    target->len = 1 + len;
+    target->data = ngx_pnalloc(pool, target->len);
+    if (target->data == NULL) {
         return NGX_ERROR;
     }
 
-    path->data[0] = '/';
-    ngx_memcpy(path->data + 1, ctx->path.data, len);
+    target->data[0] = '/';
+    ngx_memcpy(target->data + 1, path->data, len);
 
     return NGX_OK;
 }
@@ -148,7 +149,7 @@ ngx_http_chatmaid_problem_native_message(ngx_http_chatmaid_problem_t *problem)
 
     json_array_foreach(problem->errors, i, item) {
         (void) json_array_append_new(list,
-                                     ngx_http_chatmaid_problem_native_fault(item));
+                               ngx_http_chatmaid_problem_native_fault(item));
     }
 
     json_array_foreach(problem->messages, i, item) {

@@ -12,16 +12,17 @@
 
 
 #include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_problem.h"
 
 
-/* Whether the request is to a gateway location, and for its native face. */
-ngx_uint_t ngx_http_chatmaid_is_native(ngx_http_request_t *r);
+/* Whether the request is to a gateway location and asks for its native face. */
+ngx_uint_t ngx_http_chatmaid_problem_native_is_asked(ngx_http_request_t *r);
 
-/* The problem as Chatmaid's envelope, JSON text in r->pool; "reason" is what
- * its status means.  NGX_OK, NGX_ERROR. */
+/* The problem as Chatmaid's envelope, JSON text in r->pool.  "path" is the
+ * call's, with its query, or empty: the request's is named then.  NGX_OK,
+ * NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_problem_native_text(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_problem_t *problem,
-    const char *reason, ngx_str_t *text);
+    ngx_http_chatmaid_problem_t *problem, ngx_str_t *path, ngx_str_t *text);
 
 
 #endif /* _NGX_HTTP_CHATMAID_PROBLEM_NATIVE_H_INCLUDED_ */

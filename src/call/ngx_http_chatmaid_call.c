@@ -5,71 +5,38 @@
 
 
 #include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_answer.h"
+#include "ngx_http_chatmaid_call_request.h"
 
 
-/*
- * nginx looks into a cache for GET, HEAD and POST.  What is sent is a method's
- * name; its bit says only this here, and whether a request may be sent to the
- * next peer: one with NGX_HTTP_LOCK may not.
- */
-
-#define NGX_HTTP_CHATMAID_CALL_READ  NGX_HTTP_UNKNOWN
-#define NGX_HTTP_CHATMAID_CALL_SEND  NGX_HTTP_LOCK
-
-
-static ngx_int_t ngx_http_chatmaid_call_request(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_request_t *sr, ngx_str_t *body);
-static ngx_int_t ngx_http_chatmaid_call_body(ngx_http_request_t *sr,
-    ngx_str_t *body);
-static ngx_int_t ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_request_t *sr);
-static ngx_int_t ngx_http_chatmaid_call_trace(ngx_http_request_t *r,
-    ngx_http_request_t *sr);
-static ngx_uint_t ngx_http_chatmaid_call_traceparent(ngx_str_t *value);
-static ngx_table_elt_t *ngx_http_chatmaid_call_add_header(
-    ngx_http_request_t *sr, const char *name, ngx_str_t *value);
 static const char *ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
     ngx_http_chatmaid_call_t *call);
 static ngx_int_t ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
     ngx_http_chatmaid_call_t *call, ngx_buf_t *b);
 static ngx_int_t ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
+static ngx_http_chatmaid_call_result_e ngx_http_chatmaid_call_judge(
+    ngx_http_request_t *r, ngx_http_chatmaid_call_t *call);
+static ngx_uint_t ngx_http_chatmaid_call_is_sent(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call);
 
 
 ngx_int_t
 ngx_http_chatmaid_call_start(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *body)
+    ngx_http_chatmaid_call_t *call)
 {
     ngx_uint_t                   count;
     ngx_http_request_t          *sr;
-    ngx_http_chatmaid_call_t    *call;
     ngx_http_post_subrequest_t  *ps;
-
-    call = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_call_t));
-    if (call == NULL) {
-        return NGX_ERROR;
-    }
 
     ps = ngx_palloc(r->pool, sizeof(ngx_http_post_subrequest_t));
     if (ps == NULL) {
         return NGX_ERROR;
     }
 
-    /* the answer before this one is not read any more; it may be large */
-
-    if (ctx->call && ctx->call->answer.data) {
-        (void) ngx_pfree(r->pool, ctx->call->answer.data);
-        ngx_str_null(&ctx->call->answer);
-    }
-
     ps->handler = ngx_http_chatmaid_call_done;
     ps->data = call;
 
-    call->ctx = ctx;
     call->conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
-    call->gateway = call->conf->gateway;
-    call->path = ctx->path;
     call->state = r->upstream_states ? r->upstream_states->nelts : 0;
 
     /* the location's own name: with the caller's path in it a regular
@@ -77,7 +44,7 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
 
     count = r->main->count;
 
-    if (ngx_http_subrequest(r, &call->gateway->uri, NULL, &sr, ps,
+    if (ngx_http_subrequest(r, &call->conf->gateway->uri, NULL, &sr, ps,
                             NGX_HTTP_SUBREQUEST_BACKGROUND)
         != NGX_OK)
     {
@@ -87,279 +54,27 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
     }
 
     call->request = sr;
-    ctx->attempts++;
 
-    if (ngx_http_chatmaid_call_request(r, ctx, sr, body) != NGX_OK) {
+    if (ngx_http_chatmaid_call_request(r, sr, &call->request_id, call->body)
+        != NGX_OK)
+    {
 
         /* it can't be taken back, but it can be kept from going anywhere */
-        call->refused = "there is no memory";
+        call->reason = "there is no memory";
     }
-
-    ctx->call = call;
 
     return NGX_AGAIN;
 }
 
 
-static ngx_int_t
-ngx_http_chatmaid_call_request(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_request_t *sr, ngx_str_t *body)
+void
+ngx_http_chatmaid_call_free_answer(ngx_pool_t *pool,
+    ngx_http_chatmaid_call_t *call)
 {
-    ngx_http_core_main_conf_t      *cmcf;
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    static ngx_str_t  post = ngx_string("POST");
-
-    sr->method = NGX_HTTP_CHATMAID_CALL_READ;
-
-    if (body) {
-        sr->method = NGX_HTTP_CHATMAID_CALL_SEND;
-        sr->method_name = post;
+    if (call->answer.data) {
+        (void) ngx_pfree(pool, call->answer.data);
+        ngx_str_null(&call->answer);
     }
-
-    sr->filter_need_in_memory = 1;
-    sr->upstream_states = r->upstream_states;
-
-    /* values cached for the caller's request must not go upstream, but its
-     * name stays the same */
-
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
-
-    sr->variables = ngx_pcalloc(r->pool, cmcf->variables.nelts
-                                         * sizeof(ngx_http_variable_value_t));
-    if (sr->variables == NULL) {
-        sr->variables = r->variables;
-        return NGX_ERROR;
-    }
-
-    sr->variables[mcf->request_id] = r->variables[mcf->request_id];
-
-    if (ngx_http_chatmaid_call_body(sr, body) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_chatmaid_call_headers(r, ctx, sr);
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_call_body(ngx_http_request_t *sr, ngx_str_t *body)
-{
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
-
-    sr->request_body = ngx_pcalloc(sr->pool, sizeof(ngx_http_request_body_t));
-    if (sr->request_body == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (body == NULL) {
-        return NGX_OK;
-    }
-
-    b = ngx_calloc_buf(sr->pool);
-    cl = ngx_alloc_chain_link(sr->pool);
-
-    if (b == NULL || cl == NULL) {
-        return NGX_ERROR;
-    }
-
-    b->start = body->data;
-    b->pos = body->data;
-    b->last = body->data + body->len;
-    b->end = b->last;
-    b->memory = 1;
-    b->last_buf = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    sr->request_body->bufs = cl;
-    sr->request_body->buf = b;
-
-    return NGX_OK;
-}
-
-
-/* All that Chatmaid learns of the caller's request. */
-
-static ngx_int_t
-ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_request_t *sr)
-{
-    ngx_table_elt_t  *h;
-
-    static ngx_str_t  json = ngx_string("application/json");
-    static ngx_str_t  own = ngx_string("ngx_http_chatmaid_module/"
-                                       NGX_HTTP_CHATMAID_VERSION);
-
-    ngx_memzero(&sr->headers_in, sizeof(ngx_http_headers_in_t));
-
-    if (ngx_list_init(&sr->headers_in.headers, sr->pool, 8,
-                      sizeof(ngx_table_elt_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    sr->headers_in.server = r->headers_in.server;
-    sr->headers_in.content_length_n = -1;
-    sr->headers_in.keep_alive_n = -1;
-
-    /* nginx's variables read these two by their pointers */
-
-    if (sr->request_body->buf) {
-        sr->headers_in.content_length_n = ngx_buf_size(sr->request_body->buf);
-
-        h = ngx_http_chatmaid_call_add_header(sr, "Content-Type", &json);
-        if (h == NULL) {
-            return NGX_ERROR;
-        }
-
-        sr->headers_in.content_type = h;
-    }
-
-    h = ngx_http_chatmaid_header(&r->headers_in.headers.part, "user-agent",
-                                 NULL);
-
-    h = ngx_http_chatmaid_call_add_header(sr, "User-Agent",
-                                          h ? &h->value : &own);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    sr->headers_in.user_agent = h;
-
-    if (ngx_http_chatmaid_call_add_header(sr, "Accept", &json) == NULL
-        || ngx_http_chatmaid_call_add_header(sr, "X-Request-Id",
-                                             &ctx->request_id)
-           == NULL)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_chatmaid_call_trace(r, sr);
-}
-
-
-/* W3C Trace Context: tracestate means nothing without its traceparent. */
-
-static ngx_int_t
-ngx_http_chatmaid_call_trace(ngx_http_request_t *r, ngx_http_request_t *sr)
-{
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    part = &r->headers_in.headers.part;
-
-    h = ngx_http_chatmaid_header(part, "traceparent", NULL);
-
-    if (h == NULL
-        || ngx_http_chatmaid_header(part, "traceparent", h)
-        || !ngx_http_chatmaid_call_traceparent(&h->value))
-    {
-        return NGX_OK;
-    }
-
-    if (ngx_http_chatmaid_call_add_header(sr, "traceparent", &h->value)
-        == NULL)
-    {
-        return NGX_ERROR;
-    }
-
-    for (h = ngx_http_chatmaid_header(part, "tracestate", NULL);
-         h;
-         h = ngx_http_chatmaid_header(part, "tracestate", h))
-    {
-        if (ngx_http_chatmaid_call_add_header(sr, "tracestate", &h->value)
-            == NULL)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * Version, trace-id, parent-id and flags in lower-case hex: of version 00 just
- * these, a later one may add fields; version ff and IDs of all zeros are
- * invalid.
- */
-
-static ngx_uint_t
-ngx_http_chatmaid_call_traceparent(ngx_str_t *value)
-{
-    size_t   i;
-    u_char  *p;
-
-    static u_char  form[] = "hh-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-"
-                            "hhhhhhhhhhhhhhhh-hh";
-    static u_char  zeros[] = "00000000000000000000000000000000";
-
-    p = value->data;
-
-    if (value->len < sizeof(form) - 1) {
-        return 0;
-    }
-
-    for (i = 0; i < sizeof(form) - 1; i++) {
-
-        if (form[i] == '-') {
-            if (p[i] != '-') {
-                return 0;
-            }
-
-        } else if (!((p[i] >= '0' && p[i] <= '9')
-                     || (p[i] >= 'a' && p[i] <= 'f')))
-        {
-            return 0;
-        }
-    }
-
-    if (ngx_strncmp(p, "ff", 2) == 0
-        || ngx_strncmp(p + 3, zeros, 32) == 0
-        || ngx_strncmp(p + 36, zeros, 16) == 0)
-    {
-        return 0;
-    }
-
-    if (value->len == sizeof(form) - 1) {
-        return 1;
-    }
-
-    return ngx_strncmp(p, "00", 2) != 0 && p[sizeof(form) - 1] == '-';
-}
-
-
-static ngx_table_elt_t *
-ngx_http_chatmaid_call_add_header(ngx_http_request_t *sr, const char *name,
-    ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&sr->headers_in.headers);
-    if (h == NULL) {
-        return NULL;
-    }
-
-    h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->value = *value;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-
-    h->lowcase_key = ngx_pnalloc(sr->pool, h->key.len);
-    if (h->lowcase_key == NULL) {
-        return NULL;
-    }
-
-    h->hash = ngx_hash_strlow(h->lowcase_key, h->key.data, h->key.len);
-
-    return h;
 }
 
 
@@ -368,14 +83,14 @@ ngx_http_chatmaid_call_wake(ngx_http_chatmaid_call_t *call)
 {
     ngx_http_request_t  *sr;
 
-    if (call == NULL || call->request == NULL || call->upstream) {
+    if (call->request == NULL || call->upstream) {
         return;
     }
 
     sr = call->request;
 
     if (sr->write_event_handler == ngx_http_handler) {
-        return;                 /* posted when it was made, to begin */
+        return;                 /* it was posted, and has not begun */
     }
 
     (void) ngx_http_post_request(sr, NULL);
@@ -397,14 +112,15 @@ ngx_http_chatmaid_call_get(ngx_http_request_t *r)
 
 /*
  * The proxy module escapes the path of an internal request once more.  So the
- * subrequest has come this far as its location's name alone, and becomes, just
- * before the proxy reads it, an ordinary request for the caller's bytes.
+ * subrequest has come this far with its location's name alone.  Just before the
+ * proxy module reads it, it becomes an ordinary request for the caller's bytes.
  */
 
 ngx_int_t
 ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
 {
     u_char                    *p;
+    ngx_str_t                 *uri;
     ngx_http_chatmaid_call_t  *call;
 
     call = ngx_http_chatmaid_call_get(r);
@@ -414,36 +130,38 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
     }
 
     if (call->upstream) {
-        call->not_upstream = 1;      /* X-Accel-Redirect took it here */
+        /* X-Accel-Redirect led here */
+        call->fault = NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM;
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (call->refused == NULL) {
-        call->refused = ngx_http_chatmaid_call_aim(r, call);
+    if (call->reason == NULL) {
+        call->reason = ngx_http_chatmaid_call_aim(r, call);
     }
 
-    if (call->refused) {
+    if (call->reason) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    p = ngx_pnalloc(r->pool, call->gateway->uri.len + call->path.len);
+    uri = &call->conf->gateway->uri;
+
+    p = ngx_pnalloc(r->pool, uri->len + call->path.len);
     if (p == NULL) {
-        call->refused = "there is no memory";
+        call->reason = "there is no memory";
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     r->uri.data = p;
-    r->uri.len = call->gateway->uri.len + call->path.len;
+    r->uri.len = uri->len + call->path.len;
     r->internal = 0;
 
-    /* a proxy_pass with a URI skips the location's name, by its length: where
-     * it is seen in the request, there is none */
+    /* a proxy_pass with a URI cuts off the location's name, by its length; one
+     * without a URI leaves these marks in the request line */
 
-    ngx_memset(p, NGX_HTTP_CHATMAID_MARK, call->gateway->uri.len);
-    ngx_memcpy(p + call->gateway->uri.len, call->path.data, call->path.len);
+    ngx_memset(p, NGX_HTTP_CHATMAID_CALL_MARK, uri->len);
+    ngx_memcpy(p + uri->len, call->path.data, call->path.len);
 
-    /* nginx zeroes it on a redirect: what comes then is not Chatmaid's
-     * answer */
+    /* nginx zeroes it on a redirect: an answer from there is not Chatmaid's */
     ngx_http_set_ctx(r, call, ngx_http_chatmaid_module);
 
     call->aimed = 1;
@@ -452,24 +170,26 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
 }
 
 
-/* Whether the subrequest is where it was sent: NULL, or what is wrong. */
+/* Whether the subrequest has come to the right place: NULL, or why not. */
 
 static const char *
 ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
     ngx_http_chatmaid_call_t *call)
 {
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_core_loc_conf_t     *clcf;
+    ngx_http_chatmaid_gateway_t  *gateway;
 
     clcf = ngx_http_get_module_loc_conf(sr, ngx_http_core_module);
+    gateway = call->conf->gateway;
 
-    if (call->gateway->location == NULL) {
+    if (gateway->location == NULL) {
         return "there is no such location";
     }
 
-    /* compared by address: nobody else makes a string there */
+    /* by address: only an unchanged URI is the string of the configuration */
 
-    if (call->aimed || sr->uri.data != call->gateway->uri.data
-        || sr->uri.len != call->gateway->uri.len)
+    if (call->aimed || sr->uri.data != gateway->uri.data
+        || sr->uri.len != gateway->uri.len)
     {
         return "a rewrite changed the call's path";
     }
@@ -478,7 +198,7 @@ ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
         return "that location has an \"if\" or a \"limit_except\"";
     }
 
-    if (clcf != call->gateway->location || !sr->valid_location) {
+    if (clcf != gateway->location || !sr->valid_location) {
         return "another location was chosen for it";
     }
 
@@ -486,7 +206,7 @@ ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
         return "that location is not internal";
     }
 
-    if (call->gateway->upstream.upstream == NULL) {
+    if (gateway->upstream.upstream == NULL) {
         return "that location has no proxy_pass to an upstream block or a "
                "literal host";
     }
@@ -499,7 +219,7 @@ ngx_int_t
 ngx_http_chatmaid_call_header_filter(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call)
 {
-    /* ours to set: the filter that does it is not reached */
+    /* we must set it, because nginx's own header filter is not reached */
     r->header_sent = 1;
 
     if (call->upstream == NULL || call->upstream != r->upstream
@@ -509,7 +229,7 @@ ngx_http_chatmaid_call_header_filter(ngx_http_request_t *r,
 #endif
        )
     {
-        call->not_upstream = 1;
+        call->fault = NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM;
         return NGX_OK;
     }
 
@@ -529,17 +249,14 @@ ngx_http_chatmaid_call_body_filter(ngx_http_request_t *r,
 
         b = in->buf;
 
-        if (!call->not_upstream
+        if (call->fault != NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM
             && ngx_http_chatmaid_call_capture(r, call, b) != NGX_OK)
         {
-            /* ends the subrequest; that nginx blames the connection for it is
-             * put right when it is done */
+            /* This ends the subrequest, and nginx sets the connection's error
+             * for it, as if the caller had left.  An error that is set already
+             * means that the caller has left. */
 
-            call->aborted = 1;
-
-            if (r->connection->error) {
-                call->ctx->gone = 1;
-            }
+            call->gone = r->connection->error;
 
             return NGX_ERROR;
         }
@@ -569,8 +286,8 @@ ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
 
     n = b->last - b->pos;
 
-    if (n > NGX_HTTP_CHATMAID_MAX_ANSWER - call->answer.len) {
-        call->overflow = 1;
+    if (n > NGX_HTTP_CHATMAID_CALL_MAX_ANSWER - call->answer.len) {
+        call->fault = NGX_HTTP_CHATMAID_CALL_TOO_LARGE;
         return NGX_ERROR;
     }
 
@@ -581,13 +298,14 @@ ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
         size = ngx_max(2 * call->size, call->answer.len + n);
 
         if (expected > (off_t) size
-            && expected <= NGX_HTTP_CHATMAID_MAX_ANSWER)
+            && expected <= NGX_HTTP_CHATMAID_CALL_MAX_ANSWER)
         {
             size = (size_t) expected;
         }
 
         p = ngx_pnalloc(sr->pool, size);
         if (p == NULL) {
+            call->fault = NGX_HTTP_CHATMAID_CALL_NO_MEMORY;
             return NGX_ERROR;
         }
 
@@ -608,8 +326,8 @@ ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
 
 
 /*
- * ngx_http_post_subrequest_pt.  Only notes what came and posts the flow:
- * running it here could free the subrequest that nginx is just finalizing.
+ * ngx_http_post_subrequest_pt.  The caller's request is only posted: running it
+ * here could free the subrequest that nginx is finalizing.
  */
 
 static ngx_int_t
@@ -617,63 +335,102 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
 {
     ngx_http_chatmaid_call_t *call = data;
 
-    ngx_connection_t         *c;
-    ngx_http_request_t       *r;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
 
     c = sr->connection;
     r = sr->parent;
-    ctx = call->ctx;
-
-    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, c->log, 0,
-                   "chatmaid call done, rc:%i status:%ui whole:%ui size:%uz",
-                   rc, call->status, (ngx_uint_t) call->whole,
-                   call->answer.len);
 
     sr->post_subrequest = NULL;         /* an error page would end it again */
-
-    call->request = NULL;
-    call->rc = rc;
 
     c->log->action = NULL;
 
     r->upstream_states = sr->upstream_states;
 
+    call->request = NULL;
+    call->rc = rc;
+    call->result = ngx_http_chatmaid_call_judge(r, call);
+
+    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "chatmaid call done, rc:%i result:%ui status:%ui size:%uz",
+                   rc, (ngx_uint_t) call->result, call->status,
+                   call->answer.len);
+
     if (c->error) {
-        if (!call->aborted) {
-            ctx->gone = 1;
-        }
-
         c->error = 0;
-    }
 
-    ctx->parked = 0;
+        if (call->fault != NGX_HTTP_CHATMAID_CALL_TOO_LARGE
+            && call->fault != NGX_HTTP_CHATMAID_CALL_NO_MEMORY)
+        {
+            call->gone = 1;
+        }
+    }
 
     if (ngx_http_post_request(r, NULL) != NGX_OK) {
-        ctx->parked = 1;
         return NGX_ERROR;               /* ends the caller's request */
     }
+
+    call->handler(call);
 
     return NGX_OK;
 }
 
 
+static ngx_http_chatmaid_call_result_e
+ngx_http_chatmaid_call_judge(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call)
+{
+    ngx_uint_t  sent;
+
+    if (call->upstream == NULL) {
+
+        if (call->reason == NULL
+            && (call->rc == NGX_HTTP_SERVICE_UNAVAILABLE
+                || call->rc == NGX_HTTP_TOO_MANY_REQUESTS))
+        {
+            return NGX_HTTP_CHATMAID_CALL_LIMITED;
+        }
+
+        if (call->reason == NULL) {
+            call->reason = "that location did not proxy the call";
+        }
+
+        return NGX_HTTP_CHATMAID_CALL_NOT_MADE;
+    }
+
+    if (call->fault) {
+        return call->fault;
+    }
+
+    if (call->status) {
+        return call->whole ? NGX_HTTP_CHATMAID_CALL_ANSWERED
+                           : NGX_HTTP_CHATMAID_CALL_CUT_SHORT;
+    }
+
+    sent = ngx_http_chatmaid_call_is_sent(r, call);
+
+    if (call->rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+        return sent ? NGX_HTTP_CHATMAID_CALL_TIMEOUT
+                    : NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT;
+    }
+
+    return sent ? NGX_HTTP_CHATMAID_CALL_NO_ANSWER
+                : NGX_HTTP_CHATMAID_CALL_NOT_CONNECTED;
+}
+
+
 /*
- * connect_time is set when the first bytes are to be sent, with TLS after its
- * handshake.  In the clear that may turn out to be where the connect fails, but
- * then nothing was written.
+ * Whether a byte may have arrived at a peer.  connect_time is set when the
+ * first bytes are to be sent, with TLS after its handshake.  In the clear the
+ * connect may still fail then, but nothing was written.
  */
 
-ngx_uint_t
-ngx_http_chatmaid_call_not_sent(ngx_http_request_t *r,
+static ngx_uint_t
+ngx_http_chatmaid_call_is_sent(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call)
 {
     ngx_uint_t                  i;
     ngx_http_upstream_state_t  *state;
-
-    if (call->upstream == NULL) {
-        return 1;
-    }
 
     state = r->upstream_states->elts;
 
@@ -687,14 +444,14 @@ ngx_http_chatmaid_call_not_sent(ngx_http_request_t *r,
 
 #if (NGX_HTTP_SSL)
         if (call->upstream->ssl) {
-            return 0;
+            return 1;
         }
 #endif
 
         if (state[i].bytes_sent) {
-            return 0;
+            return 1;
         }
     }
 
-    return 1;
+    return 0;
 }

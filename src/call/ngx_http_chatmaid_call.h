@@ -14,54 +14,100 @@
 #include "ngx_http_chatmaid.h"
 
 
-#define NGX_HTTP_CHATMAID_MAX_ANSWER  (4 * 1024 * 1024)
+#define NGX_HTTP_CHATMAID_CALL_MAX_ANSWER  (4 * 1024 * 1024)
 
 /* Stands for the internal location's name; no target begins with it. */
-#define NGX_HTTP_CHATMAID_MARK        '#'
+#define NGX_HTTP_CHATMAID_CALL_MARK        '#'
+
+
+/* What became of a call. */
+
+typedef enum {
+    NGX_HTTP_CHATMAID_CALL_RUNNING = 0,
+
+    /* nothing was handed to an upstream: */
+    NGX_HTTP_CHATMAID_CALL_LIMITED,          /* by limit_req or limit_conn */
+    NGX_HTTP_CHATMAID_CALL_NOT_MADE,         /* call->reason says why */
+
+    /* no answer, and no byte can have arrived: */
+    NGX_HTTP_CHATMAID_CALL_NOT_CONNECTED,
+    NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT,
+
+    /* no answer, but the call may have arrived: */
+    NGX_HTTP_CHATMAID_CALL_NO_ANSWER,
+    NGX_HTTP_CHATMAID_CALL_TIMEOUT,
+
+    /* an answer that can't be used: */
+    NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM,     /* by something else */
+    NGX_HTTP_CHATMAID_CALL_TOO_LARGE,
+    NGX_HTTP_CHATMAID_CALL_NO_MEMORY,
+    NGX_HTTP_CHATMAID_CALL_CUT_SHORT,
+
+    NGX_HTTP_CHATMAID_CALL_ANSWERED
+} ngx_http_chatmaid_call_result_e;
+
+
+typedef struct ngx_http_chatmaid_call_s  ngx_http_chatmaid_call_t;
+
+typedef void (*ngx_http_chatmaid_call_pt)(ngx_http_chatmaid_call_t *call);
 
 
 struct ngx_http_chatmaid_call_s {
-    ngx_http_chatmaid_ctx_t       *ctx;      /* the flow it belongs to */
-    ngx_http_chatmaid_loc_conf_t  *conf;     /* of the flow's location */
-    ngx_http_chatmaid_gateway_t   *gateway;
-    ngx_http_request_t            *request;  /* NULL when it is done */
-    ngx_http_upstream_t           *upstream; /* that got the key; NULL: none */
-    ngx_uint_t                     state;    /* its first upstream state */
 
-    ngx_str_t                      path;
-    ngx_str_t                      answer;   /* the body captured so far */
-    size_t                         size;     /* bytes allocated for it */
-    ngx_uint_t                     status;   /* Chatmaid's; 0: no answer */
-    ngx_int_t                      rc;       /* nginx's, when done */
+    /* set by the owner, zeroed the rest */
 
-    const char                    *refused;  /* why nothing was sent, or NULL */
+    ngx_str_t                         path;      /* with its query */
+    ngx_str_t                         request_id;
+    ngx_str_t                        *body;      /* of a POST; NULL: a GET */
 
-    unsigned                       aimed:1;  /* the subrequest has its target */
-    unsigned                       whole:1;
-    unsigned                       overflow:1;  /* larger than we take */
-    unsigned                       aborted:1;  /* by us: that or no memory */
-    unsigned                       not_upstream:1;  /* answered by something else */
+    /* Called when the call is done, just before the request goes on by its
+     * write_event_handler.  It must only take notes: nginx is still finalizing
+     * the subrequest. */
+    ngx_http_chatmaid_call_pt         handler;
+    void                             *data;
+
+    /* known when the call is done */
+
+    ngx_http_chatmaid_call_result_e   result;
+    ngx_uint_t                        status;    /* Chatmaid's; 0: no answer */
+    ngx_str_t                         answer;    /* the body */
+    ngx_int_t                         rc;        /* nginx's, when LIMITED */
+    const char                       *reason;    /* when NOT_MADE */
+
+    ngx_http_chatmaid_loc_conf_t     *conf;
+    ngx_http_upstream_t              *upstream;  /* that got the key, or NULL */
+
+    unsigned                          gone:1;    /* the caller, meanwhile */
+
+    /* of the call itself */
+
+    unsigned                          aimed:1;   /* at its real target */
+    unsigned                          whole:1;   /* the end was captured */
+
+    ngx_http_chatmaid_call_result_e   fault;     /* seen while it runs */
+    ngx_http_request_t               *request;   /* NULL when it is done */
+    ngx_uint_t                        state;     /* its first upstream state */
+    size_t                            size;      /* allocated for the answer */
 };
 
 
-/* Starts a call of the flow's path, a POST where there is a body (which must
- * outlive the call), and stores it in ctx->call.  NGX_AGAIN: the flow is to be
- * parked, and resumed when the call is done; NGX_ERROR: nothing was started. */
+/* Starts a call of r's location.  The body must outlive it.  NGX_AGAIN: the
+ * handler will be called; NGX_ERROR: nothing was started. */
 ngx_int_t ngx_http_chatmaid_call_start(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *body);
+    ngx_http_chatmaid_call_t *call);
+
+/* The answer is not read any more; it may be large. */
+void ngx_http_chatmaid_call_free_answer(ngx_pool_t *pool,
+    ngx_http_chatmaid_call_t *call);
 
 /* Passes on a wake-up of the caller's connection to a subrequest that waits for
- * it, as one delayed by limit_req does.  "call" may be NULL. */
+ * it, as one delayed by limit_req does. */
 void ngx_http_chatmaid_call_wake(ngx_http_chatmaid_call_t *call);
-
-/* Whether no byte of a finished call can have arrived at any peer. */
-ngx_uint_t ngx_http_chatmaid_call_not_sent(ngx_http_request_t *r,
-    ngx_http_chatmaid_call_t *call);
 
 /* The call whose subrequest r is, or NULL. */
 ngx_http_chatmaid_call_t *ngx_http_chatmaid_call_get(ngx_http_request_t *r);
 
-/* The capture, called for such an r: nothing of it goes further. */
+/* The capture, for such an r: the answer goes no further. */
 ngx_int_t ngx_http_chatmaid_call_header_filter(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call);
 ngx_int_t ngx_http_chatmaid_call_body_filter(ngx_http_request_t *r,

@@ -5,279 +5,383 @@
 
 
 #include "ngx_http_chatmaid_call_result.h"
-#include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
+#include "ngx_http_chatmaid_request.h"
 
 
 #define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  (30 * 24 * 3600)    /* seconds */
 
+/* The most strings that are kept of an error's "message". */
+#define NGX_HTTP_CHATMAID_MAX_MESSAGES     100
 
-static ngx_int_t ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_call_result_unreached(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+
+static ngx_int_t ngx_http_chatmaid_call_result_limited(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static ngx_int_t ngx_http_chatmaid_call_result_not_made(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static ngx_int_t ngx_http_chatmaid_call_result_unanswered(
+    ngx_http_request_t *r, ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_problem_t *problem);
 static ngx_int_t ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, const char *what);
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
+    const char *what);
+static ngx_int_t ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static ngx_int_t ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static const char *ngx_http_chatmaid_call_result_fault(
+    ngx_http_chatmaid_call_t *call);
+static ngx_uint_t ngx_http_chatmaid_call_result_is_json(
+    ngx_http_chatmaid_call_t *call);
+static ngx_uint_t ngx_http_chatmaid_call_result_is_encoded(
+    ngx_http_chatmaid_call_t *call);
+static ngx_uint_t ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
+    ngx_http_chatmaid_call_result_expect_e expect);
 static ngx_int_t ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, json_t *answer);
-static void ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_ctx_t *ctx,
-    json_t *answer);
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
+    ngx_str_t *answer);
+static ngx_int_t ngx_http_chatmaid_call_result_messages(ngx_http_request_t *r,
+    ngx_str_t *answer, json_t *messages);
+static ngx_int_t ngx_http_chatmaid_call_result_message(ngx_http_request_t *r,
+    ngx_str_t *value, json_t *messages);
 static ngx_int_t ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r,
-    json_t *answer, ngx_str_t *detail);
+    json_t *messages, ngx_str_t *detail);
 static time_t ngx_http_chatmaid_call_result_retry_after(
-    ngx_http_chatmaid_call_t *call, json_t *answer);
+    ngx_http_chatmaid_call_t *call, ngx_str_t *answer);
 static time_t ngx_http_chatmaid_call_result_delay(ngx_str_t *value);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status);
-static ngx_uint_t ngx_http_chatmaid_call_result_is_success(
-    ngx_http_chatmaid_ctx_t *ctx, json_t *answer);
 
 
 ngx_int_t
-ngx_http_chatmaid_call_result(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
-    json_t **answer)
+ngx_http_chatmaid_call_result(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer,
+    ngx_http_chatmaid_problem_t *problem)
 {
-    ngx_http_chatmaid_call_t  *call;
+    const char  *fault;
 
-    call = ctx->call;
+    switch (call->result) {
 
-    if (call->upstream == NULL) {
-        return ngx_http_chatmaid_call_result_unreached(r, ctx);
+    case NGX_HTTP_CHATMAID_CALL_LIMITED:
+        return ngx_http_chatmaid_call_result_limited(r, call, problem);
+
+    case NGX_HTTP_CHATMAID_CALL_NOT_MADE:
+        return ngx_http_chatmaid_call_result_not_made(r, call, problem);
+
+    case NGX_HTTP_CHATMAID_CALL_NOT_CONNECTED:
+    case NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT:
+    case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
+    case NGX_HTTP_CHATMAID_CALL_TIMEOUT:
+        return ngx_http_chatmaid_call_result_unanswered(r, call, problem);
+
+    case NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM:
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                    "came from something else than Chatmaid");
+
+    default:
+        break;
     }
 
-    if (call->not_upstream) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx,
-                                     "came from something else than Chatmaid");
-    }
-
-    if (call->status == 0) {
-        return ngx_http_chatmaid_call_result_unanswered(r, ctx);
-    }
+    /* these statuses say enough, whatever the rest of the answer is */
 
     if (call->status == NGX_HTTP_UNAUTHORIZED
         || call->status == NGX_HTTP_FORBIDDEN)
     {
-        return ngx_http_chatmaid_call_result_auth(r, ctx);
+        return ngx_http_chatmaid_call_result_auth(r, call, problem);
     }
 
     if (call->status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
-        return ngx_http_chatmaid_call_result_broken(r, ctx);
+        return ngx_http_chatmaid_call_result_broken(r, call, problem);
     }
 
-    if (call->overflow) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx,
-                                                     "is larger than 4 MiB");
+    fault = ngx_http_chatmaid_call_result_fault(call);
+
+    if (fault) {
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem, fault);
     }
 
-    if (call->aborted) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx,
-                                                     "did not fit into memory");
-    }
-
-    if (!call->whole) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx, "was cut short");
-    }
-
-    if (call->status < NGX_HTTP_OK
-        || (call->status >= NGX_HTTP_SPECIAL_RESPONSE
-            && call->status < NGX_HTTP_BAD_REQUEST))
+    if (expect == NGX_HTTP_CHATMAID_EXPECT_JSON
+        && call->status < NGX_HTTP_SPECIAL_RESPONSE)
     {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx,
-                                                     "has an unexpected status");
+        return ngx_http_chatmaid_call_result_is_json(call)
+               ? NGX_OK
+               : ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                                       "is not JSON");
     }
 
-    if (ctx->native && ctx->message == NULL && call->status < 300) {
-        return ngx_http_chatmaid_call_result_passed(r, ctx);
-    }
+    *answer = call->answer;
 
-    *answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
-
-    if (*answer == NULL) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx, "is not JSON");
+    if (ngx_http_chatmaid_json_text_check(answer) != NGX_OK) {
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                                     "is not JSON");
     }
 
     if (call->status >= NGX_HTTP_BAD_REQUEST) {
-        return ngx_http_chatmaid_call_result_refused(r, ctx, *answer);
+        return ngx_http_chatmaid_call_result_refused(r, call, problem, answer);
     }
 
-    if (!ngx_http_chatmaid_call_result_is_success(ctx, *answer)) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx,
-                                     "is JSON, but not what was asked for");
-    }
-
-    return NGX_OK;
-}
-
-
-/* A read of the native face goes on byte for byte: it is not taken apart. */
-
-static ngx_int_t
-ngx_http_chatmaid_call_result_passed(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
-    u_char                    *p, *last;
-    ngx_http_chatmaid_call_t  *call;
-
-    call = ctx->call;
-
-    if (!ngx_http_chatmaid_is_json(call->upstream->headers_in.content_type)) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx, "is not JSON");
-    }
-
-    last = call->answer.data + call->answer.len;
-
-    for (p = call->answer.data;
-         p < last
-         && (*p == ' ' || *p == '\t' || *p == CR || *p == LF);
-         p++)
-    {
-        /* void */
-    }
-
-    if (p == last || (*p != '{' && *p != '[')) {
-        return ngx_http_chatmaid_call_result_invalid(r, ctx, "is not JSON");
+    if (!ngx_http_chatmaid_call_result_is_success(answer, expect)) {
+        return ngx_http_chatmaid_call_result_invalid(r, call, problem,
+                                      "is JSON, but not what was asked for");
     }
 
     return NGX_OK;
 }
 
 
-/* Nothing was handed to an upstream: this nginx stopped the call.  Another try
- * would only get round a limit, which counts a request once. */
+/* Another try would only get round a limit that counts each request once. */
 
 static ngx_int_t
-ngx_http_chatmaid_call_result_unreached(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_call_result_limited(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
 {
-    ngx_http_chatmaid_call_t  *call;
+    return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                     ngx_http_chatmaid_problem_code(call->rc),
+                                     "the gateway's own limit is reached");
+}
 
-    call = ctx->call;
 
-    if (call->refused == NULL
-        && (call->rc == NGX_HTTP_SERVICE_UNAVAILABLE
-            || call->rc == NGX_HTTP_TOO_MANY_REQUESTS))
-    {
-        ngx_http_chatmaid_problem(r, ctx, ngx_http_chatmaid_code(call->rc),
-                                  "the gateway's own limit is reached");
-        return NGX_DECLINED;
-    }
-
+static ngx_int_t
+ngx_http_chatmaid_call_result_not_made(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
+{
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "chatmaid sent nothing through \"%V\": %s",
-                  &call->gateway->uri,
-                  call->refused ? call->refused
-                                : "that location did not proxy the call");
+                  &call->conf->gateway->uri, call->reason);
 
-    return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
-                                     "the gateway could not call Chatmaid, "
-                                     "its log says why");
+    return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                         NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
+                                         "the gateway could not call Chatmaid, "
+                                         "its log says why");
 }
 
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
 {
-    ngx_uint_t                 unknown;
-    ngx_http_chatmaid_call_t  *call;
+    ngx_uint_t   code;
+    const char  *detail;
 
-    call = ctx->call;
-    unknown = !ngx_http_chatmaid_call_not_sent(r, call);
+    code = NGX_HTTP_CHATMAID_UPSTREAM_ERROR;
 
-    if (call->rc == NGX_HTTP_GATEWAY_TIME_OUT) {
-        ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
-                                  unknown ? "Chatmaid did not answer in time"
-                                          : "Chatmaid could not be reached in "
-                                            "time");
-    } else {
-        ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
-                                  unknown ? "Chatmaid gave no answer"
-                                          : "Chatmaid could not be reached");
+    switch (call->result) {
+
+    case NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT:
+        code = NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT;
+        detail = "Chatmaid could not be reached in time";
+        break;
+
+    case NGX_HTTP_CHATMAID_CALL_TIMEOUT:
+        code = NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT;
+        detail = "Chatmaid did not answer in time";
+        break;
+
+    case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
+        detail = "Chatmaid gave no answer";
+        break;
+
+    default:
+        detail = "Chatmaid could not be reached";
     }
 
-    ctx->problem.may_be_accepted = unknown;
-    ctx->problem.retryable = 1;
+    ngx_http_chatmaid_problem_set(r->pool, problem, code, "%s", detail);
+
+    problem->retryable = 1;
+    problem->may_be_accepted =
+                          (call->result == NGX_HTTP_CHATMAID_CALL_NO_ANSWER
+                           || call->result == NGX_HTTP_CHATMAID_CALL_TIMEOUT);
 
     return NGX_DECLINED;
 }
 
 
-/* A 5xx: of those that a gateway before Chatmaid may give, another try may
- * know better. */
+static ngx_int_t
+ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
+    const char *what)
+{
+    ngx_str_t  none;
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid answer with status %ui %s", call->status, what);
+
+    ngx_http_chatmaid_problem_set(r->pool, problem,
+                                  NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE,
+                                  "the answer %s", what);
+
+    problem->may_be_accepted =
+                        !ngx_http_chatmaid_call_result_is_refusal(call->status);
+
+    /* a 429 is a limit in whatever form: it may be the page of a proxy in front
+     * of Chatmaid */
+
+    if (call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        problem->retryable = 1;
+        problem->limited = 1;
+        ngx_str_null(&none);
+        problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
+                                                                        &none);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* The caller has no key: a refused one is the gateway's fault. */
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
+{
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid refused the API key of \"%V\" with status %ui",
+                  &call->conf->api_key->file, call->status);
+
+    return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                    NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
+                                    "Chatmaid refused the gateway's API key");
+}
+
+
+/* A 5xx.  Those that a proxy in front of Chatmaid may give are worth another
+ * try. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
 {
-    json_t                    *answer;
-    ngx_http_chatmaid_call_t  *call;
+    ngx_str_t  answer;
 
-    call = ctx->call;
-
-    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
-                              "Chatmaid failed with status %ui", call->status);
-    ctx->problem.may_be_accepted = 1;
+    ngx_http_chatmaid_problem_set(r->pool, problem,
+                                  NGX_HTTP_CHATMAID_UPSTREAM_ERROR,
+                                  "Chatmaid failed with status %ui",
+                                  call->status);
+    problem->may_be_accepted = 1;
 
     switch (call->status) {
 
     case NGX_HTTP_BAD_GATEWAY:
     case NGX_HTTP_SERVICE_UNAVAILABLE:
     case NGX_HTTP_GATEWAY_TIME_OUT:
-        answer = ngx_http_chatmaid_json_parse(r->pool, &call->answer);
+        answer = call->answer;
 
-        ctx->problem.retryable = 1;
-        ctx->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(call,
-                                                                      answer);
+        if (ngx_http_chatmaid_json_text_check(&answer) != NGX_OK) {
+            ngx_str_null(&answer);
+        }
+
+        problem->retryable = 1;
+        problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
+                                                                      &answer);
     }
 
     return NGX_DECLINED;
 }
 
 
-/* The caller has no key: that this one is refused is the gateway's fault. */
+/* Why an answer can't be used, or NULL. */
 
-static ngx_int_t
-ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+static const char *
+ngx_http_chatmaid_call_result_fault(ngx_http_chatmaid_call_t *call)
 {
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "chatmaid refused the API key of \"%V\" with status %ui",
-                  &ctx->call->conf->api_key->file, ctx->call->status);
+    switch (call->result) {
 
-    return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
-                                     "Chatmaid refused the gateway's API key");
+    case NGX_HTTP_CHATMAID_CALL_TOO_LARGE:
+        return "is larger than 4 MiB";
+
+    case NGX_HTTP_CHATMAID_CALL_NO_MEMORY:
+        return "did not fit into memory";
+
+    case NGX_HTTP_CHATMAID_CALL_CUT_SHORT:
+        return "was cut short";
+
+    default:
+        break;
+    }
+
+    if (call->status < NGX_HTTP_OK
+        || (call->status >= NGX_HTTP_SPECIAL_RESPONSE
+            && call->status < NGX_HTTP_BAD_REQUEST))
+    {
+        return "has an unexpected status";
+    }
+
+    return ngx_http_chatmaid_call_result_is_encoded(call)
+           ? "has a Content-Encoding, which the gateway can't decode" : NULL;
 }
 
 
-static ngx_int_t
-ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, const char *what)
+/* By its Content-Type and its first byte: it is not parsed. */
+
+static ngx_uint_t
+ngx_http_chatmaid_call_result_is_json(ngx_http_chatmaid_call_t *call)
 {
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "chatmaid answer with status %ui %s", ctx->call->status,
-                  what);
+    u_char  *p, *last;
 
-    ngx_http_chatmaid_problem(r, ctx,
-                              NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE,
-                              "the answer %s", what);
-
-    ctx->problem.may_be_accepted = !ngx_http_chatmaid_call_result_is_refusal(
-                                                            ctx->call->status);
-
-    /* a limit is one in whatever form, such as the page of a proxy before
-     * Chatmaid */
-
-    if (ctx->call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        ngx_http_chatmaid_call_result_limited(ctx, NULL);
+    if (!ngx_http_chatmaid_request_is_json(
+                                      call->upstream->headers_in.content_type))
+    {
+        return 0;
     }
 
-    return NGX_DECLINED;
+    p = call->answer.data;
+    last = p + call->answer.len;
+
+    if (last - p >= 3 && ngx_memcmp(p, "\xef\xbb\xbf", 3) == 0) {
+        p += 3;                 /* a byte order mark */
+    }
+
+    while (p < last && (*p == ' ' || *p == '\t' || *p == CR || *p == LF)) {
+        p++;
+    }
+
+    return p < last && (*p == '{' || *p == '[');
+}
+
+
+/* We ask for no encoding, but the location may.  The answer is captured before
+ * its gunzip filter. */
+
+static ngx_uint_t
+ngx_http_chatmaid_call_result_is_encoded(ngx_http_chatmaid_call_t *call)
+{
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  identity = ngx_string("identity");
+
+    part = &call->upstream->headers_in.headers.part;
+    h = ngx_http_chatmaid_request_header(part, "content-encoding", NULL);
+
+    return h && h->value.len
+           && (h->value.len != identity.len
+               || ngx_strncasecmp(h->value.data, identity.data, identity.len)
+                  != 0);
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
+    ngx_http_chatmaid_call_result_expect_e expect)
+{
+    ngx_str_t  data, value;
+
+    if (!ngx_http_chatmaid_json_text_member(answer, "data", &data)
+        || (ngx_http_chatmaid_json_text_member(answer, "success", &value)
+            && value.data[0] == 'f'))
+    {
+        return 0;
+    }
+
+    if (expect != NGX_HTTP_CHATMAID_EXPECT_MESSAGE) {
+        return 1;
+    }
+
+    /* a string that is not empty */
+
+    return ngx_http_chatmaid_json_text_member(&data, "id", &value)
+           && value.data[0] == '"' && value.len > 2;
 }
 
 
@@ -285,20 +389,17 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, json_t *answer)
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
+    ngx_str_t *answer)
 {
-    ngx_uint_t   code, status;
-    ngx_str_t    detail;
+    ngx_str_t   value;
+    ngx_uint_t  code, status;
 
-    status = ctx->call->status;
+    status = call->status;
 
-    if (ngx_http_chatmaid_call_result_detail(r, answer, &detail) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    /* a status without a code of its own need not be the caller's fault */
 
-    /* what no code says is not the caller's fault, as far as is known */
-
-    code = ngx_http_chatmaid_code(status);
+    code = ngx_http_chatmaid_problem_code(status);
 
     if (code == NGX_HTTP_CHATMAID_INVALID_REQUEST
         && status != NGX_HTTP_BAD_REQUEST && status != 422)
@@ -306,60 +407,107 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
         code = NGX_HTTP_CHATMAID_UPSTREAM_ERROR;
     }
 
-    ngx_http_chatmaid_problem(r, ctx, code, "");
+    ngx_http_chatmaid_problem_set(r->pool, problem, code, "");
 
-    ctx->problem.detail = detail;               /* of any length */
-    ctx->problem.status = status;
-    ctx->problem.may_be_accepted = !ngx_http_chatmaid_call_result_is_refusal(status);
-    ctx->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(ctx->call,
-                                                                         answer);
-
-    ctx->problem.error = json_string_value(json_object_get(answer, "error"));
-    ctx->problem.messages = json_object_get(answer, "message");
+    problem->status = status;
+    problem->may_be_accepted =
+                              !ngx_http_chatmaid_call_result_is_refusal(status);
+    problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
+                                                                     answer);
 
     if (status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        ngx_http_chatmaid_call_result_limited(ctx, answer);
+        problem->retryable = 1;
+        problem->limited = 1;
+    }
+
+    if (ngx_http_chatmaid_json_text_member(answer, "error", &value)
+        && ngx_http_chatmaid_json_text_string(r->pool, &value,
+                                              NGX_HTTP_CHATMAID_JSON_UTF8,
+                                              &problem->error)
+           == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
+
+    problem->messages = ngx_http_chatmaid_json_keep(r->pool, json_array());
+
+    if (problem->messages == NULL
+        || ngx_http_chatmaid_call_result_messages(r, answer,
+                                                  problem->messages)
+           != NGX_OK
+        || ngx_http_chatmaid_call_result_detail(r, problem->messages,
+                                                &problem->detail)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     return NGX_DECLINED;
 }
 
 
-static void
-ngx_http_chatmaid_call_result_limited(ngx_http_chatmaid_ctx_t *ctx, json_t *answer)
-{
-    ctx->problem.retryable = 1;
-    ctx->problem.limited = 1;
-    ctx->problem.retry_after = ngx_http_chatmaid_call_result_retry_after(ctx->call,
-                                                                         answer);
-}
-
-
-/* "message" is an array of strings, or, some say, one string, or absent. */
+/* "message" is an array of strings; the documents also know one string, and
+ * none. */
 
 static ngx_int_t
-ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *answer,
-    ngx_str_t *detail)
+ngx_http_chatmaid_call_result_messages(ngx_http_request_t *r,
+    ngx_str_t *answer, json_t *messages)
 {
-    size_t       i, len;
-    u_char      *p;
-    json_t      *message, *text;
-    const char  *s;
+    ngx_int_t  rc;
+    ngx_str_t  value, item;
 
-    message = json_object_get(answer, "message");
-
-    if (json_is_string(message)) {
-        detail->data = (u_char *) json_string_value(message);
-        detail->len = json_string_length(message);
+    if (!ngx_http_chatmaid_json_text_member(answer, "message", &value)) {
         return NGX_OK;
     }
 
+    rc = ngx_http_chatmaid_call_result_message(r, &value, messages);
+
+    while (rc == NGX_OK
+           && json_array_size(messages) < NGX_HTTP_CHATMAID_MAX_MESSAGES
+           && ngx_http_chatmaid_json_text_next(&value, &item))
+    {
+        rc = ngx_http_chatmaid_call_result_message(r, &item, messages);
+    }
+
+    return rc;
+}
+
+
+/* Adds a value, if it is a string. */
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_message(ngx_http_request_t *r, ngx_str_t *value,
+    json_t *messages)
+{
+    ngx_int_t  rc;
+    ngx_str_t  text;
+
+    rc = ngx_http_chatmaid_json_text_string(r->pool, value,
+                                            NGX_HTTP_CHATMAID_JSON_UTF8,
+                                            &text);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
+    }
+
+    return json_array_append_new(messages,
+                                 ngx_http_chatmaid_json_string(&text)) == 0
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *messages,
+    ngx_str_t *detail)
+{
+    size_t   i, len;
+    u_char  *p;
+    json_t  *text;
+
     len = 0;
 
-    json_array_foreach(message, i, text) {
-        if (json_is_string(text)) {
-            len += json_string_length(text) + sizeof("; ") - 1;
-        }
+    json_array_foreach(messages, i, text) {
+        len += json_string_length(text) + sizeof("; ") - 1;
     }
 
     if (len == 0) {
@@ -374,17 +522,13 @@ ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *answer,
 
     detail->data = p;
 
-    json_array_foreach(message, i, text) {
+    json_array_foreach(messages, i, text) {
 
-        s = json_string_value(text);
-
-        if (s) {
-            if (p != detail->data) {
-                p = ngx_cpymem(p, "; ", 2);
-            }
-
-            p = ngx_cpymem(p, s, json_string_length(text));
+        if (i) {
+            p = ngx_cpymem(p, "; ", 2);
         }
+
+        p = ngx_cpymem(p, json_string_value(text), json_string_length(text));
     }
 
     detail->len = p - detail->data;
@@ -393,36 +537,37 @@ ngx_http_chatmaid_call_result_detail(ngx_http_request_t *r, json_t *answer,
 }
 
 
-/* The body's retryAfter, else Retry-After (RFC 9110, section 10.2.3): seconds,
- * at least 1, or 0 where neither says. */
+/* The body's retryAfter, else Retry-After (RFC 9110, section 10.2.3), in
+ * seconds: at least 1, or 0 if there is neither. */
 
 static time_t
 ngx_http_chatmaid_call_result_retry_after(ngx_http_chatmaid_call_t *call,
-    json_t *answer)
+    ngx_str_t *answer)
 {
     double            seconds;
-    json_t           *member;
     time_t            time;
+    ngx_str_t         value;
     ngx_table_elt_t  *h;
 
-    member = json_object_get(answer, "retryAfter");
-
-    if (json_is_number(member)) {
-        seconds = json_number_value(member);
+    if (ngx_http_chatmaid_json_text_member(answer, "retryAfter", &value)
+        && value.data[0] >= '0' && value.data[0] <= '9')
+    {
+        /* the number ends at what follows the member */
+        seconds = strtod((char *) value.data, NULL);
 
         if (seconds > NGX_HTTP_CHATMAID_MAX_RETRY_AFTER) {
             return NGX_HTTP_CHATMAID_MAX_RETRY_AFTER;
         }
 
-        if (seconds >= 0) {
-            time = (time_t) seconds;
-            time += (seconds > (double) time);      /* a part counts as one */
-            return ngx_max(time, 1);
-        }
+        time = (time_t) seconds;
+        time += (seconds > (double) time);      /* a part counts as one */
+
+        return ngx_max(time, 1);
     }
 
-    h = ngx_http_chatmaid_header(&call->upstream->headers_in.headers.part,
-                                 "retry-after", NULL);
+    h = ngx_http_chatmaid_request_header(
+                                    &call->upstream->headers_in.headers.part,
+                                    "retry-after", NULL);
 
     return h ? ngx_http_chatmaid_call_result_delay(&h->value) : 0;
 }
@@ -483,21 +628,4 @@ ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status)
     default:
         return 0;
     }
-}
-
-
-static ngx_uint_t
-ngx_http_chatmaid_call_result_is_success(ngx_http_chatmaid_ctx_t *ctx,
-    json_t *answer)
-{
-    json_t  *data;
-
-    data = json_object_get(answer, "data");
-
-    if (data == NULL || json_is_false(json_object_get(answer, "success"))) {
-        return 0;
-    }
-
-    return ctx->message == NULL
-           || json_string_length(json_object_get(data, "id")) != 0;
 }

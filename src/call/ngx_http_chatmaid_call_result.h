@@ -10,14 +10,27 @@
 #define _NGX_HTTP_CHATMAID_CALL_RESULT_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_problem.h"
 
 
-/* Judges ctx->call.  NGX_OK: *answer is Chatmaid's success envelope, which has
- * "data", and for a send data.id (the pool's reference); NGX_DECLINED:
- * ctx->problem, with its outcome. */
+/* What a success must be. */
+
+typedef enum {
+    NGX_HTTP_CHATMAID_EXPECT_DATA = 0,   /* an envelope that has "data" */
+    NGX_HTTP_CHATMAID_EXPECT_MESSAGE,    /* the same, with data.id */
+    NGX_HTTP_CHATMAID_EXPECT_JSON        /* JSON, which is passed on as it is */
+} ngx_http_chatmaid_call_result_expect_e;
+
+
+/* Judges a call that is done.  NGX_OK: "answer" is Chatmaid's envelope, a part of
+ * call->answer that was checked (with EXPECT_JSON it is not set).  NGX_DECLINED: see the
+ * problem, which also says whether a message may have been accepted.
+ * NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_call_result(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, json_t **answer);
+    ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer,
+    ngx_http_chatmaid_problem_t *problem);
 
 
 #endif /* _NGX_HTTP_CHATMAID_CALL_RESULT_H_INCLUDED_ */

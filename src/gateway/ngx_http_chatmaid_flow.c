@@ -5,134 +5,244 @@
 
 
 #include "ngx_http_chatmaid_flow.h"
-#include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_call.h"
 
 
+static ngx_http_chatmaid_flow_t *ngx_http_chatmaid_flow_get(
+    ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_run(ngx_http_request_t *r);
+static void ngx_http_chatmaid_flow_wake(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow);
+static void ngx_http_chatmaid_flow_call_handler(ngx_http_chatmaid_call_t *call);
 static void ngx_http_chatmaid_flow_reading(ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev);
-static ngx_int_t ngx_http_chatmaid_flow_expired(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-static void ngx_http_chatmaid_flow_take_error(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+static ngx_int_t ngx_http_chatmaid_flow_expire(ngx_http_chatmaid_flow_t *flow);
+static void ngx_http_chatmaid_flow_take_error(ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_flow_cleanup(void *data);
+
+
+ngx_http_chatmaid_flow_t *
+ngx_http_chatmaid_flow_create(ngx_http_request_t *r,
+    ngx_http_chatmaid_reply_t *reply)
+{
+    ngx_http_chatmaid_flow_t      *flow;
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    flow = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_flow_t));
+    if (flow == NULL) {
+        return NULL;
+    }
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    flow->request = r;
+    flow->timeout = conf->timeout;
+    flow->reply = reply;
+
+    reply->flow = flow;
+
+    return flow;
+}
+
+
+static ngx_http_chatmaid_flow_t *
+ngx_http_chatmaid_flow_get(ngx_http_request_t *r)
+{
+    ngx_http_chatmaid_reply_t  *reply;
+
+    reply = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+
+    return reply->flow;
+}
 
 
 void
 ngx_http_chatmaid_flow_start(ngx_http_request_t *r)
 {
-    ngx_http_cleanup_t            *cln;
-    ngx_http_chatmaid_ctx_t       *ctx;
-    ngx_http_chatmaid_loc_conf_t  *conf;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    ngx_http_cleanup_t        *cln;
+    ngx_http_chatmaid_flow_t  *flow;
 
     cln = ngx_http_cleanup_add(r, 0);
 
     if (cln == NULL) {
-        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
-    cln->handler = ngx_http_chatmaid_flow_cleanup;
-    cln->data = ctx;
+    flow = ngx_http_chatmaid_flow_get(r);
 
-    ctx->request = r;
-    ctx->next = ctx->steps;
+    cln->handler = ngx_http_chatmaid_flow_cleanup;
+    cln->data = flow;
 
     r->read_event_handler = ngx_http_chatmaid_flow_reading;
     r->write_event_handler = ngx_http_chatmaid_flow_run;
 
-    ngx_http_chatmaid_flow_timer(r, &ctx->deadline,
-                                 ngx_http_chatmaid_flow_deadline_handler,
-                                 ctx->wait_time ? ctx->wait_time
-                                                : conf->timeout);
+    ngx_http_chatmaid_flow_timer(flow, &flow->deadline,
+                                 ngx_http_chatmaid_flow_deadline_handler, flow,
+                                 flow->timeout);
 
     ngx_http_chatmaid_flow_run(r);
 }
 
 
 /*
- * The flow's pump, the request's write_event_handler: it also runs whenever the
- * caller's socket is writable.
+ * The request's write_event_handler: it also runs whenever the caller's socket
+ * is writable.
  */
 
 static void
 ngx_http_chatmaid_flow_run(ngx_http_request_t *r)
 {
-    ngx_int_t                 rc;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_int_t                  rc;
+    ngx_http_chatmaid_flow_t  *flow;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    flow = ngx_http_chatmaid_flow_get(r);
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "chatmaid run, parked:%ui error:%d",
-                   (ngx_uint_t) ctx->parked, r->connection->error);
+                   "chatmaid flow run, parked:%ui error:%d",
+                   (ngx_uint_t) flow->steps.parked, r->connection->error);
 
-    ngx_http_chatmaid_flow_take_error(r, ctx);
+    ngx_http_chatmaid_flow_take_error(flow);
 
-    if (ctx->parked && ctx->idle && ctx->gone) {
-        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+    if (flow->steps.parked) {
+        ngx_http_chatmaid_flow_wake(r, flow);
         return;
     }
 
-    if (ctx->parked) {
+    flow->idle = 0;
 
-        if (ctx->answered && !ctx->gone) {
-            ctx->answer_rc = ngx_http_output_filter(r, NULL);
-            ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
-            ngx_http_chatmaid_flow_take_error(r, ctx);
-        }
+    rc = ngx_http_chatmaid_steps_run(r, &flow->steps);
 
-        ngx_http_chatmaid_call_wake(ctx->call);
+    if (rc == NGX_AGAIN || rc == NGX_DONE) {
         return;
     }
 
-    ctx->idle = 0;
+    ngx_http_chatmaid_answer_log_failure(r, flow->reply, rc);
 
-    do {
-        rc = (*ctx->next++)(r, ctx);
-    } while (rc == NGX_OK);
+    if (ngx_http_chatmaid_flow_is_awaited(flow)) {
+        flow->answer_rc = ngx_http_chatmaid_answer_problem(r, flow->reply);
+    }
 
-    if (rc == NGX_AGAIN) {
-        ctx->parked = 1;
+    ngx_http_chatmaid_flow_end(flow);
+}
+
+
+/* The caller's connection is writable, or it has an error; the flow stays
+ * parked. */
+
+static void
+ngx_http_chatmaid_flow_wake(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow)
+{
+    if (flow->idle && flow->gone) {
+        ngx_http_chatmaid_flow_end(flow);
         return;
     }
 
-    if (rc != NGX_DONE) {
-        rc = ngx_http_chatmaid_refuse(r, ctx, rc);
-        ngx_http_chatmaid_flow_end(r, ctx, rc);
+    if (flow->answered && !flow->gone) {
+        flow->answer_rc = ngx_http_output_filter(r, NULL);
+        ngx_http_set_ctx(r, flow->reply, ngx_http_chatmaid_module);
+        ngx_http_chatmaid_flow_take_error(flow);
+    }
+
+    if (flow->call) {
+        ngx_http_chatmaid_call_wake(flow->call);
     }
 }
 
 
 void
-ngx_http_chatmaid_flow_go(ngx_http_chatmaid_ctx_t *ctx,
+ngx_http_chatmaid_flow_go(ngx_http_chatmaid_flow_t *flow,
     ngx_http_chatmaid_step_pt step)
 {
-    for (ctx->next = ctx->steps; *ctx->next != step; ctx->next++) {
-        /* void */
+    ngx_http_chatmaid_steps_go(flow->request, &flow->steps, step);
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_flow_call(ngx_http_chatmaid_flow_t *flow, ngx_str_t *body)
+{
+    ngx_http_request_t        *r;
+    ngx_http_chatmaid_call_t  *call;
+
+    r = flow->request;
+
+    call = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_call_t));
+    if (call == NULL) {
+        return NGX_ERROR;
     }
+
+    if (flow->call) {
+        ngx_http_chatmaid_call_free_answer(r->pool, flow->call);
+    }
+
+    call->path = flow->reply->path;
+    call->request_id = flow->reply->request_id;
+    call->body = body;
+    call->handler = ngx_http_chatmaid_flow_call_handler;
+    call->data = flow;
+
+    if (ngx_http_chatmaid_call_start(r, call) == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    flow->call = call;
+    flow->attempts++;
+    flow->reply->tried = 1;
+
+    return NGX_AGAIN;
+}
+
+
+/* The request has been posted, so the flow goes on from there. */
+
+static void
+ngx_http_chatmaid_flow_call_handler(ngx_http_chatmaid_call_t *call)
+{
+    ngx_http_chatmaid_flow_t *flow = call->data;
+
+    if (call->gone) {
+        flow->gone = 1;
+    }
+
+    flow->steps.parked = 0;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_flow_idle(ngx_http_chatmaid_flow_t *flow,
+    ngx_http_chatmaid_step_pt step)
+{
+    ngx_event_t         *rev;
+    ngx_http_request_t  *r;
+
+    r = flow->request;
+    rev = r->connection->read;
+
+    /* a caller that has left during a call is not reported again */
+
+#if (NGX_HTTP_V2)
+    if (r->stream == NULL)      /* else it is no event of a socket */
+#endif
+    if (rev->pending_eof || ngx_handle_read_event(rev, 0) != NGX_OK) {
+        flow->gone = 1;
+    }
+
+    if (flow->gone) {
+        return ngx_http_chatmaid_flow_end(flow);
+    }
+
+    flow->idle = 1;
+
+    ngx_http_chatmaid_flow_go(flow, step);
+
+    return NGX_AGAIN;
 }
 
 
 void
-ngx_http_chatmaid_flow_resume(ngx_http_request_t *r)
+ngx_http_chatmaid_flow_resume(ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_connection_t         *c;
-    ngx_http_chatmaid_ctx_t  *ctx;
-
-    c = r->connection;
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
-
-    ngx_http_set_log_request(c->log, r);
-
-    ctx->parked = 0;
-    ngx_http_chatmaid_flow_run(r);
-
-    ngx_http_run_posted_requests(c);
+    ngx_http_chatmaid_steps_resume(flow->request, &flow->steps);
 }
 
 
@@ -143,130 +253,147 @@ ngx_http_chatmaid_flow_resume_handler(ngx_event_t *ev)
 }
 
 
-void
-ngx_http_chatmaid_flow_end(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx,
-    ngx_int_t rc)
+ngx_uint_t
+ngx_http_chatmaid_flow_is_awaited(ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_http_chatmaid_flow_cleanup(ctx);
+    return !flow->answered && !flow->gone;
+}
 
-    if (ctx->gone) {
+
+ngx_int_t
+ngx_http_chatmaid_flow_answer(ngx_http_chatmaid_flow_t *flow,
+    ngx_uint_t status, ngx_str_t *text)
+{
+    if (ngx_http_chatmaid_flow_is_awaited(flow)) {
+        flow->answer_rc = ngx_http_chatmaid_answer_json(flow->request,
+                                                        flow->reply, status,
+                                                        text);
+    }
+
+    return ngx_http_chatmaid_flow_end(flow);
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_flow_end(ngx_http_chatmaid_flow_t *flow)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = flow->request;
+    rc = flow->answer_rc;
+
+    ngx_http_chatmaid_flow_cleanup(flow);
+
+    if (flow->gone) {
         r->connection->error = 1;
         rc = NGX_HTTP_CLIENT_CLOSED_REQUEST;
     }
 
     ngx_http_finalize_request(r, rc);
+
+    return NGX_DONE;
 }
 
 
-/* One that has left during a call is not told of again. */
-
-ngx_int_t
-ngx_http_chatmaid_flow_idle(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_http_chatmaid_step_pt step)
+ngx_msec_int_t
+ngx_http_chatmaid_flow_left(ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_event_t  *rev;
+    return (ngx_msec_int_t) (flow->deadline.timer.key - ngx_current_msec);
+}
 
-    rev = r->connection->read;
 
-#if (NGX_HTTP_V2)
-    if (r->stream == NULL)      /* else it is no event of a socket */
-#endif
-    if (rev->pending_eof || ngx_handle_read_event(rev, 0) != NGX_OK) {
-        ctx->gone = 1;
+void
+ngx_http_chatmaid_flow_hurry(ngx_http_chatmaid_flow_t *flow, ngx_msec_t time)
+{
+    if (flow->deadline.timer_set
+        && ngx_http_chatmaid_flow_left(flow) > (ngx_msec_int_t) time)
+    {
+        ngx_del_timer(&flow->deadline);
+        ngx_add_timer(&flow->deadline, time);
     }
+}
 
-    if (ctx->gone) {
-        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
-        return NGX_DONE;
-    }
 
-    ctx->idle = 1;
+void
+ngx_http_chatmaid_flow_timer(ngx_http_chatmaid_flow_t *flow, ngx_event_t *ev,
+    ngx_event_handler_pt handler, void *data, ngx_msec_t time)
+{
+    ev->handler = handler;
+    ev->data = data;
+    ev->log = flow->request->connection->log;
 
-    ngx_http_chatmaid_flow_go(ctx, step);
-
-    return NGX_AGAIN;
+    ngx_add_timer(ev, time);
 }
 
 
 void
 ngx_http_chatmaid_flow_restore(ngx_http_request_t *r)
 {
-    ngx_http_cleanup_t  *cln;
+    ngx_http_cleanup_t        *cln;
+    ngx_http_chatmaid_flow_t  *flow;
 
     if (ngx_http_get_module_ctx(r, ngx_http_chatmaid_module)) {
         return;
     }
 
     for (cln = r->cleanup; cln; cln = cln->next) {
+
         if (cln->handler == ngx_http_chatmaid_flow_cleanup) {
-            ngx_http_set_ctx(r, cln->data, ngx_http_chatmaid_module);
+            flow = cln->data;
+            ngx_http_set_ctx(r, flow->reply, ngx_http_chatmaid_module);
             return;
         }
     }
 }
 
 
-void
-ngx_http_chatmaid_flow_timer(ngx_http_request_t *r, ngx_event_t *ev,
-    ngx_event_handler_pt handler, ngx_msec_t time)
-{
-    ev->handler = handler;
-    ev->data = r;
-    ev->log = r->connection->log;
-
-    ngx_add_timer(ev, time);
-}
-
-
 /*
- * A caller that waits for another send is done with; one whose own call is
- * under way gets its answer, and the call goes on to be recorded.
+ * A flow that is idle or that waits for another send ends here.  One that has
+ * something under way is answered, and goes on until that is recorded.
  */
 
 static void
 ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
 {
-    ngx_http_request_t       *r = ev->data;
+    ngx_http_chatmaid_flow_t *flow = ev->data;
 
-    ngx_int_t                 rc;
-    ngx_connection_t         *c;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
 
+    r = flow->request;
     c = r->connection;
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
 
     ngx_http_set_log_request(c->log, r);
-    ngx_http_chatmaid_flow_take_error(r, ctx);
+    ngx_http_chatmaid_flow_take_error(flow);
 
     /* the request goes on, or its connection is not worth keeping */
 
-    if (!ctx->idle) {
+    if (!flow->idle) {
         r->keepalive = 0;
     }
 
-    /* A filter may replace the answer by an error page.  One of another place
-     * would take the request from its flow, and contexts are forgotten. */
+    /* A filter may replace the answer by an error page.  A redirect to another
+     * location would take the request from its flow, and zero r->ctx. */
 
     r->error_page = 1;
 
-    rc = ctx->expire ? ctx->expire(r, ctx)
-                     : ngx_http_chatmaid_flow_expired(r, ctx);
+    flow->answer_rc = ngx_http_chatmaid_flow_expire(flow);
 
-    ngx_http_set_ctx(r, ctx, ngx_http_chatmaid_module);
+    ngx_http_set_ctx(r, flow->reply, ngx_http_chatmaid_module);
 
-    if (ctx->wait.timer_set || ctx->idle) {
-        ngx_http_chatmaid_flow_end(r, ctx, rc);
+    if (flow->waiting || flow->idle) {
+        ngx_http_chatmaid_flow_end(flow);
 
     } else {
-        ctx->answered = 1;
-        ctx->answer_rc = rc;
+        flow->answered = 1;
 
-        ngx_http_chatmaid_flow_take_error(r, ctx);
+        ngx_http_chatmaid_flow_take_error(flow);
 
         if ((r->buffered || c->buffered)
             && ngx_handle_write_event(c->write, 0) != NGX_OK)
         {
-            ctx->gone = 1;
+            flow->gone = 1;
         }
     }
 
@@ -275,31 +402,45 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
 
 
 static ngx_int_t
-ngx_http_chatmaid_flow_expired(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_flow_expire(ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
-                              "there was no answer within chatmaid_timeout");
-    ctx->problem.may_be_accepted = 1;
+    ngx_http_request_t         *r;
+    ngx_http_chatmaid_reply_t  *reply;
 
-    return ngx_http_chatmaid_refuse(r, ctx, NGX_DECLINED);
+    if (flow->expire) {
+        return flow->expire(flow->steps.data);
+    }
+
+    r = flow->request;
+    reply = flow->reply;
+
+    ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                  NGX_HTTP_CHATMAID_UPSTREAM_TIMEOUT,
+                                  "there was no answer within "
+                                  "chatmaid_timeout");
+    reply->problem.may_be_accepted = 1;
+
+    ngx_http_chatmaid_answer_log_failure(r, reply, NGX_DECLINED);
+
+    return flow->gone ? NGX_HTTP_CLIENT_CLOSED_REQUEST
+                      : ngx_http_chatmaid_answer_problem(r, reply);
 }
 
 
 static void
 ngx_http_chatmaid_flow_reading(ngx_http_request_t *r)
 {
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_http_chatmaid_flow_t  *flow;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    flow = ngx_http_chatmaid_flow_get(r);
 
-    ngx_http_chatmaid_flow_take_error(r, ctx);
+    ngx_http_chatmaid_flow_take_error(flow);
 
-    if (!ctx->idle) {
+    if (!flow->idle) {
         ngx_http_block_reading(r);
 
-    } else if (ctx->gone) {
-        ngx_http_chatmaid_flow_end(r, ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+    } else if (flow->gone) {
+        ngx_http_chatmaid_flow_end(flow);
 
     } else {
         ngx_http_test_reading(r);
@@ -310,34 +451,40 @@ ngx_http_chatmaid_flow_reading(ngx_http_request_t *r)
 /*
  * A caller that leaves does not stop its send.  nginx ends a request whose
  * connection has an error as soon as a subrequest is finalized, so the error is
- * taken away and given back by ngx_http_chatmaid_flow_end().
+ * taken away here and given back when the flow ends.
  */
 
 static void
-ngx_http_chatmaid_flow_take_error(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_flow_take_error(ngx_http_chatmaid_flow_t *flow)
 {
-    if (r->connection->error) {
-        r->connection->error = 0;
-        ctx->gone = 1;
+    ngx_connection_t  *c;
+
+    c = flow->request->connection;
+
+    if (c->error) {
+        c->error = 0;
+        flow->gone = 1;
     }
 }
 
 
+/* At the end of the flow, and again at the end of the request. */
+
 static void
 ngx_http_chatmaid_flow_cleanup(void *data)
 {
-    ngx_http_chatmaid_ctx_t  *ctx = data;
+    ngx_http_chatmaid_flow_t *flow = data;
 
-    if (ctx->deadline.timer_set) {
-        ngx_del_timer(&ctx->deadline);
+    if (flow->deadline.timer_set) {
+        ngx_del_timer(&flow->deadline);
     }
 
-    if (ctx->pause.timer_set) {
-        ngx_del_timer(&ctx->pause);
+    if (flow->pause.timer_set) {
+        ngx_del_timer(&flow->pause);
     }
 
-    if (ctx->leave) {
-        ctx->leave(ctx);
+    if (flow->leave) {
+        flow->leave(flow->steps.data);
+        flow->leave = NULL;
     }
 }

@@ -5,64 +5,85 @@
 
 
 #include "ngx_http_chatmaid_gateway.h"
-#include "ngx_http_chatmaid_uri.h"
-#include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_flow.h"
-#include "ngx_http_chatmaid_send.h"
+#include "ngx_http_chatmaid_query.h"
 #include "ngx_http_chatmaid_read.h"
+#include "ngx_http_chatmaid_request.h"
+#include "ngx_http_chatmaid_send.h"
+#include "ngx_http_chatmaid_sender.h"
+#include "ngx_http_chatmaid_uri.h"
 #include "ngx_http_chatmaid_wait.h"
 
 
+/* An endpoint.  In both paths "*" stands for an ID. */
+
+typedef struct {
+    const char   *path;
+    ngx_uint_t    method;
+    ngx_uint_t    scope;
+    const char   *api_path;          /* Chatmaid's own, below "/" */
+    ngx_int_t   (*init)(ngx_http_chatmaid_flow_t *flow);
+    unsigned      names_sender:1;    /* its query may */
+    unsigned      waits:1;           /* takes "wait" */
+} ngx_http_chatmaid_gateway_route_t;
+
+
+static ngx_int_t ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
+    ngx_http_chatmaid_reply_t *reply);
 static ngx_int_t ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id);
+    ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_gateway_route_t **route,
+    ngx_str_t *id);
 static ngx_int_t ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id);
-static ngx_int_t ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *args);
+    ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_gateway_route_t *route);
 static const char *ngx_http_chatmaid_gateway_scope(ngx_uint_t scope);
+static ngx_int_t ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
+    ngx_str_t *id);
+static ngx_int_t ngx_http_chatmaid_gateway_query(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
+    ngx_str_t *id, ngx_str_t *args);
+static ngx_int_t ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
+    ngx_http_chatmaid_reply_t *reply, ngx_str_t *args);
 
 
 #define NGX_HTTP_CHATMAID_GET  (NGX_HTTP_GET|NGX_HTTP_HEAD)
 
 
-/* A literal stands before the "*" it would match too. */
+/* A literal comes before the "*" that would match it too. */
 
-static ngx_http_chatmaid_route_t  ngx_http_chatmaid_routes[] = {
-
+static ngx_http_chatmaid_gateway_route_t  ngx_http_chatmaid_gateway_routes[] = {
     { "send", NGX_HTTP_POST, NGX_HTTP_CHATMAID_SEND,
-      "v1/messages/send", ngx_http_chatmaid_send_steps, 0, 0 },
+      "v1/messages/send", ngx_http_chatmaid_send_init, 0, 0 },
 
     { "messages", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
-      "v1/messages", ngx_http_chatmaid_read_steps, 0, 0 },
+      "v1/messages", ngx_http_chatmaid_read_init, 0, 0 },
 
     { "messages/inbound", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
-      "v1/messages/inbound", ngx_http_chatmaid_read_steps, 0, 0 },
+      "v1/messages/inbound", ngx_http_chatmaid_read_init, 0, 0 },
 
     { "messages/inbound/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
-      "v1/messages/inbound/*", ngx_http_chatmaid_read_steps, 0, 0 },
+      "v1/messages/inbound/*", ngx_http_chatmaid_read_init, 0, 0 },
 
     { "messages/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
-      "v1/messages/*", ngx_http_chatmaid_read_steps, 0, 1 },
+      "v1/messages/*", ngx_http_chatmaid_read_init, 0, 1 },
 
     { "phones", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
-      "v1/phone-numbers", ngx_http_chatmaid_read_steps, 0, 0 },
+      "v1/phone-numbers", ngx_http_chatmaid_read_init, 0, 0 },
 
     { "phones/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
-      "v1/phone-numbers/*", ngx_http_chatmaid_read_steps, 0, 0 },
+      "v1/phone-numbers/*", ngx_http_chatmaid_read_init, 0, 0 },
 
     { "phones/*/status", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
-      "v1/phone-numbers/*/status", ngx_http_chatmaid_read_steps, 0, 0 },
+      "v1/phone-numbers/*/status", ngx_http_chatmaid_read_init, 0, 0 },
 
     { "groups", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
-      "v1/groups", ngx_http_chatmaid_read_steps, 1, 0 },
+      "v1/groups", ngx_http_chatmaid_read_init, 1, 0 },
 
     { "account", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_ACCOUNT,
-      "v1/account", ngx_http_chatmaid_read_steps, 0, 0 },
+      "v1/account", ngx_http_chatmaid_read_init, 0, 0 },
 
     { "account/usage", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_ACCOUNT,
-      "v1/account/usage", ngx_http_chatmaid_read_steps, 0, 0 },
+      "v1/account/usage", ngx_http_chatmaid_read_init, 0, 0 },
 
     { NULL, 0, 0, NULL, NULL, 0, 0 }
 };
@@ -71,40 +92,51 @@ static ngx_http_chatmaid_route_t  ngx_http_chatmaid_routes[] = {
 ngx_int_t
 ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                 rc;
-    ngx_str_t                 id;
-    ngx_http_chatmaid_ctx_t  *ctx;
+    ngx_int_t                           rc;
+    ngx_str_t                           id;
+    ngx_http_chatmaid_flow_t           *flow;
+    ngx_http_chatmaid_reply_t          *reply;
+    ngx_http_chatmaid_gateway_route_t  *route;
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "chatmaid gateway \"%V\"", &r->uri);
 
-    if (r != r->main) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "chatmaid gateway can't be used by a subrequest");
+    reply = ngx_http_chatmaid_answer_get_reply(r);
+    if (reply == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx = ngx_http_chatmaid_create_ctx(r);
-    if (ctx == NULL) {
+    flow = ngx_http_chatmaid_flow_create(r, reply);
+    if (flow == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_chatmaid_gateway_route(r, ctx, &id);
+    route = NULL;
+
+    rc = ngx_http_chatmaid_gateway_accept(r, reply);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_gateway_permit(r, ctx);
+        rc = ngx_http_chatmaid_gateway_route(r, reply, &route, &id);
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_gateway_path(r, ctx, &id);
+        rc = ngx_http_chatmaid_gateway_permit(r, reply, route);
+    }
+
+    if (rc == NGX_OK) {
+        rc = route->init(flow);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_chatmaid_gateway_path(r, flow, route, &id);
     }
 
     if (rc != NGX_OK) {
-        return ngx_http_chatmaid_refuse(r, ctx, rc);
+        return ngx_http_chatmaid_answer_failure(r, reply, rc);
     }
 
-    /* of a read too, whose body means nothing: while nginx discards one it
-     * handles the connection's events itself */
+    /* a read's body is read too, although it means nothing: while nginx
+     * discards one it handles the connection's events itself */
 
     rc = ngx_http_read_client_request_body(r, ngx_http_chatmaid_flow_start);
 
@@ -112,27 +144,50 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
 }
 
 
+/* A flow answers its caller's connection: a subrequest has none of its own. */
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
+    ngx_http_chatmaid_reply_t *reply)
+{
+    if (r == r->main) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid gateway refuses \"%V\": a subrequest (SSI, "
+                  "auth_request, mirror, add_after_body) can't use it",
+                  &r->uri);
+
+    return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                         NGX_HTTP_CHATMAID_FORBIDDEN,
+                                         "a subrequest of nginx can't use this "
+                                         "location");
+}
+
+
 static ngx_int_t
 ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id)
+    ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_gateway_route_t **route,
+    ngx_str_t *id)
 {
-    ngx_int_t                      rc;
-    const char                    *reason;
-    ngx_http_chatmaid_uri_t        target;
-    ngx_http_chatmaid_route_t     *route;
-    ngx_http_chatmaid_loc_conf_t  *conf;
+    ngx_int_t                           rc;
+    const char                         *path, *reason;
+    ngx_http_chatmaid_uri_t             uri;
+    ngx_http_chatmaid_loc_conf_t       *conf;
+    ngx_http_chatmaid_gateway_route_t  *rt;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     /* one official client makes "//v1" of a base that ends in a slash */
 
-    rc = ngx_http_chatmaid_uri_parse(r, &conf->gateway->prefix, ctx->native,
-                                     &target, &reason);
+    rc = ngx_http_chatmaid_uri_parse(r, &conf->gateway->prefix, reply->native,
+                                     &uri, &reason);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem(r, ctx,
-                                         NGX_HTTP_CHATMAID_INVALID_REQUEST,
-                                         "%s", reason);
+        return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                             NGX_HTTP_CHATMAID_INVALID_REQUEST,
+                                             "%s", reason);
     }
 
     if (rc != NGX_OK) {
@@ -141,202 +196,71 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
 
     ngx_str_null(id);
 
-    for (route = ngx_http_chatmaid_routes; route->path; route++) {
-        if (ngx_http_chatmaid_uri_match(&target,
-                                        ctx->native ? route->target
-                                                       : route->path,
-                                        id))
-        {
-            ctx->route = route;
-            ctx->steps = route->steps;
+    for (rt = ngx_http_chatmaid_gateway_routes; rt->path; rt++) {
+
+        path = reply->native ? rt->api_path : rt->path;
+
+        if (ngx_http_chatmaid_uri_match(&uri, path, id)) {
+            *route = rt;
             return NGX_OK;
         }
     }
 
-    return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_NOT_FOUND,
-                                     "there is no such endpoint");
-}
-
-
-/* The target of the call, the caller's ID and query in it byte for byte. */
-
-static ngx_int_t
-ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *id)
-{
-    size_t       i;
-    u_char      *p;
-    ngx_int_t    rc;
-    ngx_str_t    args;
-    const char  *s, *target;
-
-    target = ctx->route->target;
-    args = r->args;
-
-    if (ctx->route->method == NGX_HTTP_POST) {
-        ngx_str_null(&args);
-    }
-
-    /* nginx takes none from a caller, but a rewrite may have decoded one */
-
-    for (i = 0; i < args.len; i++) {
-        if (args.data[i] <= ' ' || args.data[i] == 0x7f) {
-            return ngx_http_chatmaid_problem(r, ctx,
-                                             NGX_HTTP_CHATMAID_INVALID_REQUEST,
-                                             "the query must not hold a space "
-                                             "or a control character");
-        }
-    }
-
-    if (ctx->route->waits && !ctx->native) {
-        rc = ngx_http_chatmaid_wait_read(r, ctx, id, &args);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    if (ctx->route->names_sender) {
-        rc = ngx_http_chatmaid_gateway_sender(r, ctx, &args);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    p = ngx_pnalloc(r->pool, ngx_strlen(target) + id->len + 1 + args.len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    ctx->path.data = p;
-
-    for (s = target; *s; s++) {
-        if (*s == '*') {
-            p = ngx_cpymem(p, id->data, id->len);
-
-        } else {
-            *p++ = *s;
-        }
-    }
-
-    if (args.len) {
-        *p++ = '?';
-        p = ngx_cpymem(p, args.data, args.len);
-    }
-
-    ctx->path.len = p - ctx->path.data;
-
-    return NGX_OK;
-}
-
-
-/*
- * chatmaid_sender holds for a query that names one as for a message.  On
- * the native face a query is denied or goes on as it is.
- */
-
-static ngx_int_t
-ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *args)
-{
-    ngx_str_t                      rest, name, value, sender;
-    ngx_uint_t                     named, denied;
-    ngx_http_chatmaid_loc_conf_t  *conf;
-
-    static ngx_str_t  from = ngx_string("from");
-    static ngx_str_t  own = ngx_string("fromPhoneId");
-
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
-
-    if (!ctx->native
-        && ngx_http_chatmaid_query_rename(r->pool, args, &from, &own)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (conf->sender == NULL) {
-        return NGX_OK;
-    }
-
-    if (ngx_http_complex_value(r, conf->sender, &sender) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    rest = *args;
-    named = 0;
-    denied = (conf->sender_fixed && sender.len == 0);
-
-    while (ngx_http_chatmaid_query_next(&rest, &name, &value)) {
-
-        if (ngx_http_chatmaid_query_is(&name, &own)) {
-            named = 1;
-            denied |= (conf->sender_fixed
-                       && !ngx_http_chatmaid_query_is(&value, &sender));
-
-        } else if (ngx_http_chatmaid_query_holds(&name, '[')) {
-
-            /* to some servers "name[]" is one more "name" */
-            denied |= conf->sender_fixed;
-        }
-    }
-
-    if (denied) {
-        return ngx_http_chatmaid_problem(r, ctx,
-                                         NGX_HTTP_CHATMAID_SENDER_DENIED,
-                                         "callers of this location may not "
-                                         "name another sender");
-    }
-
-    return (named || sender.len == 0 || ctx->native)
-           ? NGX_OK
-           : ngx_http_chatmaid_query_add(r->pool, args, &own, &sender);
+    return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                         NGX_HTTP_CHATMAID_NOT_FOUND,
+                                         "there is no such endpoint");
 }
 
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_gateway_route_t *route)
 {
+    const char                    *allow;
     ngx_table_elt_t               *h;
+    ngx_http_chatmaid_problem_t   *problem;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    problem = &reply->problem;
 
-    if (!(r->method & ctx->route->method)) {
-        return ngx_http_chatmaid_problem(r, ctx,
-                                         NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
-                                         "this endpoint takes %s",
-                                         ngx_http_chatmaid_allow(ctx));
+    if (!(r->method & route->method)) {
+        allow = (route->method == NGX_HTTP_POST) ? "POST" : "GET, HEAD";
+        reply->allow = allow;
+
+        return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                          NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
+                                          "this endpoint takes %s", allow);
     }
 
-    if (!(conf->scope & ctx->route->scope)) {
-        return ngx_http_chatmaid_problem(r, ctx,
-                      NGX_HTTP_CHATMAID_SCOPE_DENIED,
-                      "callers of this location may not use \"%s\"",
-                      ngx_http_chatmaid_gateway_scope(ctx->route->scope));
+    reply->is_send = (route->scope == NGX_HTTP_CHATMAID_SEND);
+
+    if (!(conf->scope & route->scope)) {
+        return ngx_http_chatmaid_problem_set(r->pool, problem,
+                               NGX_HTTP_CHATMAID_SCOPE_DENIED,
+                               "callers of this location may not use \"%s\"",
+                               ngx_http_chatmaid_gateway_scope(route->scope));
     }
 
     if (r->headers_in.content_length_n > 0 || r->headers_in.chunked) {
 
-        h = ngx_http_chatmaid_header(&r->headers_in.headers.part,
-                                     "content-encoding", NULL);
+        h = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
+                                             "content-encoding", NULL);
         if (h) {
-            return ngx_http_chatmaid_problem(r, ctx,
-                                       NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
-                                       "a body must come without "
-                                       "Content-Encoding");
+            return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                      NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
+                                      "a body must come without "
+                                      "Content-Encoding");
         }
     }
 
-    if (ctx->route->method == NGX_HTTP_POST
-        && !ngx_http_chatmaid_is_json(r->headers_in.content_type))
+    if (reply->is_send
+        && !ngx_http_chatmaid_request_is_json(r->headers_in.content_type))
     {
-        return ngx_http_chatmaid_problem(r, ctx,
-                                       NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
-                                       "a message must come as "
-                                       "application/json");
+        return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                      NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
+                                      "a message must come as "
+                                      "application/json");
     }
 
     return NGX_OK;
@@ -360,4 +284,149 @@ ngx_http_chatmaid_gateway_scope(ngx_uint_t scope)
     default:
         return "account:read";
     }
+}
+
+
+/* The path of the call.  The caller's ID and query stay byte for byte. */
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
+    ngx_str_t *id)
+{
+    u_char      *p;
+    ngx_int_t    rc;
+    ngx_str_t    args, *path;
+    const char  *s;
+
+    args = r->args;
+
+    if (route->method == NGX_HTTP_POST) {
+        ngx_str_null(&args);
+    }
+
+    rc = ngx_http_chatmaid_gateway_query(r, flow, route, id, &args);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    p = ngx_pnalloc(r->pool,
+                    ngx_strlen(route->api_path) + id->len + 1 + args.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    path = &flow->reply->path;
+    path->data = p;
+
+    for (s = route->api_path; *s; s++) {
+        if (*s == '*') {
+            p = ngx_cpymem(p, id->data, id->len);
+
+        } else {
+            *p++ = *s;
+        }
+    }
+
+    if (args.len) {
+        *p++ = '?';
+        p = ngx_cpymem(p, args.data, args.len);
+    }
+
+    path->len = p - path->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_query(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
+    ngx_str_t *id, ngx_str_t *args)
+{
+    size_t                      i;
+    ngx_int_t                   rc;
+    ngx_http_chatmaid_reply_t  *reply;
+
+    reply = flow->reply;
+
+    /* nginx takes none from a caller, but a rewrite may have decoded one */
+
+    for (i = 0; i < args->len; i++) {
+        if (args->data[i] <= ' ' || args->data[i] == 0x7f) {
+            return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                             NGX_HTTP_CHATMAID_INVALID_REQUEST,
+                                             "the query must not hold a space "
+                                             "or a control character");
+        }
+    }
+
+    if (route->waits && !reply->native) {
+        rc = ngx_http_chatmaid_wait_init(flow, id, args);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return route->names_sender
+           ? ngx_http_chatmaid_gateway_sender(r, reply, args) : NGX_OK;
+}
+
+
+/*
+ * chatmaid_sender holds for a query that names a sender as for a message.  On
+ * the native face a query is denied or goes on as it is.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
+    ngx_http_chatmaid_reply_t *reply, ngx_str_t *args)
+{
+    ngx_str_t                    rest, name, value;
+    ngx_uint_t                   same, named, denied;
+    ngx_http_chatmaid_sender_t   sender;
+
+    static ngx_str_t  from = ngx_string("from");
+    static ngx_str_t  own = ngx_string("fromPhoneId");
+
+    if (!reply->native
+        && ngx_http_chatmaid_query_rename(r->pool, args, &from, &own)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_chatmaid_sender_get(r, &sender) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rest = *args;
+    named = 0;
+    denied = !ngx_http_chatmaid_sender_permits(&sender, 1);
+
+    while (ngx_http_chatmaid_query_next(&rest, &name, &value)) {
+
+        if (ngx_http_chatmaid_query_is(&name, &own)) {
+            named = 1;
+            same = ngx_http_chatmaid_query_is(&value, &sender.value);
+            denied |= !ngx_http_chatmaid_sender_permits(&sender, same);
+
+        } else if (ngx_http_chatmaid_query_holds(&name, '[')) {
+
+            /* to some servers "name[]" is one more "name" */
+            denied |= !ngx_http_chatmaid_sender_permits(&sender, 0);
+        }
+    }
+
+    if (denied) {
+        return ngx_http_chatmaid_sender_deny(r->pool, &reply->problem);
+    }
+
+    if (named || sender.value.len == 0 || reply->native) {
+        return NGX_OK;
+    }
+
+    return ngx_http_chatmaid_query_add(r->pool, args, &own, &sender.value);
 }

@@ -6,29 +6,29 @@
 
 #include "ngx_http_chatmaid_gateway_conf.h"
 #include "ngx_http_chatmaid_gateway.h"
+#include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid_secret_file.h"
+#include "ngx_http_chatmaid_rewrite.h"
 #include "ngx_http_chatmaid_zone.h"
 #include <openssl/crypto.h>
 
 
-extern ngx_module_t  ngx_http_proxy_module;
-
-
-static const char *ngx_http_chatmaid_secret_file_open(ngx_conf_t *cf,
-    ngx_command_t *cmd, ngx_fd_t fd, ngx_str_t *path, ngx_str_t *secret);
-static const char *ngx_http_chatmaid_secret_file_check(ngx_str_t *secret,
-    ngx_uint_t ascii);
+static ngx_int_t ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
+    ngx_http_chatmaid_api_key_t *key, ngx_str_t *secret);
+static char *ngx_http_chatmaid_gateway_conf_check_words(ngx_conf_t *cf,
+    ngx_command_t *cmd);
+static ngx_uint_t ngx_http_chatmaid_gateway_conf_is_number(ngx_str_t *value);
 static char *ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
-static ngx_http_core_loc_conf_t *ngx_http_chatmaid_gateway_conf_location(
-    ngx_http_core_loc_conf_t *parent, ngx_str_t *uri);
 
 
 static const char  *ngx_http_chatmaid_environments[] = { "test", "live" };
 
 
 char *
-ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
@@ -40,6 +40,10 @@ ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd, void 
 
     if (lcf->gateway) {
         return "is duplicate";
+    }
+
+    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     value = cf->args->elts;
@@ -94,8 +98,7 @@ ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd, void 
 
     gateway->uri = value[1];
     gateway->prefix = clcf->name;
-    gateway->file = cf->conf_file->file.name.data;
-    gateway->line = cf->conf_file->line;
+    ngx_http_chatmaid_conf_place_set(&gateway->place, cf);
     gateway->server = cscf->ctx->loc_conf[ngx_http_core_module.ctx_index];
 
     *gatewayp = gateway;
@@ -125,6 +128,10 @@ ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
         return "is duplicate";
     }
 
+    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     key = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_api_key_t));
     if (key == NULL) {
         return NGX_CONF_ERROR;
@@ -133,7 +140,8 @@ ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
     value = cf->args->elts;
     key->file = value[1];
 
-    if (ngx_http_chatmaid_secret_file_read(cf, cmd, &key->file, &secret, 1)
+    if (ngx_http_chatmaid_secret_file_read(cf, cmd, &key->file, &secret,
+                                       NGX_HTTP_CHATMAID_SECRET_FILE_API_KEY)
         != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -157,6 +165,13 @@ ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     key->environment = i;
+
+    if (ngx_http_chatmaid_gateway_conf_fingerprint(cf, key, &secret)
+        != NGX_OK)
+    {
+        goto done;
+    }
+
     key->header.len = sizeof("Authorization: Bearer " CRLF) - 1 + secret.len;
     key->header.data = ngx_pnalloc(cf->pool, key->header.len);
     if (key->header.data == NULL) {
@@ -170,143 +185,139 @@ ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
 
 done:
 
-    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_MAX_SECRET + 1);
+    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_SECRET_FILE_MAX + 1);
     ngx_pfree(cf->pool, secret.data);
 
     return rv;
 }
 
 
-ngx_int_t
-ngx_http_chatmaid_secret_file_read(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_str_t *path, ngx_str_t *secret, ngx_uint_t ascii)
+/* Names a key without telling it. */
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
+    ngx_http_chatmaid_api_key_t *key, ngx_str_t *secret)
 {
-    ngx_fd_t     fd;
-    const char  *wrong;
+    u_char     md[NGX_HTTP_CHATMAID_SHA256_LEN];
+    ngx_int_t  rc;
+    ngx_str_t  text;
 
-    if (ngx_conf_full_name(cf->cycle, path, 1) != NGX_OK) {
+    static ngx_str_t  label = ngx_string("chatmaid-key-1:");
+
+    text.len = label.len + secret->len;
+    text.data = ngx_pnalloc(cf->pool, text.len);
+    if (text.data == NULL) {
         return NGX_ERROR;
     }
 
-    secret->data = ngx_palloc(cf->pool, NGX_HTTP_CHATMAID_MAX_SECRET + 1);
-    if (secret->data == NULL) {
-        return NGX_ERROR;
+    ngx_memcpy(ngx_cpymem(text.data, label.data, label.len),
+               secret->data, secret->len);
+
+    rc = ngx_http_chatmaid_crypto_sha256(cf->log, &text, md);
+
+    OPENSSL_cleanse(text.data, text.len);
+
+    if (rc == NGX_OK) {
+        (void) ngx_hex_dump(key->fingerprint, md, sizeof(key->fingerprint) / 2);
     }
 
-    /* nonblocking: opening a FIFO would wait for its writer */
-    fd = ngx_open_file(path->data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
-                       NGX_FILE_OPEN, 0);
-
-    if (fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "\"%V\": " ngx_open_file_n " \"%V\" failed",
-                           &cmd->name, path);
-        return NGX_ERROR;
-    }
-
-    wrong = ngx_http_chatmaid_secret_file_open(cf, cmd, fd, path, secret);
-
-    if (wrong == NULL) {
-        wrong = ngx_http_chatmaid_secret_file_check(secret, ascii);
-    }
-
-    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
-                           ngx_close_file_n " \"%V\" failed", path);
-    }
-
-    if (wrong) {
-        OPENSSL_cleanse(secret->data, NGX_HTTP_CHATMAID_MAX_SECRET + 1);
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": \"%V\" %s",
-                           &cmd->name, path, wrong);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-static const char *
-ngx_http_chatmaid_secret_file_open(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_fd_t fd, ngx_str_t *path, ngx_str_t *secret)
-{
-    ssize_t          n;
-    ngx_file_info_t  fi;
-
-    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
-        return "can't be examined";
-    }
-
-    if (!ngx_is_file(&fi)) {
-        return "is not a regular file";
-    }
-
-    if (ngx_file_access(&fi) & 027) {
-        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                           "\"%V\": \"%V\" has mode 0%ui%ui%ui: its group may "
-                           "change it, or others may use it", &cmd->name, path,
-                           (ngx_uint_t) (ngx_file_access(&fi) >> 6 & 7),
-                           (ngx_uint_t) (ngx_file_access(&fi) >> 3 & 7),
-                           (ngx_uint_t) (ngx_file_access(&fi) & 7));
-    }
-
-    for (secret->len = 0; /* void */; secret->len += n) {
-        n = ngx_read_fd(fd, secret->data + secret->len,
-                        NGX_HTTP_CHATMAID_MAX_SECRET + 1 - secret->len);
-
-        if (n == -1) {
-            return "can't be read";
-        }
-
-        if (n == 0) {
-            break;
-        }
-    }
-
-    if (secret->len > NGX_HTTP_CHATMAID_MAX_SECRET) {
-        return "is larger than 4096 bytes";
-    }
-
-    while (secret->len
-           && ngx_strchr(" \t\r\n\v\f", secret->data[secret->len - 1])
-           && secret->data[secret->len - 1])
-    {
-        secret->len--;
-    }
-
-    return NULL;
-}
-
-
-/* What a header line can't hold must not be in a secret that is sent. */
-
-static const char *
-ngx_http_chatmaid_secret_file_check(ngx_str_t *secret, ngx_uint_t ascii)
-{
-    size_t  i;
-
-    if (secret->len == 0) {
-        return "is empty";
-    }
-
-    for (i = 0; i < secret->len; i++) {
-        if (secret->data[i] == LF || secret->data[i] == CR) {
-            return "has more than one line";
-        }
-    }
-
-    for (i = 0; ascii && i < secret->len; i++) {
-        if (secret->data[i] <= ' ' || secret->data[i] >= 0x7f) {
-            return "holds a space or a character that is not ASCII";
-        }
-    }
-
-    return NULL;
+    return rc;
 }
 
 
 char *
-ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_chatmaid_gateway_conf_environment(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    if (ngx_http_chatmaid_gateway_conf_check_words(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_conf_set_enum_slot(cf, cmd, conf);
+}
+
+
+char *
+ngx_http_chatmaid_gateway_conf_scope(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    if (ngx_http_chatmaid_gateway_conf_check_words(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_conf_set_bitmask_slot(cf, cmd, conf);
+}
+
+
+/* nginx's setters print neither the directive nor which words there are.  Their
+ * two tables, ngx_conf_enum_t and ngx_conf_bitmask_t, have one form. */
+
+static char *
+ngx_http_chatmaid_gateway_conf_check_words(ngx_conf_t *cf, ngx_command_t *cmd)
+{
+    u_char            text[128], *p;
+    ngx_str_t        *value;
+    ngx_uint_t        i, n;
+    ngx_conf_enum_t  *word;
+
+    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+    word = cmd->post;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        for (n = 0; word[n].name.len; n++) {
+            if (ngx_strcmp(value[i].data, word[n].name.data) == 0) {
+                break;
+            }
+        }
+
+        if (word[n].name.len) {
+            continue;
+        }
+
+        p = text;
+
+        for (n = 0; word[n].name.len; n++) {
+            if (n) {
+                p = ngx_cpystrn(p, (u_char *) (word[n + 1].name.len ? ", "
+                                                                    : " and "),
+                                text + sizeof(text) - p);
+            }
+
+            p = ngx_slprintf(p, text + sizeof(text), "\"%V\"", &word[n].name);
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\": invalid value \"%V\", there are %*s",
+                           &cmd->name, &value[i], (size_t) (p - text), text);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* nginx's setter prints the argument, whatever it is. */
+
+char *
+ngx_http_chatmaid_gateway_conf_flag(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_conf_set_flag_slot(cf, cmd, conf);
+}
+
+
+char *
+ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
@@ -315,6 +326,10 @@ ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd, void 
 
     if (lcf->account_name.data) {
         return "is duplicate";
+    }
+
+    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     value = cf->args->elts;
@@ -332,7 +347,8 @@ ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd, void 
 
 
 char *
-ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
@@ -341,6 +357,10 @@ ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd, void *
 
     if (lcf->sender != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
+    }
+
+    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     value = cf->args->elts;
@@ -378,12 +398,36 @@ ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd, void *
         return NGX_CONF_ERROR;
     }
 
+    if (lcf->sender->lengths == NULL
+        && !ngx_http_chatmaid_gateway_conf_is_number(&value[1]))
+    {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"chatmaid_sender\": \"%V\" is no number in E.164 "
+                           "form, such as +15551234567", &value[1]);
+    }
+
     return NGX_CONF_OK;
 }
 
 
+static ngx_uint_t
+ngx_http_chatmaid_gateway_conf_is_number(ngx_str_t *value)
+{
+    size_t  digits;
+
+    if (value->len < 3 || value->data[0] != '+' || value->data[1] == '0') {
+        return 0;
+    }
+
+    digits = strspn((char *) value->data + 1, "0123456789");
+
+    return digits == value->len - 1 && digits <= 15;
+}
+
+
 char *
-ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_chatmaid_main_conf_t  *mcf = conf;
 
@@ -393,6 +437,10 @@ ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *co
 
     if (mcf->zone) {
         return "is duplicate";
+    }
+
+    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     value = cf->args->elts;
@@ -423,6 +471,61 @@ ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *co
     mcf->zone = ngx_http_chatmaid_zone_add(cf, &name, size);
 
     return mcf->zone ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+void
+ngx_http_chatmaid_gateway_conf_check_zone(ngx_conf_t *cf)
+{
+    ngx_uint_t                      i;
+    ngx_shm_zone_t                 *old, *zone;
+    ngx_list_part_t                *part;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+
+    if (mcf->redis) {
+        return;
+    }
+
+    zone = mcf->zone;
+
+    /* those of the configuration that is running, if it is a reload */
+
+    part = &cf->cycle->old_cycle->shared_memory.part;
+    old = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            old = part->elts;
+            i = 0;
+        }
+
+        if (old[i].tag != zone->tag
+            || (old[i].shm.size == zone->shm.size
+                && old[i].shm.name.len == zone->shm.name.len
+                && ngx_strncmp(old[i].shm.name.data, zone->shm.name.data,
+                               zone->shm.name.len)
+                   == 0))
+        {
+            continue;
+        }
+
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"chatmaid_zone\" changes from \"%V\" of %uzk to \"%V\" "
+                      "of %uzk: its records are lost, and without a "
+                      "\"chatmaid_redis\" a retry of a message sent before "
+                      "may send it again", &old[i].shm.name,
+                      old[i].shm.size / 1024, &zone->shm.name,
+                      zone->shm.size / 1024);
+        return;
+    }
 }
 
 
@@ -475,6 +578,16 @@ ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
+    /* "if" and "limit_except" have what their location has */
+
+    if (clcf->noname) {
+        return ngx_http_chatmaid_gateway_conf_check_account(cf, conf);
+    }
+
+    conf->gateway->api_key = conf->api_key;
+
+    ngx_http_chatmaid_rewrite_warn(cf, clcf, "chatmaid_gateway");
+
     return ngx_http_chatmaid_gateway_conf_check_account(cf, conf);
 }
 
@@ -482,7 +595,8 @@ ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
 /* Whichever directive comes last would win. */
 
 char *
-ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf)
+ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf)
 {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "\"chatmaid_gateway\" shares the location \"%V\" with "
@@ -492,7 +606,7 @@ ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf, ngx_http_core_loc_conf_t *
 }
 
 
-/* Records are told apart by account: one name must not stand for two. */
+/* Records belong to an account, so one name must not stand for two. */
 
 static char *
 ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
@@ -513,7 +627,8 @@ ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
 
     ngx_sprintf(conf->account.data, "%s:%V", environment, &conf->account_name);
 
-    if (ngx_http_chatmaid_sha256(cf->log, &conf->account, conf->account_id)
+    if (ngx_http_chatmaid_crypto_sha256(cf->log, &conf->account,
+                                        conf->account_id)
         != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -558,111 +673,4 @@ ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
     account->api_key = conf->api_key;
 
     return NGX_CONF_OK;
-}
-
-
-void
-ngx_http_chatmaid_gateway_conf_find_locations(ngx_conf_t *cf)
-{
-    ngx_uint_t                       i;
-    ngx_http_core_loc_conf_t        *clcf;
-    ngx_http_upstream_conf_t        *ucf;
-    ngx_http_chatmaid_gateway_t    **gateway;
-    ngx_http_chatmaid_main_conf_t   *mcf;
-
-    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
-    gateway = mcf->gateways.elts;
-
-    for (i = 0; i < mcf->gateways.nelts; i++) {
-
-        clcf = ngx_http_chatmaid_gateway_conf_location(gateway[i]->server,
-                                                       &gateway[i]->uri);
-
-        if (clcf == NULL || !clcf->internal) {
-            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                          "\"chatmaid_gateway\" names \"%V\", which is no "
-                          "%slocation of this server in %s:%ui: every call "
-                          "will fail", &gateway[i]->uri,
-                          clcf ? "internal " : "", gateway[i]->file,
-                          gateway[i]->line);
-        }
-
-        if (clcf == NULL) {
-            continue;
-        }
-
-        gateway[i]->location = clcf;
-
-        /* ngx_http_proxy_loc_conf_t, which is private, begins with it */
-
-        ucf = clcf->loc_conf[ngx_http_proxy_module.ctx_index];
-
-        /*
-         * An answer is captured as it comes: nothing of it is written to a
-         * temporary file or stored, nor replaced by an error page, whatever the
-         * location says.
-         */
-
-        gateway[i]->upstream = *ucf;
-        gateway[i]->upstream.change_buffering = 0;
-        gateway[i]->upstream.intercept_errors = 0;
-
-#if (NGX_HTTP_SSL)
-
-        /* nginx keeps one TLS session per peer for all locations, and what it
-         * was verified by goes with it */
-
-        gateway[i]->upstream.ssl_session_reuse = 0;
-#endif
-    }
-}
-
-
-/* Finds the location of just this name, as a request for it would. */
-
-static ngx_http_core_loc_conf_t *
-ngx_http_chatmaid_gateway_conf_location(ngx_http_core_loc_conf_t *parent,
-    ngx_str_t *uri)
-{
-    size_t                          len, n;
-    u_char                         *p;
-    ngx_int_t                       rc;
-    ngx_http_core_loc_conf_t       *clcf;
-    ngx_http_location_tree_node_t  *node;
-
-    p = uri->data;
-    len = uri->len;
-    clcf = NULL;
-
-    for (node = parent->static_locations; node; /* void */) {
-
-        n = (len <= (size_t) node->len) ? len : node->len;
-        rc = ngx_filename_cmp(p, node->name, n);
-
-        if (rc != 0) {
-            node = (rc < 0) ? node->left : node->right;
-            continue;
-        }
-
-        if (len < (size_t) node->len) {
-            node = node->left;
-            continue;
-        }
-
-        if (len == (size_t) node->len) {
-            return node->exact ? node->exact : node->inclusive;
-        }
-
-        if (node->inclusive) {
-            clcf = node->inclusive;
-            node = node->tree;
-            p += n;
-            len -= n;
-            continue;
-        }
-
-        node = node->right;
-    }
-
-    return clcf ? ngx_http_chatmaid_gateway_conf_location(clcf, uri) : NULL;
 }

@@ -13,12 +13,18 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* Directive handlers (ngx_command_t.set): NGX_CONF_OK, NGX_CONF_ERROR after a
- * message of their own, or a text that nginx puts behind the directive. */
+/* Directive handlers (ngx_command_t.set): NGX_CONF_OK; NGX_CONF_ERROR after a
+ * message of their own; or a text for nginx to put behind the directive. */
 
 char *ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
+char *ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_chatmaid_gateway_conf_environment(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_chatmaid_gateway_conf_scope(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_chatmaid_gateway_conf_flag(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -27,30 +33,21 @@ char *ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* ngx_conf_post_t: refuses a time of less than a second, but for 0. */
-char *ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post, void *data);
+/* ngx_conf_post_t: refuses a time between 0 and a second. */
+char *ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post,
+    void *data);
 
 /* ngx_conf_post_t: refuses a time of 0. */
-char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post, void *data);
+char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post,
+    void *data);
 
-/* Reads the secret that a file holds in one line, by the rules that README has
- * for such files; with "ascii" only visible characters of it.  "path" becomes
- * absolute; secret->data is NGX_HTTP_CHATMAID_MAX_SECRET + 1 bytes of cf->pool
- * that the caller wipes and frees.  NGX_OK or, after a message that names the
- * directive, NGX_ERROR. */
-#define NGX_HTTP_CHATMAID_MAX_SECRET  4096
-
-ngx_int_t ngx_http_chatmaid_secret_file_read(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_str_t *path, ngx_str_t *secret, ngx_uint_t ascii);
-
-/* At the end of merge: what a gateway needs and what must not be.  Sets
+/* At the end of merge: checks that a gateway has all it needs, and sets
  * conf->account.  NGX_CONF_OK or NGX_CONF_ERROR. */
 char *ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
 
-/* After all locations are known: finds the internal location of each gateway,
- * and warns where there is none. */
-void ngx_http_chatmaid_gateway_conf_find_locations(ngx_conf_t *cf);
+/* Warns of a reload that loses the records of the zone. */
+void ngx_http_chatmaid_gateway_conf_check_zone(ngx_conf_t *cf);
 
 /* Refuses a location that has another content handler too: NGX_CONF_ERROR. */
 char *ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf,

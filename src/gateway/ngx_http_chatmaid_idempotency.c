@@ -5,27 +5,27 @@
 
 
 #include "ngx_http_chatmaid_idempotency.h"
-#include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_crypto.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_request.h"
 
 
-#define NGX_HTTP_CHATMAID_KEY_MAX   255        /* characters */
+#define NGX_HTTP_CHATMAID_KEY_MAX      255        /* characters */
 #define NGX_HTTP_CHATMAID_KEYLESS_TTL  120000  /* milliseconds, at least */
 
 
 static ngx_int_t ngx_http_chatmaid_idempotency_unquote(ngx_http_request_t *r,
     ngx_str_t *value, ngx_str_t *key);
-static ngx_int_t ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
 static ngx_int_t ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t window);
+    ngx_http_chatmaid_idempotency_t *operation, ngx_msec_t window);
+static ngx_int_t ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
+    ngx_http_chatmaid_idempotency_t *operation);
 static ngx_int_t ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, int64_t number, ngx_str_t *key);
+    ngx_http_chatmaid_idempotency_t *operation, int64_t number, ngx_str_t *key);
 static ngx_int_t ngx_http_chatmaid_idempotency_auto(ngx_http_request_t *r,
     u_char *md, ngx_str_t *key);
 static ngx_int_t ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key, u_char *id);
+    ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *key, u_char *id);
 
 
 ngx_int_t
@@ -42,13 +42,13 @@ ngx_http_chatmaid_idempotency_header(ngx_http_request_t *r, ngx_str_t *key,
 
     part = &r->headers_in.headers.part;
 
-    h = ngx_http_chatmaid_header(part, name, NULL);
+    h = ngx_http_chatmaid_request_header(part, name, NULL);
 
     if (h == NULL) {
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_header(part, name, h)) {
+    if (ngx_http_chatmaid_request_header(part, name, h)) {
         *reason = "there must be one Idempotency-Key header";
         return NGX_DECLINED;
     }
@@ -138,103 +138,113 @@ ngx_http_chatmaid_idempotency_check(ngx_str_t *key)
 
 ngx_int_t
 ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_idempotency_t *operation, json_t *message)
 {
     ngx_str_t                      text;
+    ngx_http_chatmaid_claim_t     *claim;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    claim = operation->claim;
 
-    if (ngx_http_chatmaid_json_dump(r->pool, ctx->message, JSON_SORT_KEYS,
-                                    &text)
+    if (ngx_http_chatmaid_json_dump(r->pool, message, JSON_SORT_KEYS, &text)
         != NGX_OK
-        || ngx_http_chatmaid_sha256(r->connection->log, &text,
-                                    ctx->claim.fingerprint)
+        || ngx_http_chatmaid_crypto_sha256(r->connection->log, &text,
+                                           claim->fingerprint)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    ctx->claim.ttl = conf->ttl;
+    claim->ttl = conf->ttl;
 
-    if (ctx->key.len == 0) {
-
-        if (!conf->idempotency || conf->window == 0) {
-            return ngx_http_chatmaid_idempotency_random(r, ctx);
-        }
-
-        return ngx_http_chatmaid_idempotency_keyless(r, ctx, conf->window);
+    if (!operation->keyless) {
+        return ngx_http_chatmaid_idempotency_record(r, operation,
+                                                    &operation->key, claim->id);
     }
 
-    return ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key,
-                                                ctx->claim.id);
-}
-
-
-/* Such a send is like no other. */
-
-static ngx_int_t
-ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
-    u_char  random[NGX_HTTP_CHATMAID_SHA256_LEN];
-
-    if (ngx_http_chatmaid_random(r->connection->log, random, sizeof(random))
-        != NGX_OK
-        || ngx_http_chatmaid_idempotency_auto(r, random, &ctx->key) != NGX_OK)
-    {
-        return NGX_ERROR;
+    if (conf->idempotency && conf->window) {
+        return ngx_http_chatmaid_idempotency_keyless(r, operation,
+                                                     conf->window);
     }
 
-    return ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key,
-                                                ctx->claim.id);
+    return ngx_http_chatmaid_idempotency_random(r, operation);
 }
 
 
 /*
- * Equal sends of one window have the same key.  One that comes soon after the
- * window's border belongs to a record of the window before, if there is one and
- * it began less than a window ago.
+ * Equal sends of one window have the same key.  A send that comes soon after
+ * the window has begun belongs to the record of the window before, if there is
+ * one and it began less than a window ago.
  */
 
 static ngx_int_t
 ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t window)
+    ngx_http_chatmaid_idempotency_t *operation, ngx_msec_t window)
 {
     int64_t                         now, number;
+    ngx_msec_t                      left;
+    ngx_http_chatmaid_claim_t      *claim;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+    claim = operation->claim;
 
-    now = mcf->store->clock(mcf->store_data);
+    now = mcf->store->clock();
     number = now / (int64_t) window;
 
-    if (ngx_http_chatmaid_idempotency_window(r, ctx, number, &ctx->key) != NGX_OK
-        || ngx_http_chatmaid_idempotency_window(r, ctx, number - 1,
-                                                &ctx->previous_key)
+    if (ngx_http_chatmaid_idempotency_window(r, operation, number,
+                                             &operation->key)
+        != NGX_OK
+        || ngx_http_chatmaid_idempotency_window(r, operation, number - 1,
+                                                &operation->previous_key)
            != NGX_OK
-        || ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->key, ctx->claim.id)
+        || ngx_http_chatmaid_idempotency_record(r, operation, &operation->key,
+                                                claim->id)
            != NGX_OK
-        || ngx_http_chatmaid_idempotency_record(r, ctx, &ctx->previous_key,
-                                                ctx->claim.previous)
+        || ngx_http_chatmaid_idempotency_record(r, operation,
+                                                &operation->previous_key,
+                                                claim->previous_id)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    ctx->claim.window = window;
-    ctx->claim.number = number;
-    ctx->claim.ttl = (ngx_msec_t) ((number + 1) * (int64_t) window - now);
-    ctx->claim.ttl = ngx_max(ctx->claim.ttl + window,
-                             NGX_HTTP_CHATMAID_KEYLESS_TTL);
+    left = (ngx_msec_t) ((number + 1) * (int64_t) window - now);
+
+    claim->window = window;
+    claim->window_number = number;
+    claim->ttl = ngx_max(left + window, NGX_HTTP_CHATMAID_KEYLESS_TTL);
 
     return NGX_OK;
 }
 
 
+/* A key that no other send has. */
+
+static ngx_int_t
+ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
+    ngx_http_chatmaid_idempotency_t *operation)
+{
+    u_char  random[NGX_HTTP_CHATMAID_SHA256_LEN];
+
+    if (ngx_http_chatmaid_crypto_random(r->connection->log, random,
+                                        sizeof(random))
+        != NGX_OK
+        || ngx_http_chatmaid_idempotency_auto(r, random, &operation->key)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_chatmaid_idempotency_record(r, operation, &operation->key,
+                                                operation->claim->id);
+}
+
+
 static ngx_int_t
 ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, int64_t number, ngx_str_t *key)
+    ngx_http_chatmaid_idempotency_t *operation, int64_t number, ngx_str_t *key)
 {
     u_char                         md[NGX_HTTP_CHATMAID_SHA256_LEN];
     u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
@@ -244,18 +254,20 @@ ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    ngx_hex_dump(fingerprint, ctx->claim.fingerprint,
+    ngx_hex_dump(fingerprint, operation->claim->fingerprint,
                  NGX_HTTP_CHATMAID_SHA256_LEN);
 
     ngx_str_set(&fields[0], "chatmaid-auto-1");
     fields[1] = conf->account;
-    fields[2] = ctx->key_scope;
+    fields[2] = operation->key_scope;
     fields[3].data = fingerprint;
     fields[3].len = NGX_HTTP_CHATMAID_SHA256_HEX;
     fields[4].data = window;
     fields[4].len = ngx_sprintf(window, "%L", number) - window;
 
-    if (ngx_http_chatmaid_sha256_fields(r->pool, fields, 5, md) != NGX_OK) {
+    if (ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, 5, md)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -282,11 +294,11 @@ ngx_http_chatmaid_idempotency_auto(ngx_http_request_t *r, u_char *md,
 }
 
 
-/* A record's name tells nothing of the operation key. */
+/* The record's name, from which the operation key can't be read. */
 
 static ngx_int_t
 ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key, u_char *id)
+    ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *key, u_char *id)
 {
     ngx_str_t                      fields[4];
     ngx_http_chatmaid_loc_conf_t  *conf;
@@ -295,25 +307,26 @@ ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
 
     ngx_str_set(&fields[0], "chatmaid-record-1");
     fields[1] = conf->account;
-    fields[2] = ctx->key_scope;
+    fields[2] = operation->key_scope;
     fields[3] = *key;
 
-    return ngx_http_chatmaid_sha256_fields(r->pool, fields, 4, id);
+    return ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, 4, id);
 }
 
 
 void
-ngx_http_chatmaid_idempotency_claimed(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_idempotency_claimed(
+    ngx_http_chatmaid_idempotency_t *operation)
 {
-    if (ctx->claim.use_previous) {
-        ctx->key = ctx->previous_key;
+    if (operation->claim->use_previous) {
+        operation->key = operation->previous_key;
     }
 }
 
 
 ngx_int_t
 ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key)
+    ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *key)
 {
     u_char                         md[NGX_HTTP_CHATMAID_SHA256_LEN];
     u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
@@ -328,17 +341,19 @@ ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_hex_dump(fingerprint, ctx->claim.fingerprint,
+    ngx_hex_dump(fingerprint, operation->claim->fingerprint,
                  NGX_HTTP_CHATMAID_SHA256_LEN);
 
     ngx_str_set(&fields[0], "chatmaid-1");
     fields[1] = conf->account;
-    fields[2] = ctx->key_scope;
-    fields[3] = ctx->key;
+    fields[2] = operation->key_scope;
+    fields[3] = operation->key;
     fields[4].data = fingerprint;
     fields[4].len = NGX_HTTP_CHATMAID_SHA256_HEX;
 
-    if (ngx_http_chatmaid_sha256_fields(r->pool, fields, 5, md) != NGX_OK) {
+    if (ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, 5, md)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

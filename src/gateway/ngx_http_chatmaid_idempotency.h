@@ -12,30 +12,44 @@
 #define _NGX_HTTP_CHATMAID_IDEMPOTENCY_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_store.h"
+#include <jansson.h>
 
 
-/* The Idempotency-Key header's key, bare; of length 0 where there is none.
- * NGX_OK; NGX_DECLINED with *reason where it is wrong; NGX_ERROR. */
+/* The operation of a send. */
+
+typedef struct {
+    ngx_str_t                    key;        /* empty until there is one */
+    ngx_str_t                    key_scope;
+    ngx_str_t                    previous_key;   /* of the window before */
+    ngx_http_chatmaid_claim_t   *claim;
+    unsigned                     keyless:1;  /* the caller gave no key */
+} ngx_http_chatmaid_idempotency_t;
+
+
+/* The key in the Idempotency-Key header, without quotes; empty if there is no
+ * such header.  NGX_OK; NGX_DECLINED: *reason says what is wrong; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_idempotency_header(ngx_http_request_t *r,
     ngx_str_t *key, const char **reason);
 
 /* What is wrong with an operation key, or NULL. */
 const char *ngx_http_chatmaid_idempotency_check(ngx_str_t *key);
 
-/* Names the operation of ctx->message: its fingerprint, its record
- * (ctx->claim), and where ctx->key is empty a key of a keyless send.  NGX_OK,
+/* Names the operation of this message: writes the fingerprint, the record and
+ * its ttl to the claim, and makes the key of a keyless send.  NGX_OK,
  * NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_idempotency_t *operation, json_t *message);
 
-/* After a claim: a keyless send has the key of the window that it is of. */
-void ngx_http_chatmaid_idempotency_claimed(ngx_http_chatmaid_ctx_t *ctx);
+/* After a claim: a keyless send takes the key of the window that the record
+ * belongs to. */
+void ngx_http_chatmaid_idempotency_claimed(
+    ngx_http_chatmaid_idempotency_t *operation);
 
-/* The key that is sent to Chatmaid, of account, scope, operation key and
- * fingerprint, 64 hex digits in r->pool.  NGX_OK, NGX_ERROR. */
+/* The key that is sent to Chatmaid, made of account, scope, operation key and
+ * fingerprint: 64 hex digits in r->pool.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *key);
+    ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *key);
 
 
 #endif /* _NGX_HTTP_CHATMAID_IDEMPOTENCY_H_INCLUDED_ */

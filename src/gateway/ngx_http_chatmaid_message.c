@@ -5,27 +5,29 @@
 
 
 #include "ngx_http_chatmaid_message.h"
-#include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_idempotency.h"
+#include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_sender.h"
 
 
 #define NGX_HTTP_CHATMAID_MAX_TEXT  4096        /* code points */
 
 
 typedef struct {
-    ngx_http_request_t       *request;
-    ngx_http_chatmaid_ctx_t  *ctx;
-    json_t                   *message;
-    json_t                   *errors;
-    ngx_uint_t                faults;
-    ngx_uint_t                key_faults;       /* of these, the key's */
-    unsigned                  denied:1;         /* the sender */
-    unsigned                  failed:1;         /* no memory */
+    ngx_http_request_t           *request;
+    ngx_http_chatmaid_problem_t  *problem;
+    ngx_str_t                    *key;
+    json_t                       *message;
+    json_t                       *errors;
+    ngx_uint_t                    faults;
+    ngx_uint_t                    key_faults;   /* of these, the key's */
+    unsigned                      native:1;
+    unsigned                      denied:1;     /* the sender */
+    unsigned                      failed:1;     /* no memory */
 } ngx_http_chatmaid_form_t;
 
 
-static ngx_int_t ngx_http_chatmaid_message_verdict(
+static ngx_int_t ngx_http_chatmaid_message_conclude(
     ngx_http_chatmaid_form_t *form);
 static const char *ngx_http_chatmaid_message_alias(
     ngx_http_chatmaid_form_t *form, const char *name, const char *own);
@@ -48,14 +50,17 @@ static void ngx_http_chatmaid_message_fault(ngx_http_chatmaid_form_t *form,
 
 ngx_int_t
 ngx_http_chatmaid_message_read(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, json_t *body)
+    ngx_http_chatmaid_reply_t *reply, json_t *body, ngx_str_t *key,
+    json_t **message)
 {
     ngx_http_chatmaid_form_t  form;
 
     ngx_memzero(&form, sizeof(ngx_http_chatmaid_form_t));
 
     form.request = r;
-    form.ctx = ctx;
+    form.problem = &reply->problem;
+    form.key = key;
+    form.native = reply->native;
     form.errors = ngx_http_chatmaid_json_keep(r->pool, json_array());
 
     if (form.errors == NULL) {
@@ -64,7 +69,7 @@ ngx_http_chatmaid_message_read(ngx_http_request_t *r,
 
     if (!json_is_object(body)) {
         ngx_http_chatmaid_message_fault(&form, "", "must be an object");
-        return ngx_http_chatmaid_message_verdict(&form);
+        return ngx_http_chatmaid_message_conclude(&form);
     }
 
     form.message = ngx_http_chatmaid_json_keep(r->pool, json_copy(body));
@@ -80,51 +85,49 @@ ngx_http_chatmaid_message_read(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ctx->message = form.message;
+    *message = form.message;
 
-    return ngx_http_chatmaid_message_verdict(&form);
+    return ngx_http_chatmaid_message_conclude(&form);
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_message_verdict(ngx_http_chatmaid_form_t *form)
+ngx_http_chatmaid_message_conclude(ngx_http_chatmaid_form_t *form)
 {
     if (form->failed) {
         return NGX_ERROR;
     }
 
     if (form->faults) {
-        ngx_http_chatmaid_problem(form->request, form->ctx,
+        ngx_http_chatmaid_problem_set(form->request->pool, form->problem,
                                   (form->faults == form->key_faults)
                                   ? NGX_HTTP_CHATMAID_INVALID_IDEMPOTENCY_KEY
                                   : NGX_HTTP_CHATMAID_INVALID_REQUEST,
                                   "the message has %ui fault%s, see errors",
                                   form->faults, form->faults == 1 ? "" : "s");
 
-        form->ctx->problem.errors = form->errors;
+        form->problem->errors = form->errors;
 
         return NGX_DECLINED;
     }
 
     if (form->denied) {
-        return ngx_http_chatmaid_problem(form->request, form->ctx,
-                                         NGX_HTTP_CHATMAID_SENDER_DENIED,
-                                         "callers of this location may not "
-                                         "name another sender");
+        return ngx_http_chatmaid_sender_deny(form->request->pool,
+                                             form->problem);
     }
 
     return NGX_OK;
 }
 
 
-/* The spelling that the caller chose, NULL where the member is absent.  The
- * native face knows Chatmaid's own alone. */
+/* The spelling that the caller chose, or NULL if the member is absent.  The
+ * native face knows Chatmaid's own spelling only. */
 
 static const char *
 ngx_http_chatmaid_message_alias(ngx_http_chatmaid_form_t *form,
     const char *name, const char *own)
 {
-    if (form->ctx->native || json_object_get(form->message, name) == NULL) {
+    if (form->native || json_object_get(form->message, name) == NULL) {
         return json_object_get(form->message, own) ? own : NULL;
     }
 
@@ -177,7 +180,7 @@ ngx_http_chatmaid_message_content(ngx_http_chatmaid_form_t *form)
             || (json_is_array(media) && json_array_size(media) == 0)))
     {
         ngx_http_chatmaid_message_fault(form,
-                                        form->ctx->native ? "content" : "text",
+                                        form->native ? "content" : "text",
                                         "is required where there is no media");
     }
 
@@ -273,40 +276,33 @@ ngx_http_chatmaid_message_media(ngx_http_chatmaid_form_t *form,
 static ngx_int_t
 ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form)
 {
-    json_t                        *from;
-    ngx_str_t                      value, fallback;
-    const char                    *name;
-    ngx_http_chatmaid_loc_conf_t  *conf;
+    json_t                      *from;
+    ngx_str_t                    value, *own;
+    ngx_uint_t                   same;
+    const char                  *name;
+    ngx_http_chatmaid_sender_t   sender;
 
-    conf = ngx_http_get_module_loc_conf(form->request,
-                                        ngx_http_chatmaid_module);
-
-    ngx_str_null(&fallback);
-
-    if (conf->sender
-        && ngx_http_complex_value(form->request, conf->sender, &fallback)
-           != NGX_OK)
-    {
+    if (ngx_http_chatmaid_sender_get(form->request, &sender) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (conf->sender_fixed && fallback.len == 0) {
-        form->denied = 1;       /* a fixed sender that is no one's */
+    own = &sender.value;
+
+    if (!ngx_http_chatmaid_sender_permits(&sender, 1)) {
+        form->denied = 1;
         return NGX_OK;
     }
 
     name = ngx_http_chatmaid_message_alias(form, "from", "fromPhoneId");
 
     if (name == NULL) {
+        from = json_stringn((char *) own->data, own->len);
 
-        from = json_stringn((char *) fallback.data, fallback.len);
-
-        if (from == NULL || fallback.len == 0) {
+        if (from == NULL || own->len == 0) {
             json_decref(from);
             ngx_http_chatmaid_message_fault(form,
-                                            form->ctx->native ? "fromPhoneId"
-                                                              : "from",
-                                            "is required");
+                                         form->native ? "fromPhoneId" : "from",
+                                         "is required");
             return NGX_OK;
         }
 
@@ -322,10 +318,10 @@ ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form)
         return NGX_OK;
     }
 
-    if (conf->sender_fixed
-        && (value.len != fallback.len
-            || ngx_strncmp(value.data, fallback.data, value.len) != 0))
-    {
+    same = (value.len == own->len
+            && ngx_strncmp(value.data, own->data, value.len) == 0);
+
+    if (!ngx_http_chatmaid_sender_permits(&sender, same)) {
         form->denied = 1;
         return NGX_OK;
     }
@@ -359,7 +355,7 @@ ngx_http_chatmaid_message_key(ngx_http_chatmaid_form_t *form)
         return;
     }
 
-    known = &form->ctx->key;
+    known = form->key;
     before = form->faults;
 
     if (!ngx_http_chatmaid_message_string(member, &key)) {
@@ -369,7 +365,7 @@ ngx_http_chatmaid_message_key(ngx_http_chatmaid_form_t *form)
         ngx_http_chatmaid_message_fault(form, name, wrong);
 
     } else if (known->len == 0) {
-        *known = key;           /* lives on in the body, which the pool keeps */
+        *known = key;           /* in the body, which the pool keeps */
 
     } else if (known->len != key.len
                || ngx_strncmp(known->data, key.data, key.len) != 0)
@@ -464,8 +460,7 @@ ngx_http_chatmaid_message_string(json_t *json, ngx_str_t *value)
 }
 
 
-/* "name" is a member's, or the JSON Pointer (RFC 6901) without its first
- * "/". */
+/* "name" is a JSON Pointer (RFC 6901) without its first "/". */
 
 static void
 ngx_http_chatmaid_message_fault(ngx_http_chatmaid_form_t *form,

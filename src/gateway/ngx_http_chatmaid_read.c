@@ -5,71 +5,83 @@
 
 
 #include "ngx_http_chatmaid_read.h"
-#include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_flow.h"
-#include "ngx_http_chatmaid_json.h"
-#include "ngx_http_chatmaid_retry.h"
 #include "ngx_http_chatmaid_call_result.h"
+#include "ngx_http_chatmaid_json_text.h"
+#include "ngx_http_chatmaid_retry.h"
 
 
 static ngx_int_t ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    void *data);
 static ngx_int_t ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    void *data);
 static ngx_int_t ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-static json_t *ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
-    json_t *answer);
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer);
+static ngx_int_t ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
+    ngx_str_t *answer, ngx_str_t *text);
 
 
-ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[] = {
+static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[] = {
     ngx_http_chatmaid_read_forward,     /* one try */
-    ngx_http_chatmaid_read_forwarded,   /* another one, or no more */
-    ngx_http_chatmaid_read_answer,
+    ngx_http_chatmaid_read_forwarded,   /* another one, or the answer */
     NULL
 };
 
 
-static ngx_int_t
-ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_int_t
+ngx_http_chatmaid_read_init(ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_int_t  rc;
-
-    /* nobody wants the answer any more */
-
-    if (ctx->gone || ctx->answered) {
-        ngx_http_chatmaid_flow_end(r, ctx, ctx->answer_rc);
-        return NGX_DONE;
-    }
-
-    rc = ngx_http_chatmaid_retry_hold(r, ctx);
-
-    if (rc == NGX_AGAIN) {
-        return ngx_http_chatmaid_flow_idle(r, ctx,
-                                           ngx_http_chatmaid_read_forward);
-    }
-
-    return (rc == NGX_OK) ? ngx_http_chatmaid_call_start(r, ctx, NULL) : rc;
+    ngx_http_chatmaid_steps_init(&flow->steps, ngx_http_chatmaid_read_steps,
+                                 flow);
+    return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_read_forward(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_flow_t *flow = data;
+
     ngx_int_t  rc;
 
-    rc = ngx_http_chatmaid_call_result(r, ctx, &ctx->answer);
+    if (!ngx_http_chatmaid_flow_is_awaited(flow)) {
+        return ngx_http_chatmaid_flow_end(flow);
+    }
 
-    if (rc == NGX_DECLINED) {
-        rc = ngx_http_chatmaid_retry_pause(r, ctx);
+    rc = ngx_http_chatmaid_retry_hold(flow);
 
-        if (rc == NGX_AGAIN) {
-            return ngx_http_chatmaid_flow_idle(r, ctx,
-                                               ngx_http_chatmaid_read_forward);
-        }
+    if (rc == NGX_AGAIN) {
+        return ngx_http_chatmaid_flow_idle(flow,
+                                           ngx_http_chatmaid_read_forward);
+    }
+
+    return (rc == NGX_OK) ? ngx_http_chatmaid_flow_call(flow, NULL) : rc;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r, void *data)
+{
+    ngx_http_chatmaid_flow_t *flow = data;
+
+    ngx_int_t                               rc;
+    ngx_str_t                               answer;
+    ngx_http_chatmaid_call_result_expect_e  expect;
+
+    expect = flow->reply->native ? NGX_HTTP_CHATMAID_EXPECT_JSON
+                                 : NGX_HTTP_CHATMAID_EXPECT_DATA;
+
+    rc = ngx_http_chatmaid_call_result(r, flow->call, expect, &answer,
+                                       &flow->reply->problem);
+
+    if (rc == NGX_OK) {
+        return ngx_http_chatmaid_read_answer(r, flow, &answer);
+    }
+
+    if (rc == NGX_DECLINED
+        && ngx_http_chatmaid_retry_pause(flow) == NGX_AGAIN)
+    {
+        return ngx_http_chatmaid_flow_idle(flow,
+                                           ngx_http_chatmaid_read_forward);
     }
 
     return rc;
@@ -78,50 +90,53 @@ ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer)
 {
-    json_t      *data;
-    ngx_int_t    rc;
-    ngx_str_t    text;
-    ngx_uint_t   status;
+    ngx_str_t  text;
 
-    if (ctx->native) {
-        text = ctx->call->answer;
-        status = ctx->call->status;
-
-    } else {
-        data = ngx_http_chatmaid_read_unwrap(r, ctx->answer);
-        status = NGX_HTTP_OK;
-
-        if (data == NULL
-            || ngx_http_chatmaid_json_dump(r->pool, data, 0, &text) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    if (flow->reply->native) {
+        return ngx_http_chatmaid_flow_answer(flow, flow->call->status,
+                                             &flow->call->answer);
     }
 
-    rc = ngx_http_chatmaid_answer(r, ctx, status, &text);
-    ngx_http_chatmaid_flow_end(r, ctx, rc);
+    if (ngx_http_chatmaid_read_unwrap(r, answer, &text) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
-    return NGX_DONE;
+    return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_OK, &text);
 }
 
 
-/* A list's pages stand in "data", or, by the SDK's types, beside it. */
+/* The bytes of "data".  A list's pagination is in it or, by the types of the
+ * official client, beside it. */
 
-static json_t *
-ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r, json_t *answer)
+static ngx_int_t
+ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r, ngx_str_t *answer,
+    ngx_str_t *text)
 {
-    json_t  *data, *pagination;
+    u_char     *p;
+    ngx_str_t   data, pagination;
 
-    data = json_object_get(answer, "data");
-    pagination = json_object_get(answer, "pagination");
+    (void) ngx_http_chatmaid_json_text_member(answer, "data", &data);
 
-    if (!json_is_array(data) || pagination == NULL) {
-        return data;
+    if (data.data[0] != '['
+        || !ngx_http_chatmaid_json_text_member(answer, "pagination",
+                                               &pagination))
+    {
+        *text = data;
+        return NGX_OK;
     }
 
-    data = json_pack("{s:O, s:O}", "data", data, "pagination", pagination);
+    text->len = sizeof("{\"data\":,\"pagination\":}") - 1
+                + data.len + pagination.len;
 
-    return ngx_http_chatmaid_json_keep(r->pool, data);
+    p = ngx_pnalloc(r->pool, text->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->data = p;
+    ngx_sprintf(p, "{\"data\":%V,\"pagination\":%V}", &data, &pagination);
+
+    return NGX_OK;
 }

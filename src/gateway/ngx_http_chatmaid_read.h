@@ -10,11 +10,11 @@
 #define _NGX_HTTP_CHATMAID_READ_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_flow.h"
 
 
-/* The steps of a read, ended by NULL. */
-extern ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[];
+/* Makes a flow a read.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_read_init(ngx_http_chatmaid_flow_t *flow);
 
 
 #endif /* _NGX_HTTP_CHATMAID_READ_H_INCLUDED_ */

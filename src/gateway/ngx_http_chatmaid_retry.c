@@ -6,174 +6,190 @@
 
 #include "ngx_http_chatmaid_retry.h"
 #include "ngx_http_chatmaid_account_limits.h"
-#include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_flow.h"
 
 
-/* The longest of the first pauses, and of any: each is random ("full jitter"),
- * so that many callers who failed together don't come again together. */
+/* The longest first pause, and the longest of all.  Each is random between 0
+ * and its longest ("full jitter"), so that callers who failed together do not
+ * come again together. */
 
-#define NGX_HTTP_CHATMAID_FIRST_PAUSE  250      /* milliseconds */
-#define NGX_HTTP_CHATMAID_LAST_PAUSE   8000
+#define NGX_HTTP_CHATMAID_RETRY_FIRST_PAUSE  250    /* milliseconds */
+#define NGX_HTTP_CHATMAID_RETRY_LAST_PAUSE   8000
 
-/* How much longer than Chatmaid asks for a pause is at most. */
-#define NGX_HTTP_CHATMAID_SPREAD       1000     /* milliseconds */
+/* How much longer than Chatmaid asks for a pause may be. */
+#define NGX_HTTP_CHATMAID_RETRY_JITTER       1000   /* milliseconds */
 
 
-static ngx_msec_t ngx_http_chatmaid_retry_spread(ngx_http_chatmaid_ctx_t *ctx,
+static ngx_int_t ngx_http_chatmaid_retry_wait(ngx_http_chatmaid_flow_t *flow,
     ngx_msec_t time);
-static ngx_msec_t ngx_http_chatmaid_retry_time(ngx_http_chatmaid_ctx_t *ctx);
+static ngx_msec_t ngx_http_chatmaid_retry_jitter(ngx_http_chatmaid_flow_t *flow,
+    ngx_msec_t time);
+static ngx_msec_t ngx_http_chatmaid_retry_time(ngx_http_chatmaid_flow_t *flow);
 
 
 ngx_int_t
-ngx_http_chatmaid_retry_held(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t *left)
+ngx_http_chatmaid_retry_held(ngx_http_chatmaid_flow_t *flow, ngx_msec_t *left)
 {
     ngx_msec_int_t                  own;
+    ngx_http_request_t             *r;
+    ngx_http_chatmaid_problem_t    *problem;
     ngx_http_chatmaid_loc_conf_t   *conf;
     ngx_http_chatmaid_main_conf_t  *mcf;
+
+    r = flow->request;
+    problem = &flow->reply->problem;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     *left = ngx_http_chatmaid_account_limits_held(mcf->zone, conf->account_id);
 
-    if (ctx->next_try) {
-        own = (ngx_msec_int_t) (ctx->next_try - ngx_current_msec);
+    if (flow->postponed) {
+        own = (ngx_msec_int_t) (flow->next_try - ngx_current_msec);
         *left = ngx_max(*left, (ngx_msec_t) ngx_max(own, 0));
     }
 
-    if (*left == 0 || ngx_http_chatmaid_retry_fits(ctx, *left)) {
+    if (*left == 0 || ngx_http_chatmaid_retry_fits(flow, *left)) {
         return NGX_OK;
     }
 
-    ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_RATE_LIMITED,
-                              "Chatmaid's rate limit was reached");
+    ngx_http_chatmaid_problem_set(r->pool, problem,
+                                  NGX_HTTP_CHATMAID_RATE_LIMITED,
+                                  "Chatmaid's rate limit was reached");
 
-    ctx->problem.retry_after = (*left + 999) / 1000;
+    problem->retry_after = (*left + 999) / 1000;
 
     return NGX_DECLINED;
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_retry_hold(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_retry_hold(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_int_t   rc;
     ngx_msec_t  left;
 
-    rc = ngx_http_chatmaid_retry_held(r, ctx, &left);
+    rc = ngx_http_chatmaid_retry_held(flow, &left);
 
     if (rc != NGX_OK || left == 0) {
         return rc;
     }
 
-    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, flow->request->connection->log, 0,
                    "chatmaid account held back for %M", left);
 
-    ngx_http_chatmaid_flow_timer(r, &ctx->pause,
-                                 ngx_http_chatmaid_flow_resume_handler,
-                                 ngx_http_chatmaid_retry_spread(ctx, left));
-    return NGX_AGAIN;
+    return ngx_http_chatmaid_retry_wait(flow,
+                                   ngx_http_chatmaid_retry_jitter(flow, left));
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_retry_pause(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_msec_t                      time;
+    ngx_http_request_t             *r;
+    ngx_http_chatmaid_problem_t    *problem;
     ngx_http_chatmaid_loc_conf_t   *conf;
     ngx_http_chatmaid_main_conf_t  *mcf;
+
+    r = flow->request;
+    problem = &flow->reply->problem;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    ctx->next_try = 0;
+    flow->postponed = 0;
 
-    if (!ctx->problem.retryable) {
+    if (!problem->retryable) {
         return NGX_DECLINED;
     }
 
-    time = ngx_http_chatmaid_retry_time(ctx);
+    time = ngx_http_chatmaid_retry_time(flow);
 
-    if (ctx->problem.limited) {
-        ngx_http_chatmaid_account_limits_hold(mcf->zone, conf->account_id, time);
+    if (problem->limited) {
+        ngx_http_chatmaid_account_limits_hold(mcf->zone, conf->account_id,
+                                              time);
     }
 
-    if (ctx->single || ctx->attempts > (ngx_uint_t) conf->retries) {
+    if (flow->single || flow->attempts > (ngx_uint_t) conf->retries) {
         return NGX_DECLINED;
     }
 
-    ctx->next_try = ngx_max(ngx_current_msec + time, 1);
+    flow->postponed = 1;
+    flow->next_try = ngx_current_msec + time;
 
-    if (!ngx_http_chatmaid_retry_fits(ctx, time)) {
+    if (!ngx_http_chatmaid_retry_fits(flow, time)) {
         return NGX_DECLINED;
     }
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "chatmaid try %ui failed, next one in %M", ctx->attempts,
+                   "chatmaid try %ui failed, next one in %M", flow->attempts,
                    time);
 
-    if (ctx->problem.retry_after) {
-        time = ngx_http_chatmaid_retry_spread(ctx, time);
+    if (problem->retry_after) {
+        time = ngx_http_chatmaid_retry_jitter(flow, time);
     }
 
-    ngx_http_chatmaid_flow_timer(r, &ctx->pause,
-                                 ngx_http_chatmaid_flow_resume_handler, time);
+    return ngx_http_chatmaid_retry_wait(flow, time);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_retry_wait(ngx_http_chatmaid_flow_t *flow, ngx_msec_t time)
+{
+    ngx_http_chatmaid_flow_timer(flow, &flow->pause,
+                                 ngx_http_chatmaid_flow_resume_handler, flow,
+                                 time);
     return NGX_AGAIN;
 }
 
 
-/* All that wait for the same moment would be too many at once again. */
+/* Plus up to 25 % jitter, at most 1 s: all that wait for the same moment would
+ * be too many at once again. */
 
 static ngx_msec_t
-ngx_http_chatmaid_retry_spread(ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t time)
+ngx_http_chatmaid_retry_jitter(ngx_http_chatmaid_flow_t *flow, ngx_msec_t time)
 {
     ngx_msec_t  more;
 
-    more = ngx_min(time / 4, NGX_HTTP_CHATMAID_SPREAD);
+    more = ngx_min(time / 4, NGX_HTTP_CHATMAID_RETRY_JITTER);
     more = ngx_random() % (more + 1);
 
-    return ngx_http_chatmaid_retry_fits(ctx, time + more) ? time + more : time;
+    return ngx_http_chatmaid_retry_fits(flow, time + more) ? time + more : time;
 }
 
 
-/* What Chatmaid asks for, else longer and longer. */
+/* What Chatmaid asks for, else exponential backoff. */
 
 static ngx_msec_t
-ngx_http_chatmaid_retry_time(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_retry_time(ngx_http_chatmaid_flow_t *flow)
 {
     ngx_uint_t  i;
     ngx_msec_t  longest;
 
-    if (ctx->problem.retry_after) {
-        return (ngx_msec_t) ctx->problem.retry_after * 1000;
+    if (flow->reply->problem.retry_after) {
+        return (ngx_msec_t) flow->reply->problem.retry_after * 1000;
     }
 
-    longest = NGX_HTTP_CHATMAID_FIRST_PAUSE;
+    longest = NGX_HTTP_CHATMAID_RETRY_FIRST_PAUSE;
 
-    for (i = 1; i < ctx->attempts; i++) {
-        longest = ngx_min(2 * longest, NGX_HTTP_CHATMAID_LAST_PAUSE);
+    for (i = 1; i < flow->attempts; i++) {
+        longest = ngx_min(2 * longest, NGX_HTTP_CHATMAID_RETRY_LAST_PAUSE);
     }
 
     return ngx_random() % (longest + 1);
 }
 
 
-/* No pause is begun that would end after the flow's deadline. */
-
 ngx_uint_t
-ngx_http_chatmaid_retry_fits(ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t time)
+ngx_http_chatmaid_retry_fits(ngx_http_chatmaid_flow_t *flow, ngx_msec_t time)
 {
     ngx_msec_int_t  left;
 
-    if (!ctx->deadline.timer_set) {
-        return 0;
+    if (flow->answered) {
+        return 0;               /* the deadline has passed */
     }
 
-    left = (ngx_msec_int_t) (ctx->deadline.timer.key - ngx_current_msec);
+    left = ngx_http_chatmaid_flow_left(flow);
 
     return left > 0 && time < (ngx_msec_t) left;
 }

@@ -10,29 +10,27 @@
 #define _NGX_HTTP_CHATMAID_RETRY_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_flow.h"
 
 
-/* NGX_OK: the account is held back for *left milliseconds, or (0) it is not;
- * NGX_DECLINED, that does not fit into the flow's time: see ctx->problem. */
-ngx_int_t ngx_http_chatmaid_retry_held(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_msec_t *left);
+/* NGX_OK: the account is held back for *left milliseconds; 0: it is not held
+ * back.  NGX_DECLINED: for longer than the flow has time; reply->problem says
+ * so. */
+ngx_int_t ngx_http_chatmaid_retry_held(ngx_http_chatmaid_flow_t *flow,
+    ngx_msec_t *left);
 
-/* Before any call: NGX_OK, one may begin; NGX_AGAIN, the account is held back
- * for now: the flow is to be parked, and this asked again; NGX_DECLINED, that
- * does not fit into chatmaid_timeout: ctx->problem says so. */
-ngx_int_t ngx_http_chatmaid_retry_hold(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+/* Before any call.  NGX_OK: it may begin; NGX_AGAIN: the account is held back,
+ * a timer resumes the flow, which asks again; NGX_DECLINED: as above. */
+ngx_int_t ngx_http_chatmaid_retry_hold(ngx_http_chatmaid_flow_t *flow);
 
-/* After a call that failed with ctx->problem: holds the account's calls back
- * where Chatmaid said so.  NGX_AGAIN, the flow is to be parked, and to try
- * again when it is resumed; NGX_DECLINED, that was the last try, or, where
- * ctx->next_try is set, only the flow's time does not suffice. */
-ngx_int_t ngx_http_chatmaid_retry_pause(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+/* After a call that failed with reply->problem: holds the account's calls back
+ * if Chatmaid says so.  NGX_AGAIN: a timer resumes the flow for another try;
+ * NGX_DECLINED: that was the last one, or, if the flow is postponed, its time
+ * is too short for another. */
+ngx_int_t ngx_http_chatmaid_retry_pause(ngx_http_chatmaid_flow_t *flow);
 
-/* Whether a pause of "time" milliseconds ends before the flow's deadline. */
-ngx_uint_t ngx_http_chatmaid_retry_fits(ngx_http_chatmaid_ctx_t *ctx,
+/* Whether a pause of so many milliseconds ends before the flow's deadline. */
+ngx_uint_t ngx_http_chatmaid_retry_fits(ngx_http_chatmaid_flow_t *flow,
     ngx_msec_t time);
 
 

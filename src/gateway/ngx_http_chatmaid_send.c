@@ -5,48 +5,67 @@
 
 
 #include "ngx_http_chatmaid_send.h"
-#include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_send_claim.h"
-#include "ngx_http_chatmaid_flow.h"
-#include "ngx_http_chatmaid_json.h"
-#include "ngx_http_chatmaid_message.h"
-#include "ngx_http_chatmaid_idempotency.h"
-#include "ngx_http_chatmaid_retry.h"
 #include "ngx_http_chatmaid_call_result.h"
+#include "ngx_http_chatmaid_idempotency.h"
+#include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
+#include "ngx_http_chatmaid_message.h"
+#include "ngx_http_chatmaid_retry.h"
+#include "ngx_http_chatmaid_send_claim.h"
 
 
+typedef struct {
+    ngx_http_chatmaid_flow_t         *flow;
+
+    ngx_http_chatmaid_idempotency_t   operation;
+    ngx_http_chatmaid_send_claim_t    claim;    /* of its record */
+
+    json_t                           *message;  /* all in the request's pool */
+    ngx_str_t                         body;     /* of each try */
+    ngx_str_t                         answer;   /* Chatmaid's envelope */
+
+    unsigned                          failed:1; /* reply->problem says how */
+    unsigned                          may_be_accepted:1;  /* one of the tries */
+} ngx_http_chatmaid_send_t;
+
+
+static void ngx_http_chatmaid_send_leave(void *data);
 static ngx_int_t ngx_http_chatmaid_send_parse(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    void *data);
 static ngx_int_t ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_send_claim(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_send_t *send);
+static ngx_int_t ngx_http_chatmaid_send_name(ngx_http_request_t *r,
+    void *data);
+static ngx_int_t ngx_http_chatmaid_send_ask(ngx_http_request_t *r,
+    void *data);
+static ngx_int_t ngx_http_chatmaid_send_asked(ngx_http_request_t *r,
+    void *data);
+static ngx_int_t ngx_http_chatmaid_send_refused(ngx_http_request_t *r,
+    ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_send_t *send);
+static ngx_int_t ngx_http_chatmaid_send_write(ngx_http_request_t *r,
+    void *data);
 static ngx_int_t ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    void *data);
 static ngx_int_t ngx_http_chatmaid_send_permit(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-static ngx_int_t ngx_http_chatmaid_send_body(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_forwarded(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    void *data);
 static ngx_int_t ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    void *data);
 static ngx_int_t ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    void *data);
 static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    void *data);
 
 
-ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
+static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
     ngx_http_chatmaid_send_parse,       /* body to message, all faults */
-    ngx_http_chatmaid_idempotency_name,   /* operation key, fingerprint, record */
-    ngx_http_chatmaid_send_claim,       /* ask the store */
-    ngx_http_chatmaid_send_claimed,     /* ours, done, reused, in flight */
+    ngx_http_chatmaid_send_name,        /* operation key, fingerprint, record */
+    ngx_http_chatmaid_send_ask,         /* the store for the record */
+    ngx_http_chatmaid_send_asked,       /* ours, done, reused, in flight */
+    ngx_http_chatmaid_send_write,       /* the same bytes for each try */
     ngx_http_chatmaid_send_forward,     /* one try */
     ngx_http_chatmaid_send_forwarded,   /* another one, or no more */
     ngx_http_chatmaid_send_settle,      /* record what became of it */
@@ -56,21 +75,58 @@ ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
 };
 
 
-static ngx_int_t
-ngx_http_chatmaid_send_parse(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_int_t
+ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow)
 {
-    json_t      *body;
-    ngx_int_t    rc;
-    ngx_str_t    detail;
-    const char  *reason;
+    ngx_http_chatmaid_send_t  *send;
 
-    rc = ngx_http_chatmaid_idempotency_header(r, &ctx->key, &reason);
+    send = ngx_pcalloc(flow->request->pool, sizeof(ngx_http_chatmaid_send_t));
+    if (send == NULL) {
+        return NGX_ERROR;
+    }
+
+    send->flow = flow;
+    send->claim.flow = flow;
+    send->operation.claim = &send->claim.lease.claim;
+
+    flow->leave = ngx_http_chatmaid_send_leave;
+    flow->reply->key = &send->operation.key;
+
+    ngx_http_chatmaid_steps_init(&flow->steps, ngx_http_chatmaid_send_steps,
+                                 send);
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_send_leave(void *data)
+{
+    ngx_http_chatmaid_send_t *send = data;
+
+    ngx_http_chatmaid_send_claim_leave(&send->claim);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_send_parse(ngx_http_request_t *r, void *data)
+{
+    ngx_http_chatmaid_send_t *send = data;
+
+    json_t                     *body;
+    ngx_int_t                   rc;
+    ngx_str_t                  *key, detail;
+    const char                 *reason;
+    ngx_http_chatmaid_reply_t  *reply;
+
+    reply = send->flow->reply;
+    key = &send->operation.key;
+
+    rc = ngx_http_chatmaid_idempotency_header(r, key, &reason);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem(r, ctx,
-                                      NGX_HTTP_CHATMAID_INVALID_IDEMPOTENCY_KEY,
-                                      "%s", reason);
+        return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                     NGX_HTTP_CHATMAID_INVALID_IDEMPOTENCY_KEY,
+                                     "%s", reason);
     }
 
     if (rc != NGX_OK) {
@@ -80,30 +136,34 @@ ngx_http_chatmaid_send_parse(ngx_http_request_t *r,
     rc = ngx_http_chatmaid_json_body(r, &body, &detail);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_INVALID_JSON,
-                                         "%V", &detail);
+        return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                             NGX_HTTP_CHATMAID_INVALID_JSON,
+                                             "%V", &detail);
     }
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    rc = ngx_http_chatmaid_message_read(r, ctx, body);
+    rc = ngx_http_chatmaid_message_read(r, reply, body, key, &send->message);
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    return ngx_http_chatmaid_send_key_scope(r, ctx);
+    send->operation.keyless = (key->len == 0);
+
+    return ngx_http_chatmaid_send_key_scope(r, send);
 }
 
 
-/* A caller without a name space of its own must not fall into a shared one. */
+/* A caller without a name space of its own must not get into a shared one. */
 
 static ngx_int_t
 ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_send_t *send)
 {
+    ngx_str_t                     *scope;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
@@ -112,14 +172,18 @@ ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_complex_value(r, conf->key_scope, &ctx->key_scope) != NGX_OK) {
+    scope = &send->operation.key_scope;
+
+    if (ngx_http_complex_value(r, conf->key_scope, scope) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (ctx->key_scope.len == 0) {
-        return ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_SCOPE_DENIED,
-                                         "the caller has no idempotency scope "
-                                         "here");
+    if (scope->len == 0) {
+        return ngx_http_chatmaid_problem_set(r->pool,
+                                             &send->flow->reply->problem,
+                                             NGX_HTTP_CHATMAID_SCOPE_DENIED,
+                                             "the caller has no idempotency "
+                                             "scope here");
     }
 
     return NGX_OK;
@@ -127,212 +191,266 @@ ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
 
 
 static ngx_int_t
-ngx_http_chatmaid_send_claim(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_name(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_send_t *send = data;
+
+    return ngx_http_chatmaid_idempotency_name(r, &send->operation,
+                                              send->message);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_send_ask(ngx_http_request_t *r, void *data)
+{
+    ngx_http_chatmaid_send_t *send = data;
+
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     if (!conf->idempotency) {
-        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_forward);
+        ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_write);
         return NGX_OK;
     }
 
-    return ngx_http_chatmaid_send_claim_ask(r, ctx);
+    return ngx_http_chatmaid_send_claim_ask(&send->claim);
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_send_claimed(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_asked(ngx_http_request_t *r, void *data)
 {
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "chatmaid claim, result:%ui may_be_accepted:%ui", ctx->claim.result,
-                   (ngx_uint_t) ctx->claim.may_be_accepted);
+    ngx_http_chatmaid_send_t *send = data;
 
-    switch (ctx->claim.result) {
+    ngx_http_chatmaid_claim_t  *claim;
+
+    claim = &send->claim.lease.claim;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "chatmaid claim, result:%ui may_be_accepted:%ui",
+                   claim->result, (ngx_uint_t) claim->may_be_accepted);
+
+    switch (claim->result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
-        ngx_http_chatmaid_idempotency_claimed(ctx);
-        ngx_http_chatmaid_send_claim_keep(r, ctx);
+        ngx_http_chatmaid_idempotency_claimed(&send->operation);
+        ngx_http_chatmaid_lease_begin(&send->claim.lease);
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_DONE:
-        ngx_http_chatmaid_idempotency_claimed(ctx);
-        return ngx_http_chatmaid_send_replay(r, ctx);
+        ngx_http_chatmaid_idempotency_claimed(&send->operation);
+        return ngx_http_chatmaid_send_replay(r, send);
 
     case NGX_HTTP_CHATMAID_CLOCK:
-        ngx_str_null(&ctx->key);
-        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_idempotency_name);
+        ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_name);
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_IN_FLIGHT:
-        ngx_http_chatmaid_idempotency_claimed(ctx);
+        ngx_http_chatmaid_idempotency_claimed(&send->operation);
 
-        if (!ctx->answered
-            && ngx_http_chatmaid_send_claim_wait(r, ctx) == NGX_AGAIN)
+        if (!send->flow->answered
+            && ngx_http_chatmaid_send_claim_wait(&send->claim) == NGX_AGAIN)
         {
-            ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_claim);
+            ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_ask);
             return NGX_AGAIN;
         }
 
         /* fall through */
 
+    default:
+        return ngx_http_chatmaid_send_refused(r, send);
+    }
+}
+
+
+/* The record can't be had. */
+
+static ngx_int_t
+ngx_http_chatmaid_send_refused(ngx_http_request_t *r,
+    ngx_http_chatmaid_send_t *send)
+{
+    ngx_http_chatmaid_claim_t    *claim;
+    ngx_http_chatmaid_problem_t  *problem;
+
+    claim = &send->claim.lease.claim;
+    problem = &send->flow->reply->problem;
+
+    switch (claim->result) {
+
+    case NGX_HTTP_CHATMAID_IN_FLIGHT:
     case NGX_HTTP_CHATMAID_LOST:
-        ngx_http_chatmaid_problem(r, ctx,
-                                  NGX_HTTP_CHATMAID_IDEMPOTENCY_IN_FLIGHT,
-                                  "the same send is still under way");
-        ctx->problem.retry_after = 1;
+        ngx_http_chatmaid_problem_set(r->pool, problem,
+                                      NGX_HTTP_CHATMAID_IDEMPOTENCY_IN_FLIGHT,
+                                      "the same send is still under way");
+        problem->retry_after = 1;
         break;
 
     case NGX_HTTP_CHATMAID_REUSED:
-        ngx_http_chatmaid_problem(r, ctx,
-                                  NGX_HTTP_CHATMAID_IDEMPOTENCY_KEY_REUSED,
-                                  "the idempotency key is that of another "
-                                  "message");
+        ngx_http_chatmaid_problem_set(r->pool, problem,
+                                      NGX_HTTP_CHATMAID_IDEMPOTENCY_KEY_REUSED,
+                                      "the idempotency key is that of another "
+                                      "message");
         break;
 
     default:
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "chatmaid can't record a send: %s", ctx->claim.reason);
+                      "chatmaid can't record a send: %s", claim->reason);
 
-        ngx_http_chatmaid_problem(r, ctx, NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
-                                  "this send can't be recorded now");
-        ctx->problem.retry_after = 1;
+        ngx_http_chatmaid_problem_set(r->pool, problem,
+                                      NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
+                                      "this send can't be recorded now");
+        problem->retry_after = 1;
     }
 
-    ctx->problem.may_be_accepted = 1;
+    problem->may_be_accepted = 1;
 
     return NGX_DECLINED;
 }
 
 
-/* The message was sent before: this is Chatmaid's answer of then. */
+/* The message was sent before: the answer is the one of that time. */
 
 static ngx_int_t
 ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+    ngx_http_chatmaid_send_t *send)
 {
-    if (!ctx->native) {
-        ctx->answer = ngx_http_chatmaid_json_parse(r->pool,
-                                                   &ctx->claim.answer);
-        if (ctx->answer == NULL) {
-            return NGX_ERROR;
-        }
+    ngx_http_chatmaid_reply_t  *reply;
+
+    reply = send->flow->reply;
+
+    send->answer = send->claim.lease.claim.answer;
+
+    if (!reply->native
+        && ngx_http_chatmaid_json_text_check(&send->answer) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    ctx->replayed = 1;
-    ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_answer);
+    reply->replayed = 1;
+    ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_answer);
 
     return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_write(ngx_http_request_t *r, void *data)
 {
-    ngx_int_t  rc;
+    ngx_http_chatmaid_send_t *send = data;
 
-    rc = ngx_http_chatmaid_send_permit(r, ctx);
-
-    if (rc == NGX_AGAIN) {
-        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_forward);
-        return NGX_AGAIN;
-    }
-
-    if (rc != NGX_OK) {
-        ctx->failed = 1;
-        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_settle);
-        return NGX_OK;
-    }
-
-    if (ctx->body.len == 0 && ngx_http_chatmaid_send_body(r, ctx) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_chatmaid_call_start(r, ctx, &ctx->body);
-}
-
-
-/*
- * NGX_OK: a try may begin.  NGX_DECLINED: none, nor later, for the store or a
- * pause took longer than the deadline or the lease; what is to be said of it
- * stands in ctx->problem, which is that of the try before, where there was one.
- */
-
-static ngx_int_t
-ngx_http_chatmaid_send_permit(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
-    ngx_int_t  rc;
-
-    if (ctx->answered
-        || (ctx->claimed && !ngx_http_chatmaid_send_claim_is_ours(ctx)))
-    {
-        if (ctx->attempts == 0) {
-            ngx_http_chatmaid_problem(r, ctx,
-                                      NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
-                                      "the record of this send came too late");
-            ctx->problem.retry_after = 1;
-        }
-
-        return NGX_DECLINED;
-    }
-
-    rc = ngx_http_chatmaid_retry_hold(r, ctx);
-
-    if (rc == NGX_DECLINED) {
-        ctx->problem.may_be_accepted = ctx->may_be_accepted;
-    }
-
-    return rc;
-}
-
-
-/* The same bytes in every try. */
-
-static ngx_int_t
-ngx_http_chatmaid_send_body(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
     ngx_str_t  key;
 
-    if (ngx_http_chatmaid_idempotency_derive(r, ctx, &key) != NGX_OK
-        || json_object_set_new(ctx->message, "idempotencyKey",
+    if (ngx_http_chatmaid_idempotency_derive(r, &send->operation, &key)
+        != NGX_OK
+        || json_object_set_new(send->message, "idempotencyKey",
                                json_stringn((char *) key.data, key.len))
            != 0)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_json_dump(r->pool, ctx->message, JSON_SORT_KEYS,
-                                       &ctx->body);
+    return ngx_http_chatmaid_json_dump(r->pool, send->message, JSON_SORT_KEYS,
+                                       &send->body);
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_send_forwarded(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_forward(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_send_t *send = data;
+
     ngx_int_t  rc;
 
-    rc = ngx_http_chatmaid_call_result(r, ctx, &ctx->answer);
+    rc = ngx_http_chatmaid_send_permit(r, send);
 
-    ctx->failed = (rc != NGX_OK);
+    if (rc == NGX_AGAIN) {
+        ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_forward);
+        return NGX_AGAIN;
+    }
+
+    if (rc != NGX_OK) {
+        send->failed = 1;
+        ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_settle);
+        return NGX_OK;
+    }
+
+    return ngx_http_chatmaid_flow_call(send->flow, &send->body);
+}
+
+
+/*
+ * NGX_OK: a try may begin; NGX_AGAIN: not yet.  NGX_DECLINED: no more tries,
+ * because the store or a pause took longer than the deadline or the lease
+ * allows.  The problem stays that of the try before, if there was one.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_send_permit(ngx_http_request_t *r,
+    ngx_http_chatmaid_send_t *send)
+{
+    ngx_int_t                     rc;
+    ngx_http_chatmaid_flow_t     *flow;
+    ngx_http_chatmaid_lease_t    *lease;
+    ngx_http_chatmaid_problem_t  *problem;
+
+    flow = send->flow;
+    lease = &send->claim.lease;
+    problem = &flow->reply->problem;
+
+    if (flow->answered
+        || (lease->held && !ngx_http_chatmaid_lease_is_running(lease)))
+    {
+        if (flow->attempts == 0) {
+            ngx_http_chatmaid_problem_set(r->pool, problem,
+                                          NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
+                                          "the send could not be recorded in "
+                                          "time");
+            problem->retry_after = 1;
+        }
+
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_chatmaid_retry_hold(flow);
+
+    if (rc == NGX_DECLINED) {
+        problem->may_be_accepted = send->may_be_accepted;
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_send_forwarded(ngx_http_request_t *r, void *data)
+{
+    ngx_http_chatmaid_send_t *send = data;
+
+    ngx_int_t                     rc;
+    ngx_http_chatmaid_flow_t     *flow;
+    ngx_http_chatmaid_problem_t  *problem;
+
+    flow = send->flow;
+    problem = &flow->reply->problem;
+
+    rc = ngx_http_chatmaid_call_result(r, flow->call,
+                                       NGX_HTTP_CHATMAID_EXPECT_MESSAGE,
+                                       &send->answer, problem);
+
+    send->failed = (rc != NGX_OK);
 
     if (rc != NGX_DECLINED) {
         return rc;              /* the end of its lease makes it ambiguous */
     }
 
-    /* a later refusal says nothing of the tries before it */
+    /* a later refusal says nothing about the tries before it */
 
-    ctx->may_be_accepted |= ctx->problem.may_be_accepted;
-    ctx->problem.may_be_accepted = ctx->may_be_accepted;
+    send->may_be_accepted |= problem->may_be_accepted;
+    problem->may_be_accepted = send->may_be_accepted;
 
-    if (ngx_http_chatmaid_retry_pause(r, ctx) == NGX_AGAIN) {
-        ngx_http_chatmaid_flow_go(ctx, ngx_http_chatmaid_send_forward);
+    if (ngx_http_chatmaid_retry_pause(flow) == NGX_AGAIN) {
+        ngx_http_chatmaid_flow_go(flow, ngx_http_chatmaid_send_forward);
         return NGX_AGAIN;
     }
 
@@ -341,73 +459,83 @@ ngx_http_chatmaid_send_forwarded(ngx_http_request_t *r,
 
 
 static ngx_int_t
-ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_settle(ngx_http_request_t *r, void *data)
 {
-    if (!ctx->claimed) {
+    ngx_http_chatmaid_send_t *send = data;
+
+    ngx_http_chatmaid_call_t   *call;
+    ngx_http_chatmaid_lease_t  *lease;
+
+    lease = &send->claim.lease;
+
+    if (!lease->held) {
         return NGX_OK;
     }
 
-    if (!ctx->failed) {
-        return ngx_http_chatmaid_send_claim_finish(r, ctx, &ctx->call->answer);
+    if (!send->failed) {
+        call = send->flow->call;
+        return ngx_http_chatmaid_lease_finish(lease, &call->answer,
+                                              call->status);
     }
 
-    if (ctx->may_be_accepted) {
-        return ngx_http_chatmaid_send_claim_ambiguous(r, ctx);
+    if (send->may_be_accepted) {
+        return ngx_http_chatmaid_lease_mark_ambiguous(lease);
     }
 
-    return ngx_http_chatmaid_send_claim_remove(r, ctx);
+    return ngx_http_chatmaid_lease_remove(lease);
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_settled(ngx_http_request_t *r, void *data)
 {
-    if (ctx->claimed) {
+    ngx_http_chatmaid_send_t *send = data;
 
-        /* refused or not sent, but that says nothing of the tries before */
+    ngx_http_chatmaid_lease_t  *lease;
 
-        if (ctx->failed && ctx->claim.rc != NGX_OK) {
-            ctx->problem.may_be_accepted = 1;
+    lease = &send->claim.lease;
+
+    if (lease->held) {
+
+        /* refused or not sent, but an earlier send may have been accepted */
+
+        if (send->failed && lease->claim.rc != NGX_OK) {
+            send->flow->reply->problem.may_be_accepted = 1;
         }
 
-        ngx_http_chatmaid_send_claim_end(ctx);
+        ngx_http_chatmaid_send_claim_end(&send->claim);
     }
 
-    return ctx->failed ? NGX_DECLINED : NGX_OK;
+    return send->failed ? NGX_DECLINED : NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
 {
-    ngx_int_t   rc;
-    ngx_str_t   text;
-    ngx_uint_t  status;
+    ngx_http_chatmaid_send_t *send = data;
 
-    if (ctx->native) {
-        status = ctx->replayed ? ctx->claim.status : ctx->call->status;
+    ngx_str_t                   text;
+    ngx_http_chatmaid_flow_t   *flow;
+    ngx_http_chatmaid_claim_t  *claim;
 
-        rc = ngx_http_chatmaid_answer(r, ctx, status,
-                                      ctx->replayed ? &ctx->claim.answer
-                                                    : &ctx->call->answer);
-        ngx_http_chatmaid_flow_end(r, ctx, rc);
+    flow = send->flow;
+    claim = &send->claim.lease.claim;
 
-        return NGX_DONE;
+    if (!flow->reply->native) {
+
+        if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)) {
+            return NGX_ERROR;
+        }
+
+        return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED, &text);
     }
 
-    if (ngx_http_chatmaid_json_dump(r->pool,
-                                    json_object_get(ctx->answer, "data"), 0,
-                                    &text)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
+    if (flow->reply->replayed) {
+        return ngx_http_chatmaid_flow_answer(flow, claim->status,
+                                             &claim->answer);
     }
 
-    rc = ngx_http_chatmaid_answer(r, ctx, NGX_HTTP_CREATED, &text);
-    ngx_http_chatmaid_flow_end(r, ctx, rc);
-
-    return NGX_DONE;
+    return ngx_http_chatmaid_flow_answer(flow, flow->call->status,
+                                         &flow->call->answer);
 }

@@ -10,11 +10,11 @@
 #define _NGX_HTTP_CHATMAID_SEND_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_flow.h"
 
 
-/* The steps of a send whose body has been read, ended by NULL. */
-extern ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[];
+/* Makes a flow a send.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow);
 
 
 #endif /* _NGX_HTTP_CHATMAID_SEND_H_INCLUDED_ */

@@ -5,258 +5,154 @@
 
 
 #include "ngx_http_chatmaid_send_claim.h"
-#include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_crypto.h"
-#include "ngx_http_chatmaid_flow.h"
 
 
-/* Another worker's or gateway's end is seen by asking, in growing steps. */
-#define NGX_HTTP_CHATMAID_FIRST_LOOK  20        /* milliseconds */
-#define NGX_HTTP_CHATMAID_LAST_LOOK   250
+#define NGX_HTTP_CHATMAID_SEND_LEASE_TIME    8000   /* milliseconds */
+#define NGX_HTTP_CHATMAID_SEND_RENEWAL_TIME  2000
+
+/* Only by asking does a send learn that another worker's or another gateway's
+ * send has ended; the pauses grow. */
+#define NGX_HTTP_CHATMAID_SEND_FIRST_PAUSE   20     /* milliseconds */
+#define NGX_HTTP_CHATMAID_SEND_LAST_PAUSE    250
 
 
-static void ngx_http_chatmaid_send_claim_handler(ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_send_claim_renew_handler(ngx_event_t *ev);
-static void ngx_http_chatmaid_send_claim_look_handler(ngx_event_t *ev);
-static void ngx_http_chatmaid_send_claim_abandon(ngx_http_chatmaid_ctx_t *ctx);
+static void ngx_http_chatmaid_send_claim_handler(void *data);
+static void ngx_http_chatmaid_send_claim_wait_handler(ngx_event_t *ev);
 
 
 /* The sends of this worker that wait for another one. */
 
-static ngx_queue_t  ngx_http_chatmaid_waiting = {
-    &ngx_http_chatmaid_waiting,
-    &ngx_http_chatmaid_waiting
+static ngx_queue_t  ngx_http_chatmaid_send_claim_queue = {
+    &ngx_http_chatmaid_send_claim_queue,
+    &ngx_http_chatmaid_send_claim_queue
 };
 
 
 ngx_int_t
-ngx_http_chatmaid_send_claim_ask(ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_claim_ask(ngx_http_chatmaid_send_claim_t *claim)
 {
-    ngx_http_chatmaid_claim_t      *claim;
-    ngx_http_chatmaid_main_conf_t  *mcf;
+    ngx_http_request_t         *r;
+    ngx_http_chatmaid_lease_t  *lease;
 
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
-    claim = &ctx->claim;
+    r = claim->flow->request;
+    lease = &claim->lease;
 
-    if (claim->pool == NULL) {
+    if (!lease->asked) {
+        lease->renewal_time = NGX_HTTP_CHATMAID_SEND_RENEWAL_TIME;
+        lease->claim.lease_time = NGX_HTTP_CHATMAID_SEND_LEASE_TIME;
+        lease->claim.pool = r->pool;
+        lease->claim.mcf = ngx_http_get_module_main_conf(r,
+                                                     ngx_http_chatmaid_module);
+        lease->claim.handler = ngx_http_chatmaid_send_claim_handler;
+        lease->claim.data = claim->flow;
 
-        if (ngx_http_chatmaid_random(r->connection->log, claim->owner,
-                                     NGX_HTTP_CHATMAID_OWNER_LEN)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        ctx->leave = ngx_http_chatmaid_send_claim_abandon;
-
-        claim->pool = r->pool;
-        claim->lease_time = NGX_HTTP_CHATMAID_LEASE;
-        claim->handler = ngx_http_chatmaid_send_claim_handler;
-        claim->data = r;
+        /* an earlier send of the operation may have sent the message */
+        claim->flow->reply->tried = 1;
     }
 
-    claim->may_be_accepted = 0;
-    claim->local = 0;
-
-    if (!claim->waited) {
-        claim->use_previous = 0;
-    }
-
-    return mcf->store->claim(mcf->store_data, claim);
+    return ngx_http_chatmaid_lease_ask(lease);
 }
 
 
 static void
-ngx_http_chatmaid_send_claim_handler(ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_send_claim_handler(void *data)
 {
-    ngx_http_chatmaid_flow_resume(claim->data);
-}
-
-
-void
-ngx_http_chatmaid_send_claim_keep(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
-    ctx->claimed = 1;
-
-    ngx_http_chatmaid_flow_timer(r, &ctx->renewal,
-                                 ngx_http_chatmaid_send_claim_renew_handler,
-                                 NGX_HTTP_CHATMAID_RENEWAL);
-}
-
-
-static void
-ngx_http_chatmaid_send_claim_renew_handler(ngx_event_t *ev)
-{
-    ngx_http_request_t             *r = ev->data;
-
-    ngx_http_chatmaid_ctx_t        *ctx;
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
-
-    /* a worker that was stopped for longer than its lease does not revive it */
-
-    if (!ctx->stale && !ngx_http_chatmaid_send_claim_is_ours(ctx)) {
-        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                      "chatmaid lost the lease of a send under way");
-        ctx->stale = 1;
-    }
-
-    mcf->store->renew(mcf->store_data, &ctx->claim);
-
-    ngx_add_timer(ev, NGX_HTTP_CHATMAID_RENEWAL);
-}
-
-
-ngx_uint_t
-ngx_http_chatmaid_send_claim_is_ours(ngx_http_chatmaid_ctx_t *ctx)
-{
-    ngx_time_update();          /* the worker may just have been stopped */
-
-    return !ctx->stale
-           && (ngx_msec_int_t) (ctx->claim.lease - ngx_current_msec) > 0;
+    ngx_http_chatmaid_flow_resume(data);
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_send_claim_wait(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_claim_wait(ngx_http_chatmaid_send_claim_t *claim)
 {
     ngx_msec_int_t                 left;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    conf = ngx_http_get_module_loc_conf(claim->flow->request,
+                                        ngx_http_chatmaid_module);
 
-    if (!ctx->claim.waited) {
-        ctx->claim.waited = 1;
-        ctx->look = NGX_HTTP_CHATMAID_FIRST_LOOK;
-        ctx->wait_end = ngx_current_msec + conf->wait;
+    if (!claim->lease.claim.waited) {
+        claim->lease.claim.waited = 1;
+        claim->wait_pause = NGX_HTTP_CHATMAID_SEND_FIRST_PAUSE;
+        claim->wait_end = ngx_current_msec + conf->wait;
     }
 
-    left = (ngx_msec_int_t) (ctx->wait_end - ngx_current_msec);
+    left = (ngx_msec_int_t) (claim->wait_end - ngx_current_msec);
 
     if (left <= 0) {
         return NGX_DECLINED;
     }
 
-    ngx_http_chatmaid_flow_timer(r, &ctx->wait,
-                                 ngx_http_chatmaid_send_claim_look_handler,
-                                 ngx_min(ctx->look, (ngx_msec_t) left));
+    ngx_http_chatmaid_flow_timer(claim->flow, &claim->wait,
+                                 ngx_http_chatmaid_send_claim_wait_handler,
+                                 claim,
+                                 ngx_min(claim->wait_pause, (ngx_msec_t) left));
 
-    ctx->look = ngx_min(2 * ctx->look, NGX_HTTP_CHATMAID_LAST_LOOK);
+    claim->wait_pause = ngx_min(2 * claim->wait_pause,
+                                NGX_HTTP_CHATMAID_SEND_LAST_PAUSE);
 
-    ngx_queue_insert_tail(&ngx_http_chatmaid_waiting, &ctx->waiting);
+    claim->flow->waiting = 1;
+
+    ngx_queue_insert_tail(&ngx_http_chatmaid_send_claim_queue, &claim->queue);
 
     return NGX_AGAIN;
 }
 
 
 static void
-ngx_http_chatmaid_send_claim_look_handler(ngx_event_t *ev)
+ngx_http_chatmaid_send_claim_wait_handler(ngx_event_t *ev)
 {
-    ngx_http_request_t       *r = ev->data;
+    ngx_http_chatmaid_send_claim_t *claim = ev->data;
 
-    ngx_http_chatmaid_ctx_t  *ctx;
+    claim->flow->waiting = 0;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_chatmaid_module);
+    ngx_queue_remove(&claim->queue);
 
-    ngx_queue_remove(&ctx->waiting);
-
-    ngx_http_chatmaid_flow_resume(r);
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_send_claim_finish(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *answer)
-{
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
-
-    ctx->claim.answer = *answer;
-    ctx->claim.status = ctx->call->status;
-
-    return mcf->store->finish(mcf->store_data, &ctx->claim);
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_send_claim_ambiguous(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
-
-    return mcf->store->ambiguous(mcf->store_data, &ctx->claim);
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_send_claim_remove(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
-
-    return mcf->store->remove(mcf->store_data, &ctx->claim);
+    ngx_http_chatmaid_flow_resume(claim->flow);
 }
 
 
 void
-ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_send_claim_t *claim)
 {
-    ngx_queue_t              *q;
-    ngx_http_chatmaid_ctx_t  *other;
+    u_char                          *id;
+    ngx_queue_t                     *q;
+    ngx_http_chatmaid_send_claim_t  *other;
 
-    ctx->claimed = 0;
+    ngx_http_chatmaid_lease_end(&claim->lease);
 
-    if (ctx->renewal.timer_set) {
-        ngx_del_timer(&ctx->renewal);
-    }
+    id = ngx_http_chatmaid_claim_id(&claim->lease.claim);
 
-    for (q = ngx_queue_head(&ngx_http_chatmaid_waiting);
-         q != ngx_queue_sentinel(&ngx_http_chatmaid_waiting);
+    for (q = ngx_queue_head(&ngx_http_chatmaid_send_claim_queue);
+         q != ngx_queue_sentinel(&ngx_http_chatmaid_send_claim_queue);
          q = ngx_queue_next(q))
     {
-        other = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiting);
+        other = ngx_queue_data(q, ngx_http_chatmaid_send_claim_t, queue);
 
-        if (ngx_memcmp(ngx_http_chatmaid_claim_id(&other->claim),
-                       ngx_http_chatmaid_claim_id(&ctx->claim),
+        if (ngx_memcmp(ngx_http_chatmaid_claim_id(&other->lease.claim), id,
                        NGX_HTTP_CHATMAID_ID_LEN)
             == 0)
         {
-            /* soon, but not here: its flow is not to run within ours; a timer
-             * that is moved a little only would stay where it was */
+            /* by a timer, so that its flow does not run within ours; it is
+             * deleted first because nginx ignores small changes of one that
+             * is set */
             ngx_del_timer(&other->wait);
             ngx_add_timer(&other->wait, 0);
-            other->look = NGX_HTTP_CHATMAID_FIRST_LOOK;
+            other->wait_pause = NGX_HTTP_CHATMAID_SEND_FIRST_PAUSE;
         }
     }
 }
 
 
-/* Before the request's memory goes, in whatever state the claim is. */
-
-static void
-ngx_http_chatmaid_send_claim_abandon(ngx_http_chatmaid_ctx_t *ctx)
+void
+ngx_http_chatmaid_send_claim_leave(ngx_http_chatmaid_send_claim_t *claim)
 {
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    if (ctx->renewal.timer_set) {
-        ngx_del_timer(&ctx->renewal);
+    if (claim->flow->waiting) {
+        claim->flow->waiting = 0;
+        ngx_del_timer(&claim->wait);
+        ngx_queue_remove(&claim->queue);
     }
 
-    if (ctx->wait.timer_set) {
-        ngx_del_timer(&ctx->wait);
-        ngx_queue_remove(&ctx->waiting);
+    if (claim->lease.asked) {
+        ngx_http_chatmaid_lease_abandon(&claim->lease);
     }
-
-    mcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_chatmaid_module);
-
-    mcf->store->abandon(mcf->store_data, &ctx->claim);
 }

@@ -2,8 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * A send's claim of its operation: asked of the store, kept by a renewed lease,
- * waited for where another send has it, and settled.
+ * A send's lease on its record, and the wait for another send that has it.
  */
 
 
@@ -11,38 +10,37 @@
 #define _NGX_HTTP_CHATMAID_SEND_CLAIM_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_flow.h"
+#include "ngx_http_chatmaid_lease.h"
 
 
-/* Asks for ctx->claim, which has been named.  NGX_OK, or NGX_AGAIN with the
- * flow to be parked; the next step finds claim->result.  NGX_ERROR. */
-ngx_int_t ngx_http_chatmaid_send_claim_ask(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+typedef struct {
+    ngx_http_chatmaid_flow_t    *flow;
+    ngx_http_chatmaid_lease_t    lease;
 
-/* A claim that is ours is renewed from now on until it is settled. */
-void ngx_http_chatmaid_send_claim_keep(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+    ngx_event_t                  wait;        /* for another send */
+    ngx_queue_t                  queue;       /* of those that wait */
+    ngx_msec_t                   wait_pause;  /* the next one */
+    ngx_msec_t                   wait_end;
+} ngx_http_chatmaid_send_claim_t;
 
-/* Parks the flow until the claim is worth asking for again: NGX_AGAIN; or
- * NGX_DECLINED where it has waited for as long as it may. */
-ngx_int_t ngx_http_chatmaid_send_claim_wait(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
 
-/* Whether a try may begin: the lease still runs, by our own clock. */
-ngx_uint_t ngx_http_chatmaid_send_claim_is_ours(ngx_http_chatmaid_ctx_t *ctx);
+/* Asks for the record that lease.claim names.  NGX_OK, or NGX_AGAIN: the flow
+ * will be resumed; the next step finds claim.result.  NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_send_claim_ask(
+    ngx_http_chatmaid_send_claim_t *claim);
 
-/* Settles it: with Chatmaid's answer, as ambiguous, or as if it had never
- * been. NGX_OK, or NGX_AGAIN with the flow to be parked; the next step finds
- * claim->rc, and calls claim_end(). */
-ngx_int_t ngx_http_chatmaid_send_claim_finish(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *answer);
-ngx_int_t ngx_http_chatmaid_send_claim_ambiguous(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-ngx_int_t ngx_http_chatmaid_send_claim_remove(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
+/* NGX_AGAIN: the flow will be resumed when it is worth asking again.
+ * NGX_DECLINED: the send has waited for as long as it may. */
+ngx_int_t ngx_http_chatmaid_send_claim_wait(
+    ngx_http_chatmaid_send_claim_t *claim);
 
-/* Wakes the sends of this worker that wait for it. */
-void ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_ctx_t *ctx);
+/* Ends a lease that is settled, and wakes the sends of this worker that wait
+ * for its record. */
+void ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_send_claim_t *claim);
+
+/* Before the request's memory is freed, in whatever state the claim is. */
+void ngx_http_chatmaid_send_claim_leave(ngx_http_chatmaid_send_claim_t *claim);
 
 
 #endif /* _NGX_HTTP_CHATMAID_SEND_CLAIM_H_INCLUDED_ */

@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_uri.h"
+#include "ngx_http_chatmaid_query.h"
 
 
 static ngx_int_t ngx_http_chatmaid_uri_path(ngx_http_request_t *r,
@@ -13,13 +14,11 @@ static ngx_int_t ngx_http_chatmaid_uri_cut(ngx_str_t *path,
     ngx_str_t *prefix, ngx_uint_t merge);
 static ngx_int_t ngx_http_chatmaid_uri_segment(ngx_pool_t *pool,
     ngx_str_t *raw, ngx_str_t *decoded, const char **reason);
-static u_char *ngx_http_chatmaid_uri_decode(u_char *p, u_char *last,
-    u_char *ch);
 
 
 ngx_int_t
 ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
-    ngx_uint_t slashes, ngx_http_chatmaid_uri_t *target,
+    ngx_uint_t slashes, ngx_http_chatmaid_uri_t *uri,
     const char **reason)
 {
     u_char                    *p, *last;
@@ -51,7 +50,7 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
 
     p = path.data;
     last = path.data + path.len;
-    target->n = 0;
+    uri->n = 0;
 
     while (slashes && p < last && *p == '/') { p++; }
 
@@ -66,12 +65,12 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
             return rc;
         }
 
-        if (target->n < NGX_HTTP_CHATMAID_MAX_SEGMENTS) {
-            target->raw[target->n] = raw;
-            target->decoded[target->n] = decoded;
+        if (uri->n < NGX_HTTP_CHATMAID_MAX_SEGMENTS) {
+            uri->raw[uri->n] = raw;
+            uri->decoded[uri->n] = decoded;
         }
 
-        target->n++;
+        uri->n++;
 
         if (p == last) {
             return NGX_OK;
@@ -83,8 +82,8 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
 
 
 /*
- * The path as the caller wrote it.  After a rewrite or an internal redirect
- * there is none: nginx's decoded path is encoded again then.
+ * The path as the caller wrote it.  After a rewrite or an internal redirect it
+ * is not known, and nginx's decoded path is encoded again.
  */
 
 static ngx_int_t
@@ -145,7 +144,7 @@ ngx_http_chatmaid_uri_cut(ngx_str_t *path, ngx_str_t *prefix,
             return NGX_DECLINED;
         }
 
-        next = ngx_http_chatmaid_uri_decode(p, last, &ch);
+        next = ngx_http_chatmaid_query_decode(p, last, &ch);
 
         if (ch != prefix->data[i] || (ch == '/' && next != p + 1)) {
             return NGX_DECLINED;
@@ -183,10 +182,10 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
 
         if (*p == '\\') {
             *reason = "the path must not hold a backslash";
-            return NGX_DECLINED;        /* some take it for a slash */
+            return NGX_DECLINED;        /* some servers take it for a slash */
         }
 
-        p = ngx_http_chatmaid_uri_decode(p, last, &ch);
+        p = ngx_http_chatmaid_query_decode(p, last, &ch);
 
         if (ch == '/') {
             *reason = "the path must not hold an encoded slash";
@@ -213,30 +212,8 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
 }
 
 
-/* Reads one character, "%41" or "A"; returns where the next one begins. */
-
-static u_char *
-ngx_http_chatmaid_uri_decode(u_char *p, u_char *last, u_char *ch)
-{
-    ngx_int_t  n;
-
-    *ch = *p;
-
-    if (*p == '%' && last - p >= 3) {
-        n = ngx_hextoi(p + 1, 2);
-
-        if (n != NGX_ERROR) {
-            *ch = (u_char) n;
-            return p + 3;
-        }
-    }
-
-    return p + 1;
-}
-
-
 ngx_uint_t
-ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *target,
+ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
     const char *path, ngx_str_t *id)
 {
     size_t       len;
@@ -245,20 +222,20 @@ ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *target,
 
     p = path;
 
-    for (i = 0; i < target->n && i < NGX_HTTP_CHATMAID_MAX_SEGMENTS; i++) {
+    for (i = 0; i < uri->n && i < NGX_HTTP_CHATMAID_MAX_SEGMENTS; i++) {
 
         len = strcspn(p, "/");
 
         if (len == 1 && *p == '*') {
 
-            if (target->raw[i].len == 0) {
+            if (uri->raw[i].len == 0) {
                 return 0;
             }
 
-            *id = target->raw[i];
+            *id = uri->raw[i];
 
-        } else if (len != target->decoded[i].len
-                   || ngx_strncmp(p, target->decoded[i].data, len) != 0)
+        } else if (len != uri->decoded[i].len
+                   || ngx_strncmp(p, uri->decoded[i].data, len) != 0)
         {
             return 0;
         }
@@ -266,175 +243,11 @@ ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *target,
         p += len;
 
         if (*p == '\0') {
-            return i + 1 == target->n;
+            return i + 1 == uri->n;
         }
 
         p++;
     }
 
     return 0;
-}
-
-
-ngx_uint_t
-ngx_http_chatmaid_query_next(ngx_str_t *args, ngx_str_t *name,
-    ngx_str_t *value)
-{
-    u_char  *p, *last, *end;
-
-    p = args->data;
-    last = args->data + args->len;
-
-    if (p == last) {
-        return 0;
-    }
-
-    end = ngx_strlchr(p, last, '&');
-    if (end == NULL) {
-        end = last;
-    }
-
-    args->data = (end == last) ? last : end + 1;
-    args->len = last - args->data;
-
-    name->data = p;
-    value->data = ngx_strlchr(p, end, '=');
-
-    if (value->data == NULL) {
-        name->len = end - p;
-        value->data = end;
-
-    } else {
-        name->len = value->data - p;
-        value->data++;
-    }
-
-    value->len = end - value->data;
-
-    return 1;
-}
-
-
-ngx_uint_t
-ngx_http_chatmaid_query_is(ngx_str_t *value, ngx_str_t *text)
-{
-    u_char  ch, *p, *last;
-    size_t  i;
-
-    p = value->data;
-    last = value->data + value->len;
-
-    for (i = 0; i < text->len && p < last; i++) {
-
-        if (*p == '+') {
-            ch = ' ';           /* application/x-www-form-urlencoded */
-            p++;
-
-        } else {
-            p = ngx_http_chatmaid_uri_decode(p, last, &ch);
-        }
-
-        if (ch != text->data[i]) {
-            return 0;
-        }
-    }
-
-    return i == text->len && p == last;
-}
-
-
-ngx_uint_t
-ngx_http_chatmaid_query_holds(ngx_str_t *value, u_char wanted)
-{
-    u_char  ch, *p, *last;
-
-    p = value->data;
-    last = value->data + value->len;
-
-    while (p < last) {
-        p = ngx_http_chatmaid_uri_decode(p, last, &ch);
-
-        if (ch == wanted) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_query_add(ngx_pool_t *pool, ngx_str_t *args,
-    ngx_str_t *name, ngx_str_t *text)
-{
-    u_char  *p, *d;
-
-    d = ngx_pnalloc(pool, args->len + 1 + name->len + 1 + 3 * text->len);
-    if (d == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(d, args->data, args->len);
-
-    if (args->len) {
-        *p++ = '&';
-    }
-
-    p = ngx_cpymem(p, name->data, name->len);
-    *p++ = '=';
-    p = (u_char *) ngx_escape_uri(p, text->data, text->len,
-                                  NGX_ESCAPE_URI_COMPONENT);
-
-    args->data = d;
-    args->len = p - d;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_query_rename(ngx_pool_t *pool, ngx_str_t *args,
-    ngx_str_t *from, ngx_str_t *to)
-{
-    size_t   n, len;
-    u_char  *p, *last, *d;
-
-    p = args->data;
-    last = args->data + args->len;
-
-    for (n = 1, len = 0; len < args->len; len++) {
-        n += (p[len] == '&');
-    }
-
-    d = ngx_pnalloc(pool, args->len + n * to->len);
-    if (d == NULL) {
-        return NGX_ERROR;
-    }
-
-    args->data = d;
-
-    while (p < last) {
-
-        for (len = 0; p + len < last && p[len] != '&'; len++) { /* void */ }
-
-        if (len >= from->len
-            && ngx_strncmp(p, from->data, from->len) == 0
-            && (len == from->len || p[from->len] == '='))
-        {
-            d = ngx_cpymem(d, to->data, to->len);
-            p += from->len;
-            len -= from->len;
-        }
-
-        d = ngx_cpymem(d, p, len);
-        p += len;
-
-        if (p < last) {
-            *d++ = *p++;
-        }
-    }
-
-    args->len = d - args->data;
-
-    return NGX_OK;
 }

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The request target below a gateway location, byte for byte: what nginx keeps
- * of it in r->uri is decoded, and no escaping gives the caller's bytes back.
+ * The request target below a gateway location, byte for byte.  r->uri is
+ * decoded, and no escaping gives the caller's bytes back.
  */
 
 
@@ -20,42 +20,25 @@
 
 
 typedef struct {
-    ngx_str_t   raw[NGX_HTTP_CHATMAID_MAX_SEGMENTS];
-    ngx_str_t   decoded[NGX_HTTP_CHATMAID_MAX_SEGMENTS];
-    ngx_uint_t  n;             /* may be more than fit: such a path is none of
-                                  ours, but its segments have been checked */
+    ngx_str_t    raw[NGX_HTTP_CHATMAID_MAX_SEGMENTS];
+    ngx_str_t    decoded[NGX_HTTP_CHATMAID_MAX_SEGMENTS];
+    ngx_uint_t   n;              /* may be more than the maximum: such a path is
+                                  * no endpoint, but it has been checked */
 } ngx_http_chatmaid_uri_t;
 
 
-/* Cuts "prefix" off the path, with "slashes" those after it too, whatever
- * merge_slashes says, and splits the rest.  NGX_OK; NGX_DECLINED with *reason
- * (static) where a segment is dangerous to pass on; NGX_ERROR. */
+/* Cuts "prefix" off the path and splits the rest.  With "slashes" further
+ * slashes after the prefix are cut off too, whatever merge_slashes is.  NGX_OK;
+ * NGX_DECLINED: a segment is dangerous to pass on, *reason (static) says why;
+ * NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_uri_parse(ngx_http_request_t *r,
-    ngx_str_t *prefix, ngx_uint_t slashes, ngx_http_chatmaid_uri_t *target,
+    ngx_str_t *prefix, ngx_uint_t slashes, ngx_http_chatmaid_uri_t *uri,
     const char **reason);
 
-/* Whether the target has the form of "path", in which "*" is any segment; then
- * *id is the raw segment it stood for. */
-ngx_uint_t ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *target,
+/* Whether the URI has the form of "path", in which "*" is any segment; *id is
+ * the raw segment in its place. */
+ngx_uint_t ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
     const char *path, ngx_str_t *id);
-
-/* Cuts the first argument off a query, both still encoded: 0, there is none. */
-ngx_uint_t ngx_http_chatmaid_query_next(ngx_str_t *args, ngx_str_t *name,
-    ngx_str_t *value);
-
-/* Whether an encoded value stands for this text. */
-ngx_uint_t ngx_http_chatmaid_query_is(ngx_str_t *value, ngx_str_t *text);
-
-/* Whether an encoded value has this character in it. */
-ngx_uint_t ngx_http_chatmaid_query_holds(ngx_str_t *value, u_char wanted);
-
-/* Adds an argument to a query, the text encoded.  NGX_OK, NGX_ERROR. */
-ngx_int_t ngx_http_chatmaid_query_add(ngx_pool_t *pool, ngx_str_t *args,
-    ngx_str_t *name, ngx_str_t *text);
-
-/* Renames the query's arguments "from" to "to", its other bytes untouched. */
-ngx_int_t ngx_http_chatmaid_query_rename(ngx_pool_t *pool, ngx_str_t *args,
-    ngx_str_t *from, ngx_str_t *to);
 
 
 #endif /* _NGX_HTTP_CHATMAID_URI_H_INCLUDED_ */

@@ -11,20 +11,20 @@
 
 #define NGX_HTTP_CHATMAID_TICK       100        /* milliseconds */
 #define NGX_HTTP_CHATMAID_LOOK       5          /* ticks between looks */
-#define NGX_HTTP_CHATMAID_MAX_LOOK   128        /* topics in one */
+#define NGX_HTTP_CHATMAID_MAX_LOOK   128        /* topics in one look */
 
-/* How long a worker that is shutting down waits for a first answer. */
+/* How long a worker that shuts down waits for a first answer. */
 #define NGX_HTTP_CHATMAID_LAST_WAIT  3000       /* milliseconds */
 
 
-/* Topics that are looked for at once. */
+/* Topics whose notes are looked for at once. */
 
 typedef struct {
-    ngx_http_chatmaid_look_t         look;
+    ngx_http_chatmaid_notes_look_t   look;
     ngx_http_chatmaid_wait_topic_t  *topics[NGX_HTTP_CHATMAID_MAX_LOOK];
-    u_char                       ids[NGX_HTTP_CHATMAID_MAX_LOOK]
-                                    [NGX_HTTP_CHATMAID_ID_LEN];
-    uint64_t                     stamps[NGX_HTTP_CHATMAID_MAX_LOOK][2];
+    u_char                           ids[NGX_HTTP_CHATMAID_MAX_LOOK]
+                                        [NGX_HTTP_CHATMAID_ID_LEN];
+    uint64_t                         stamps[NGX_HTTP_CHATMAID_MAX_LOOK][2];
 } ngx_http_chatmaid_survey_t;
 
 
@@ -35,9 +35,10 @@ static ngx_uint_t ngx_http_chatmaid_wait_poll_is_due(
 static void ngx_http_chatmaid_wait_poll_hurry(void);
 static void ngx_http_chatmaid_wait_poll_survey(void);
 static ngx_queue_t *ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q);
-static void ngx_http_chatmaid_wait_poll_surveyed(ngx_http_chatmaid_look_t *look);
-static void ngx_http_chatmaid_wait_poll_notes(ngx_http_chatmaid_survey_t *survey,
-    ngx_uint_t place);
+static void ngx_http_chatmaid_wait_poll_surveyed(
+    ngx_http_chatmaid_notes_look_t *look);
+static void ngx_http_chatmaid_wait_poll_notes(
+    ngx_http_chatmaid_survey_t *survey, ngx_uint_t place);
 
 
 /* Of this worker. */
@@ -57,7 +58,8 @@ ngx_http_chatmaid_wait_poll_schedule(void)
 
     dummy.fd = (ngx_socket_t) -1;
 
-    ngx_http_chatmaid_wait_poll_tick.handler = ngx_http_chatmaid_wait_poll_handler;
+    ngx_http_chatmaid_wait_poll_tick.handler =
+                                           ngx_http_chatmaid_wait_poll_handler;
     ngx_http_chatmaid_wait_poll_tick.data = &dummy;
     ngx_http_chatmaid_wait_poll_tick.log = ngx_cycle->log;
 
@@ -89,8 +91,8 @@ ngx_http_chatmaid_wait_poll_handler(ngx_event_t *ev)
 
 
 /*
- * Lets one of those who wait ask, where it is time to and allowed: first where
- * something has happened, and the message longest unasked before the others.
+ * Where a poll is due and allowed, one of the waiters makes it.  Messages to
+ * which something has happened come first, then those longest unasked.
  */
 
 static void
@@ -113,7 +115,7 @@ ngx_http_chatmaid_wait_poll_start(ngx_uint_t noted)
             continue;
         }
 
-        /* what is refused to one is refused to those after it */
+        /* once refused, an account is refused to all topics that follow */
 
         if (refused && ngx_memcmp(refused, topic->account_id,
                                   NGX_HTTP_CHATMAID_ID_LEN)
@@ -143,7 +145,7 @@ static ngx_uint_t
 ngx_http_chatmaid_wait_poll_is_due(ngx_http_chatmaid_wait_topic_t *topic,
     ngx_uint_t noted)
 {
-    if (topic->poller || topic->failed || topic->text.len == 0
+    if (topic->poller || topic->failed || !topic->seen
         || ngx_queue_empty(&topic->waiters) || topic->noted != noted)
     {
         return 0;
@@ -153,14 +155,14 @@ ngx_http_chatmaid_wait_poll_is_due(ngx_http_chatmaid_wait_topic_t *topic,
 }
 
 
-/* The worker is shutting down: who waits is answered what there is. */
+/* The worker shuts down: waiters are answered with what is known. */
 
 static void
 ngx_http_chatmaid_wait_poll_hurry(void)
 {
     ngx_msec_t                       left;
     ngx_queue_t                     *q, *w;
-    ngx_http_chatmaid_ctx_t         *ctx;
+    ngx_http_chatmaid_waiter_t      *waiter;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
     for (q = ngx_queue_head(&ngx_http_chatmaid_wait_topic_queue);
@@ -169,22 +171,15 @@ ngx_http_chatmaid_wait_poll_hurry(void)
     {
         topic = ngx_queue_data(q, ngx_http_chatmaid_wait_topic_t, queue);
 
-        left = topic->text.len ? 0 : NGX_HTTP_CHATMAID_LAST_WAIT;
+        left = topic->seen ? 0 : NGX_HTTP_CHATMAID_LAST_WAIT;
 
         for (w = ngx_queue_head(&topic->waiters);
              w != ngx_queue_sentinel(&topic->waiters);
              w = ngx_queue_next(w))
         {
-            ctx = ngx_queue_data(w, ngx_http_chatmaid_ctx_t, waiter);
+            waiter = ngx_queue_data(w, ngx_http_chatmaid_waiter_t, queue);
 
-            if (ctx->deadline.timer_set
-                && (ngx_msec_int_t) (ctx->deadline.timer.key
-                                     - ngx_current_msec)
-                   > (ngx_msec_int_t) left)
-            {
-                ngx_del_timer(&ctx->deadline);
-                ngx_add_timer(&ctx->deadline, left);
-            }
+            ngx_http_chatmaid_flow_hurry(waiter->flow, left);
         }
     }
 }
@@ -205,7 +200,7 @@ ngx_http_chatmaid_wait_poll_survey(void)
 }
 
 
-/* For as many as one look takes, from q on; returns the first that is left. */
+/* As many as one look takes, from q on.  Returns the next one. */
 
 static ngx_queue_t *
 ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q)
@@ -237,7 +232,7 @@ ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q)
     {
         topic = ngx_queue_data(q, ngx_http_chatmaid_wait_topic_t, queue);
 
-        if (topic->text.len == 0) {
+        if (!topic->seen) {
             continue;           /* its own look may still be under way */
         }
 
@@ -258,9 +253,9 @@ ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q)
     survey->look.handler = ngx_http_chatmaid_wait_poll_surveyed;
     survey->look.data = survey;
 
-    if (n && mcf->store->look(mcf->store_data, &survey->look) == NGX_AGAIN) {
+    if (n && ngx_http_chatmaid_notes_look(mcf, &survey->look) == NGX_AGAIN) {
 
-        /* what this nginx knows has not to wait for that */
+        /* the notes in the zone need not wait for Redis */
         ngx_http_chatmaid_wait_poll_notes(survey, 0);
 
     } else {
@@ -272,7 +267,7 @@ ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q)
 
 
 static void
-ngx_http_chatmaid_wait_poll_surveyed(ngx_http_chatmaid_look_t *look)
+ngx_http_chatmaid_wait_poll_surveyed(ngx_http_chatmaid_notes_look_t *look)
 {
     ngx_http_chatmaid_survey_t *survey = look->data;
 
@@ -290,7 +285,7 @@ ngx_http_chatmaid_wait_poll_surveyed(ngx_http_chatmaid_look_t *look)
 }
 
 
-/* A note of this nginx stands in both places, but not at the same time. */
+/* The same note comes to the zone and to Redis, but not at the same time. */
 
 static void
 ngx_http_chatmaid_wait_poll_notes(ngx_http_chatmaid_survey_t *survey,

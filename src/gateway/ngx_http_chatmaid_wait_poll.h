@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * When this worker's topics are asked for again: by time, and by the notes that
- * webhooks leave, as far as the account may be polled.
+ * When this worker's topics are asked for again: after some time, and when
+ * webhooks leave notes, as far as the account may be polled.
  */
 
 
@@ -11,10 +11,11 @@
 #define _NGX_HTTP_CHATMAID_WAIT_POLL_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid.h"
+#include <ngx_config.h>
+#include <ngx_core.h>
 
 
-/* Begins to watch over the topics, as long as there are any. */
+/* Watches over the topics from now on, as long as there are any. */
 void ngx_http_chatmaid_wait_poll_schedule(void);
 
 

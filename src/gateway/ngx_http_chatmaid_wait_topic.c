@@ -6,11 +6,7 @@
 
 #include "ngx_http_chatmaid_wait_topic.h"
 #include "ngx_http_chatmaid_account_limits.h"
-#include "ngx_http_chatmaid_answer.h"
-#include "ngx_http_chatmaid_flow.h"
-#include "ngx_http_chatmaid_json.h"
-#include "ngx_http_chatmaid_notes_id.h"
-#include "ngx_http_chatmaid_wait_poll.h"
+#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_retry.h"
 
 
@@ -20,21 +16,23 @@
 
 
 static ngx_http_chatmaid_wait_topic_t *ngx_http_chatmaid_wait_topic_create(
-    ngx_http_request_t *r, ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *name);
+    ngx_http_chatmaid_waiter_t *waiter, ngx_str_t *name);
 static ngx_uint_t ngx_http_chatmaid_wait_topic_too_late(
-    ngx_http_chatmaid_wait_topic_t *topic, ngx_http_chatmaid_ctx_t *ctx);
-static void ngx_http_chatmaid_wait_topic_tell(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx);
-static void ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_look_t *look);
-static void ngx_http_chatmaid_wait_topic_again(ngx_http_chatmaid_wait_topic_t *topic);
-static void ngx_http_chatmaid_wait_topic_wake_others(ngx_http_chatmaid_ctx_t *ctx);
-static void ngx_http_chatmaid_wait_topic_keep(ngx_http_chatmaid_wait_topic_t *topic,
-    ngx_http_chatmaid_problem_t *problem);
-static ngx_uint_t ngx_http_chatmaid_wait_topic_status(json_t *data);
+    ngx_http_chatmaid_waiter_t *waiter);
+static void ngx_http_chatmaid_wait_topic_tell(
+    ngx_http_chatmaid_waiter_t *waiter);
+static void ngx_http_chatmaid_wait_topic_looked(
+    ngx_http_chatmaid_notes_look_t *look);
+static void ngx_http_chatmaid_wait_topic_again(
+    ngx_http_chatmaid_wait_topic_t *topic);
+static void ngx_http_chatmaid_wait_topic_wake_others(
+    ngx_http_chatmaid_waiter_t *waiter);
+static ngx_uint_t ngx_http_chatmaid_wait_topic_status(ngx_pool_t *pool,
+    ngx_str_t *data);
 static ngx_uint_t ngx_http_chatmaid_wait_topic_reached(
-    ngx_http_chatmaid_wait_topic_t *topic, ngx_http_chatmaid_ctx_t *ctx);
-static void ngx_http_chatmaid_wait_topic_pass(ngx_http_chatmaid_wait_topic_t *topic);
-static void ngx_http_chatmaid_wait_topic_leave(ngx_http_chatmaid_ctx_t *ctx);
+    ngx_http_chatmaid_waiter_t *waiter);
+static void ngx_http_chatmaid_wait_topic_pass(
+    ngx_http_chatmaid_wait_topic_t *topic);
 
 
 /* Of this worker. */
@@ -45,12 +43,15 @@ static ngx_rbtree_node_t  ngx_http_chatmaid_wait_topics_sentinel;
 
 
 ngx_int_t
-ngx_http_chatmaid_wait_topic_join(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_join(ngx_http_chatmaid_waiter_t *waiter)
 {
-    ngx_str_t                        name;
+    ngx_str_t                        name, *path;
+    ngx_http_request_t              *r;
     ngx_http_chatmaid_loc_conf_t    *conf;
     ngx_http_chatmaid_wait_topic_t  *topic;
+
+    r = waiter->flow->request;
+    path = &waiter->flow->reply->path;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
@@ -61,46 +62,44 @@ ngx_http_chatmaid_wait_topic_join(ngx_http_request_t *r,
         ngx_queue_init(&ngx_http_chatmaid_wait_topic_queue);
     }
 
-    name.len = NGX_HTTP_CHATMAID_ID_LEN + ctx->path.len;
+    name.len = NGX_HTTP_CHATMAID_ID_LEN + path->len;
     name.data = ngx_pnalloc(r->pool, name.len);
     if (name.data == NULL) {
         return NGX_ERROR;
     }
 
     ngx_memcpy(name.data, conf->account_id, NGX_HTTP_CHATMAID_ID_LEN);
-    ngx_memcpy(name.data + NGX_HTTP_CHATMAID_ID_LEN, ctx->path.data,
-               ctx->path.len);
+    ngx_memcpy(name.data + NGX_HTTP_CHATMAID_ID_LEN, path->data, path->len);
 
     topic = (ngx_http_chatmaid_wait_topic_t *)
                 ngx_str_rbtree_lookup(&ngx_http_chatmaid_wait_topics, &name,
                                       ngx_crc32_long(name.data, name.len));
     if (topic == NULL) {
-        topic = ngx_http_chatmaid_wait_topic_create(r, ctx, &name);
+        topic = ngx_http_chatmaid_wait_topic_create(waiter, &name);
         if (topic == NULL) {
             return NGX_ERROR;
         }
     }
 
-    ctx->topic = topic;
-    ctx->leave = ngx_http_chatmaid_wait_topic_leave;
-    ctx->queued = 1;
+    waiter->topic = topic;
+    waiter->queued = 1;
 
-    ngx_queue_insert_tail(&topic->waiters, &ctx->waiter);
-
-    ngx_http_chatmaid_wait_poll_schedule();
+    ngx_queue_insert_tail(&topic->waiters, &waiter->queue);
 
     return NGX_OK;
 }
 
 
 static ngx_http_chatmaid_wait_topic_t *
-ngx_http_chatmaid_wait_topic_create(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *name)
+ngx_http_chatmaid_wait_topic_create(ngx_http_chatmaid_waiter_t *waiter,
+    ngx_str_t *name)
 {
     ngx_pool_t                      *pool;
+    ngx_http_request_t              *r;
     ngx_http_chatmaid_loc_conf_t    *conf;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
+    r = waiter->flow->request;
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     pool = ngx_create_pool(1024, ngx_cycle->log);
@@ -112,8 +111,8 @@ ngx_http_chatmaid_wait_topic_create(ngx_http_request_t *r,
 
     if (topic == NULL
         || (topic->sn.str.data = ngx_pstrdup(pool, name)) == NULL
-        || ngx_http_chatmaid_notes_id(pool, &conf->account_name, &ctx->subject,
-                                      topic->note_id)
+        || ngx_http_chatmaid_notes_id(pool, &conf->account_name,
+                                      &waiter->message_id, topic->note_id)
            != NGX_OK)
     {
         ngx_destroy_pool(pool);
@@ -137,98 +136,89 @@ ngx_http_chatmaid_wait_topic_create(ngx_http_request_t *r,
 }
 
 
-ngx_uint_t
-ngx_http_chatmaid_wait_topic_turn(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_turn_e
+ngx_http_chatmaid_wait_topic_turn(ngx_http_chatmaid_waiter_t *waiter)
 {
+    ngx_http_chatmaid_flow_t        *flow;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    flow = waiter->flow;
+    topic = waiter->topic;
 
-    if (topic->failed || ngx_http_chatmaid_wait_topic_too_late(topic, ctx)) {
-        ngx_http_chatmaid_wait_topic_tell(r, ctx);
+    if (topic->failed || ngx_http_chatmaid_wait_topic_too_late(waiter)) {
+        ngx_http_chatmaid_wait_topic_tell(waiter);
         return NGX_HTTP_CHATMAID_TURN_FAIL;
     }
 
-    if (ngx_http_chatmaid_wait_topic_reached(topic, ctx)) {
+    if (ngx_http_chatmaid_wait_topic_reached(waiter)) {
         return NGX_HTTP_CHATMAID_TURN_ANSWER;
     }
 
-    if (topic->poller == NULL && topic->text.len == 0) {
-        topic->poller = ctx;
+    if (topic->poller == NULL && !topic->seen) {
+        topic->poller = waiter;
     }
 
-    if (topic->poller == ctx) {
-        ctx->attempts = ngx_max(ctx->attempts, topic->attempts);
-        ctx->next_try = topic->next_try;
+    if (topic->poller == waiter) {
+        flow->attempts = ngx_max(flow->attempts, topic->attempts);
+        flow->postponed = topic->postponed;
+        flow->next_try = topic->next_try;
 
         return NGX_HTTP_CHATMAID_TURN_POLL;
     }
 
-    return topic->text.len ? NGX_HTTP_CHATMAID_TURN_IDLE
-                           : NGX_HTTP_CHATMAID_TURN_READ;
+    return topic->seen ? NGX_HTTP_CHATMAID_TURN_IDLE
+                       : NGX_HTTP_CHATMAID_TURN_READ;
 }
 
 
-/* Nothing is known yet, and the next try is after our deadline. */
+/* Nothing is seen yet, and the next try comes after the waiter's deadline. */
 
 static ngx_uint_t
-ngx_http_chatmaid_wait_topic_too_late(ngx_http_chatmaid_wait_topic_t *topic,
-    ngx_http_chatmaid_ctx_t *ctx)
-{
-    ngx_msec_int_t  left;
-
-    left = (ngx_msec_int_t) (topic->next_try - ngx_current_msec);
-
-    return topic->next_try && topic->text.len == 0 && left > 0
-           && !ngx_http_chatmaid_retry_fits(ctx, left);
-}
-
-
-static void
-ngx_http_chatmaid_wait_topic_tell(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_too_late(ngx_http_chatmaid_waiter_t *waiter)
 {
     ngx_msec_int_t                   left;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    topic = waiter->topic;
+
+    if (topic->seen || !topic->postponed) {
+        return 0;
+    }
+
     left = (ngx_msec_int_t) (topic->next_try - ngx_current_msec);
 
-    ctx->problem = topic->problem;
-    ctx->problem.detail.data = ngx_pstrdup(r->pool, &topic->problem.detail);
-
-    if (ctx->problem.detail.data == NULL) {
-        ctx->problem.detail.len = 0;
-    }
-
-    if (ctx->problem.retry_after && !topic->failed && left > 0) {
-        ctx->problem.retry_after = (left + 999) / 1000;
-    }
+    return left > 0 && !ngx_http_chatmaid_retry_fits(waiter->flow, left);
 }
 
 
-ngx_uint_t
-ngx_http_chatmaid_wait_topic_is_first(ngx_http_chatmaid_ctx_t *ctx)
+static void
+ngx_http_chatmaid_wait_topic_tell(ngx_http_chatmaid_waiter_t *waiter)
 {
-    return ctx->topic->text.len == 0;
-}
-
-
-/*
- * What a note says that was there before the first call is known by that call's
- * answer; only one that comes later is news.
- */
-
-ngx_int_t
-ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_ctx_t *ctx)
-{
-    ngx_int_t                        rc;
-    ngx_http_chatmaid_main_conf_t   *mcf;
+    ngx_msec_int_t                   left;
+    ngx_http_chatmaid_problem_t     *problem;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
-    mcf = topic->mcf;
+    topic = waiter->topic;
+    problem = &waiter->flow->reply->problem;
+
+    ngx_http_chatmaid_problem_copy(waiter->flow->request->pool, problem,
+                                   &topic->problem);
+
+    left = (ngx_msec_int_t) (topic->next_try - ngx_current_msec);
+
+    if (problem->retry_after && !topic->failed && left > 0) {
+        problem->retry_after = (left + 999) / 1000;
+    }
+}
+
+
+/* The first call's answer covers every note that was there before it.  Only a
+ * later note is news. */
+
+ngx_int_t
+ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_wait_topic_t *topic)
+{
+    ngx_int_t  rc;
 
     if (topic->looked) {
         return NGX_OK;
@@ -245,7 +235,7 @@ ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_ctx_t *ctx)
     topic->look.handler = ngx_http_chatmaid_wait_topic_looked;
     topic->look.data = topic;
 
-    rc = mcf->store->look(mcf->store_data, &topic->look);
+    rc = ngx_http_chatmaid_notes_look(topic->mcf, &topic->look);
 
     if (rc == NGX_AGAIN) {
         topic->looks++;
@@ -259,19 +249,15 @@ ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_ctx_t *ctx)
 
 
 static void
-ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_look_t *look)
+ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_notes_look_t *look)
 {
-    ngx_http_chatmaid_wait_topic_t  *topic = look->data;
-
-    ngx_http_chatmaid_ctx_t         *poller;
-
-    poller = topic->poller;
+    ngx_http_chatmaid_wait_topic_t *topic = look->data;
 
     topic->looked = 1;
     topic->looks--;
 
-    if (poller) {
-        ngx_http_chatmaid_wait_topic_wake(poller);
+    if (topic->poller) {
+        ngx_http_chatmaid_wait_topic_wake(topic->poller);
     }
 
     ngx_http_chatmaid_wait_topic_release(topic);
@@ -279,14 +265,9 @@ ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_look_t *look)
 
 
 void
-ngx_http_chatmaid_wait_topic_asked(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_asked(ngx_http_chatmaid_wait_topic_t *topic)
 {
-    ngx_http_chatmaid_wait_topic_t  *topic;
-
-    topic = ctx->topic;
-
-    if (topic->text.len == 0) {
+    if (!topic->seen) {
         topic->call = ngx_http_chatmaid_account_limits_read(topic->mcf->zone,
                                                             topic->account_id);
     }
@@ -301,52 +282,50 @@ ngx_http_chatmaid_wait_topic_asked(ngx_http_request_t *r,
 
 
 void
-ngx_http_chatmaid_wait_topic_ended(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_ended(ngx_http_chatmaid_wait_topic_t *topic)
 {
-    ngx_http_chatmaid_account_limits_ended(ctx->topic->mcf->zone,
-                                           ctx->topic->account_id, ctx->topic->call);
+    ngx_http_chatmaid_account_limits_ended(topic->mcf->zone, topic->account_id,
+                                           topic->call);
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_wait_topic_answered(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, json_t *data)
+ngx_http_chatmaid_wait_topic_answered(ngx_http_chatmaid_waiter_t *waiter,
+    ngx_str_t *data)
 {
     u_char                          *p;
-    ngx_str_t                        text;
     ngx_queue_t                     *q;
-    ngx_http_chatmaid_ctx_t         *waiter;
+    ngx_http_request_t              *r;
+    ngx_http_chatmaid_waiter_t      *other;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    r = waiter->flow->request;
+    topic = waiter->topic;
 
-    if (ngx_http_chatmaid_json_dump(r->pool, data, 0, &text) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_alloc(text.len, r->connection->log);
+    p = ngx_alloc(data->len, r->connection->log);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    if (topic->text.data) {
+    if (topic->seen) {
         ngx_free(topic->text.data);
     }
 
-    ngx_memcpy(p, text.data, text.len);
+    ngx_memcpy(p, data->data, data->len);
 
+    topic->seen = 1;
     topic->text.data = p;
-    topic->text.len = text.len;
-    topic->status = ngx_http_chatmaid_wait_topic_status(data);
+    topic->text.len = data->len;
+    topic->status = ngx_http_chatmaid_wait_topic_status(r->pool, data);
 
     for (q = ngx_queue_head(&topic->waiters);
          q != ngx_queue_sentinel(&topic->waiters);
          q = ngx_queue_next(q))
     {
-        waiter = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+        other = ngx_queue_data(q, ngx_http_chatmaid_waiter_t, queue);
 
-        if (waiter != ctx && ngx_http_chatmaid_wait_topic_reached(topic, waiter)) {
-            ngx_http_chatmaid_wait_topic_wake(waiter);
+        if (other != waiter && ngx_http_chatmaid_wait_topic_reached(other)) {
+            ngx_http_chatmaid_wait_topic_wake(other);
         }
     }
 
@@ -370,20 +349,22 @@ ngx_http_chatmaid_wait_topic_again(ngx_http_chatmaid_wait_topic_t *topic)
 
 
 /*
- * While a message is being waited for, Chatmaid may be out of order: the next
- * poll asks again.  That it knows no such message, or not the key, is for all
- * who wait.
+ * Chatmaid may be out of order while a message is waited for, so the next poll
+ * asks again.  An answer like "no such message" is for all waiters.
  */
 
 void
-ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_waiter_t *waiter)
 {
+    ngx_http_chatmaid_problem_t     *problem;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    problem = &waiter->flow->reply->problem;
+
+    topic = waiter->topic;
     topic->poller = NULL;
 
-    switch (ctx->problem.code) {
+    switch (problem->code) {
 
     case NGX_HTTP_CHATMAID_UPSTREAM_ERROR:
     case NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE:
@@ -391,86 +372,70 @@ ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_ctx_t *ctx)
     case NGX_HTTP_CHATMAID_RATE_LIMITED:
     case NGX_HTTP_CHATMAID_UNAVAILABLE:
 
-        if (topic->text.len) {
+        if (topic->seen) {
             ngx_http_chatmaid_wait_topic_again(topic);
             return;
         }
     }
 
-    ngx_http_chatmaid_wait_topic_keep(topic, &ctx->problem);
+    ngx_http_chatmaid_problem_copy(topic->pool, &topic->problem, problem);
 
     topic->failed = 1;
 
     /* who comes from now on begins anew */
     ngx_rbtree_delete(&ngx_http_chatmaid_wait_topics, &topic->sn.node);
 
-    ngx_http_chatmaid_wait_topic_wake_others(ctx);
+    ngx_http_chatmaid_wait_topic_wake_others(waiter);
 }
 
 
 void
-ngx_http_chatmaid_wait_topic_put_off(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_postpone(ngx_http_chatmaid_waiter_t *waiter,
+    ngx_uint_t pausing)
 {
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
-    topic->attempts = ctx->attempts;
-    topic->next_try = ctx->next_try;
+    topic = waiter->topic;
+    topic->attempts = waiter->flow->attempts;
+    topic->postponed = 1;
+    topic->next_try = waiter->flow->next_try;
 
-    ngx_http_chatmaid_wait_topic_keep(topic, &ctx->problem);
+    ngx_http_chatmaid_problem_copy(topic->pool, &topic->problem,
+                                   &waiter->flow->reply->problem);
 
-    if (!ctx->pause.timer_set) {
+    if (!pausing) {
         topic->poller = NULL;
     }
 
-    ngx_http_chatmaid_wait_topic_wake_others(ctx);
+    ngx_http_chatmaid_wait_topic_wake_others(waiter);
 }
 
 
 static void
-ngx_http_chatmaid_wait_topic_wake_others(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_wake_others(ngx_http_chatmaid_waiter_t *waiter)
 {
     ngx_queue_t                     *q;
-    ngx_http_chatmaid_ctx_t         *waiter;
+    ngx_http_chatmaid_waiter_t      *other;
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    topic = ctx->topic;
+    topic = waiter->topic;
 
     for (q = ngx_queue_head(&topic->waiters);
          q != ngx_queue_sentinel(&topic->waiters);
          q = ngx_queue_next(q))
     {
-        waiter = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+        other = ngx_queue_data(q, ngx_http_chatmaid_waiter_t, queue);
 
-        if (waiter != ctx) {
-            ngx_http_chatmaid_wait_topic_wake(waiter);
+        if (other != waiter) {
+            ngx_http_chatmaid_wait_topic_wake(other);
         }
     }
 }
 
 
-/* What goes with the poller's memory stays behind. */
-
-static void
-ngx_http_chatmaid_wait_topic_keep(ngx_http_chatmaid_wait_topic_t *topic,
-    ngx_http_chatmaid_problem_t *problem)
-{
-    topic->problem = *problem;
-    topic->problem.detail.data = ngx_pstrdup(topic->pool, &problem->detail);
-
-    if (topic->problem.detail.data == NULL) {
-        topic->problem.detail.len = 0;
-    }
-
-    topic->problem.errors = NULL;
-    topic->problem.error = NULL;
-    topic->problem.messages = NULL;
-}
-
-
 /*
- * The poller is no longer there.  Another one carries on where nothing is
- * known yet, or makes the poll that had not begun.
+ * The poller has left.  Another waiter takes over if nothing is seen yet, or if
+ * a permitted poll has not begun.
  */
 
 static void
@@ -478,7 +443,7 @@ ngx_http_chatmaid_wait_topic_pass(ngx_http_chatmaid_wait_topic_t *topic)
 {
     topic->poller = NULL;
 
-    if ((topic->text.len && !topic->permitted) || topic->failed) {
+    if ((topic->seen && !topic->permitted) || topic->failed) {
         return;
     }
 
@@ -491,15 +456,15 @@ ngx_http_chatmaid_wait_topic_pass(ngx_http_chatmaid_wait_topic_t *topic)
 
 
 /*
- * The best poller is the one that waits longest: a request that is answered
- * while it carries a call keeps its connection until that has ended.
+ * The best poller is the waiter with the latest deadline: a request that is
+ * answered while it makes a call keeps its connection until the call has ended.
  */
 
-ngx_http_chatmaid_ctx_t *
+ngx_http_chatmaid_waiter_t *
 ngx_http_chatmaid_wait_topic_longest(ngx_http_chatmaid_wait_topic_t *topic)
 {
-    ngx_queue_t              *q;
-    ngx_http_chatmaid_ctx_t  *ctx, *longest;
+    ngx_queue_t                 *q;
+    ngx_http_chatmaid_waiter_t  *waiter, *longest;
 
     longest = NULL;
 
@@ -507,14 +472,13 @@ ngx_http_chatmaid_wait_topic_longest(ngx_http_chatmaid_wait_topic_t *topic)
          q != ngx_queue_sentinel(&topic->waiters);
          q = ngx_queue_next(q))
     {
-        ctx = ngx_queue_data(q, ngx_http_chatmaid_ctx_t, waiter);
+        waiter = ngx_queue_data(q, ngx_http_chatmaid_waiter_t, queue);
 
         if (longest == NULL
-            || (ngx_msec_int_t) (ctx->deadline.timer.key
-                                 - longest->deadline.timer.key)
-               > 0)
+            || ngx_http_chatmaid_flow_left(waiter->flow)
+               > ngx_http_chatmaid_flow_left(longest->flow))
         {
-            longest = ctx;
+            longest = waiter;
         }
     }
 
@@ -523,106 +487,100 @@ ngx_http_chatmaid_wait_topic_longest(ngx_http_chatmaid_wait_topic_t *topic)
 
 
 ngx_int_t
-ngx_http_chatmaid_wait_topic_text(ngx_http_request_t *r,
-    ngx_http_chatmaid_ctx_t *ctx, ngx_str_t *text)
+ngx_http_chatmaid_wait_topic_text(ngx_http_chatmaid_wait_topic_t *topic,
+    ngx_pool_t *pool, ngx_str_t *text)
 {
-    if (ctx->topic->text.len == 0) {
-        return NGX_DECLINED;
-    }
-
-    text->len = ctx->topic->text.len;
-    text->data = ngx_pstrdup(r->pool, &ctx->topic->text);
+    text->len = topic->text.len;
+    text->data = ngx_pstrdup(pool, &topic->text);
 
     return text->data ? NGX_OK : NGX_ERROR;
 }
 
 
 static ngx_uint_t
-ngx_http_chatmaid_wait_topic_status(json_t *data)
+ngx_http_chatmaid_wait_topic_status(ngx_pool_t *pool, ngx_str_t *data)
 {
-    const char  *status;
+    ngx_str_t   value, status;
+    ngx_uint_t  i;
 
-    status = json_string_value(json_object_get(data, "status"));
+    static struct {
+        ngx_str_t   name;
+        ngx_uint_t  status;
+    } names[] = {
+        { ngx_string("pending"), NGX_HTTP_CHATMAID_PENDING },
+        { ngx_string("sent"), NGX_HTTP_CHATMAID_SENT },
+        { ngx_string("delivered"), NGX_HTTP_CHATMAID_DELIVERED },
+        { ngx_string("read"), NGX_HTTP_CHATMAID_MESSAGE_READ },
+        { ngx_string("failed"), NGX_HTTP_CHATMAID_FAILED }
+    };
 
-    if (status == NULL) {
+    if (!ngx_http_chatmaid_json_text_member(data, "status", &value)
+        || ngx_http_chatmaid_json_text_string(pool, &value,
+                                              NGX_HTTP_CHATMAID_JSON_UTF8,
+                                              &status)
+           != NGX_OK)
+    {
         return 0;
     }
 
-    if (ngx_strcmp(status, "failed") == 0) {
-        return NGX_HTTP_CHATMAID_FAILED;
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (status.len == names[i].name.len
+            && ngx_memcmp(status.data, names[i].name.data, status.len) == 0)
+        {
+            return names[i].status;
+        }
     }
 
-    if (ngx_strcmp(status, "read") == 0) {
-        return NGX_HTTP_CHATMAID_MESSAGE_READ;
-    }
-
-    if (ngx_strcmp(status, "delivered") == 0) {
-        return NGX_HTTP_CHATMAID_DELIVERED;
-    }
-
-    if (ngx_strcmp(status, "sent") == 0) {
-        return NGX_HTTP_CHATMAID_SENT;
-    }
-
-    return (ngx_strcmp(status, "pending") == 0) ? NGX_HTTP_CHATMAID_PENDING
-                                                : 0;
+    return 0;
 }
 
 
 static ngx_uint_t
-ngx_http_chatmaid_wait_topic_reached(ngx_http_chatmaid_wait_topic_t *topic,
-    ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_reached(ngx_http_chatmaid_waiter_t *waiter)
 {
-    return topic->text.len && topic->status >= ctx->until;
+    return waiter->topic->seen && waiter->topic->status >= waiter->until;
 }
 
 
 /* In this turn of the event loop, but not here: no flow runs within another. */
 
 void
-ngx_http_chatmaid_wait_topic_wake(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_wake(ngx_http_chatmaid_waiter_t *waiter)
 {
-    if (!ctx->wake.timer_set) {
-        ngx_http_chatmaid_flow_timer(ctx->request, &ctx->wake,
-                                     ngx_http_chatmaid_flow_resume_handler, 0);
+    if (!waiter->wake.timer_set) {
+        ngx_http_chatmaid_flow_timer(waiter->flow, &waiter->wake,
+                                     ngx_http_chatmaid_flow_resume_handler,
+                                     waiter->flow, 0);
     }
 }
 
 
 void
-ngx_http_chatmaid_wait_topic_unqueue(ngx_http_chatmaid_ctx_t *ctx)
+ngx_http_chatmaid_wait_topic_unqueue(ngx_http_chatmaid_waiter_t *waiter)
 {
-    if (ctx->queued) {
-        ctx->queued = 0;
-        ngx_queue_remove(&ctx->waiter);
+    if (waiter->queued) {
+        waiter->queued = 0;
+        ngx_queue_remove(&waiter->queue);
     }
 }
 
 
-/* Before the request's memory goes, in whatever state it is. */
-
-static void
-ngx_http_chatmaid_wait_topic_leave(ngx_http_chatmaid_ctx_t *ctx)
+void
+ngx_http_chatmaid_wait_topic_leave(ngx_http_chatmaid_waiter_t *waiter)
 {
     ngx_http_chatmaid_wait_topic_t  *topic;
 
-    if (ctx->wake.timer_set) {
-        ngx_del_timer(&ctx->wake);
+    topic = waiter->topic;
+
+    if (waiter->wake.timer_set) {
+        ngx_del_timer(&waiter->wake);
     }
 
-    topic = ctx->topic;
+    ngx_http_chatmaid_wait_topic_unqueue(waiter);
 
-    if (topic == NULL) {
-        return;
-    }
-
-    ngx_http_chatmaid_wait_topic_unqueue(ctx);
-
-    if (topic->poller == ctx) {
+    if (topic->poller == waiter) {
         ngx_http_chatmaid_wait_topic_pass(topic);
     }
-
-    ctx->topic = NULL;
 
     ngx_http_chatmaid_wait_topic_release(topic);
 }
@@ -641,7 +599,7 @@ ngx_http_chatmaid_wait_topic_release(ngx_http_chatmaid_wait_topic_t *topic)
 
     ngx_queue_remove(&topic->queue);
 
-    if (topic->text.data) {
+    if (topic->seen) {
         ngx_free(topic->text.data);
     }
 

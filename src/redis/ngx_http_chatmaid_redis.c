@@ -2,17 +2,77 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What the client's callers see, and what is known of the server.
+ * What callers see, and what each layer does when another has news.
  */
 
 
-#include "ngx_http_chatmaid_redis_link.h"
+#include "ngx_http_chatmaid_redis.h"
+#include "ngx_http_chatmaid_redis_conn.h"
+#include "ngx_http_chatmaid_redis_health.h"
+#include <openssl/evp.h>
 
 
-#define NGX_HTTP_CHATMAID_REDIS_TEXT  128    /* logged of an error */
+/* More than this waiting to be written counts as endless. */
+#define NGX_HTTP_CHATMAID_REDIS_MAX_UNSENT  (16 * 1024 * 1024)
 
 
-static void ngx_http_chatmaid_redis_tell(ngx_http_chatmaid_redis_t *redis);
+struct ngx_http_chatmaid_redis_s {
+    ngx_http_chatmaid_redis_conn_t      conn;
+    ngx_http_chatmaid_redis_commands_t  commands;
+    ngx_http_chatmaid_redis_health_t    health;
+
+    ngx_event_t                         flush;    /* posted: at a turn's end */
+    ngx_uint_t                          retained;
+};
+
+
+static void ngx_http_chatmaid_redis_flush_handler(ngx_event_t *ev);
+static void ngx_http_chatmaid_redis_settled(void *data);
+
+static void ngx_http_chatmaid_redis_due(void *data);
+static void ngx_http_chatmaid_redis_ready(void *data);
+static void ngx_http_chatmaid_redis_lasted(void *data);
+static void ngx_http_chatmaid_redis_greeted(void *data, const char *command,
+    ngx_str_t *text);
+static void ngx_http_chatmaid_redis_written(void *data, size_t n);
+static ngx_int_t ngx_http_chatmaid_redis_reply(void *data, redisReply *reply);
+static void ngx_http_chatmaid_redis_lost(void *data,
+    ngx_http_chatmaid_redis_conn_lost_t *lost);
+
+static ngx_int_t ngx_http_chatmaid_redis_accept(void *data, size_t unsent);
+static void ngx_http_chatmaid_redis_changed(void *data);
+static void ngx_http_chatmaid_redis_answered(void *data);
+static void ngx_http_chatmaid_redis_refused(void *data,
+    ngx_http_chatmaid_redis_refusal_t *refusal, ngx_str_t *text);
+static void ngx_http_chatmaid_redis_late(void *data);
+static void ngx_http_chatmaid_redis_silent(void *data);
+
+
+static ngx_http_chatmaid_redis_conn_handlers_t
+    ngx_http_chatmaid_redis_conn_handlers =
+{
+    ngx_http_chatmaid_redis_due,
+    ngx_http_chatmaid_redis_ready,
+    ngx_http_chatmaid_redis_lasted,
+    ngx_http_chatmaid_redis_greeted,
+    ngx_http_chatmaid_redis_written,
+    ngx_http_chatmaid_redis_reply,
+    ngx_http_chatmaid_redis_lost,
+    ngx_http_chatmaid_redis_settled
+};
+
+
+static ngx_http_chatmaid_redis_command_handlers_t
+    ngx_http_chatmaid_redis_command_handlers =
+{
+    ngx_http_chatmaid_redis_accept,
+    ngx_http_chatmaid_redis_changed,
+    ngx_http_chatmaid_redis_answered,
+    ngx_http_chatmaid_redis_refused,
+    ngx_http_chatmaid_redis_late,
+    ngx_http_chatmaid_redis_silent,
+    ngx_http_chatmaid_redis_settled
+};
 
 
 ngx_http_chatmaid_redis_t *
@@ -42,13 +102,24 @@ ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
         return NGX_ERROR;
     }
 
-    redis->conf = conf;
-    redis->log = cycle->log;
+    redis->flush.handler = ngx_http_chatmaid_redis_flush_handler;
+    redis->flush.data = redis;
+    redis->flush.log = cycle->log;
+
+    ngx_http_chatmaid_redis_command_init(&redis->commands, conf->timeout,
+                                     &ngx_http_chatmaid_redis_command_handlers,
+                                     redis, cycle->log);
+
+    ngx_http_chatmaid_redis_conn_init(&redis->conn, conf, &redis->commands.out,
+                                      &ngx_http_chatmaid_redis_conn_handlers,
+                                      redis, cycle->log);
+
+    ngx_http_chatmaid_redis_health_init(&redis->health, &redis->conn.name,
+                                        cycle->log);
 
     conf->client = redis;
 
-    ngx_http_chatmaid_redis_queue_init(redis);
-    ngx_http_chatmaid_redis_connect(redis);
+    ngx_http_chatmaid_redis_conn_connect(&redis->conn, 0);
 
     return NGX_OK;
 }
@@ -66,30 +137,11 @@ ngx_http_chatmaid_redis_exit(ngx_http_chatmaid_redis_conf_t *conf)
     redis = conf->client;
     conf->client = NULL;
 
-    ngx_http_chatmaid_redis_disconnect(redis);
-
-    /* what drop_sent() has just ended, and what still waits */
-
-    ngx_http_chatmaid_redis_drop_queued(redis);
-
-    while (!ngx_queue_empty(&redis->ended)) {
-        ngx_http_chatmaid_redis_cancel(redis,
-            ngx_queue_data(ngx_queue_head(&redis->ended),
-                           ngx_http_chatmaid_redis_command_t, queue));
-    }
-
-    ngx_http_chatmaid_redis_free_out(&redis->out);
-
-    if (redis->timer.timer_set) {
-        ngx_del_timer(&redis->timer);
-    }
+    ngx_http_chatmaid_redis_conn_disconnect(&redis->conn);
+    ngx_http_chatmaid_redis_command_exit(&redis->commands);
 
     if (redis->flush.posted) {
         ngx_delete_posted_event(&redis->flush);
-    }
-
-    if (redis->fail.posted) {
-        ngx_delete_posted_event(&redis->fail);
     }
 }
 
@@ -99,20 +151,47 @@ ngx_http_chatmaid_redis_command(ngx_http_chatmaid_redis_t *redis,
     ngx_uint_t argc, const char **argv, const size_t *len,
     ngx_http_chatmaid_redis_pt handler, void *data)
 {
-    char                               *bytes;
-    long long                           n;
-    ngx_http_chatmaid_redis_command_t  *command;
+    return ngx_http_chatmaid_redis_command_add(&redis->commands, argc, argv,
+                                               len, handler, data);
+}
 
-    n = redisFormatCommandArgv(&bytes, argc, argv, len);
-    if (n < 0) {
-        return NULL;
+
+ngx_int_t
+ngx_http_chatmaid_redis_script_init(ngx_http_chatmaid_redis_script_t *script,
+    ngx_log_t *log)
+{
+    u_char  md[20];
+
+    if (EVP_Digest(script->text.data, script->text.len, md, NULL, EVP_sha1(),
+                   NULL)
+        != 1)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, 0, "chatmaid EVP_Digest() failed");
+        return NGX_ERROR;
     }
 
-    command = ngx_http_chatmaid_redis_queue(redis, bytes, n, handler, data);
+    ngx_hex_dump(script->sha1, md, sizeof(md));
 
-    redisFreeCommand(bytes);
+    return NGX_OK;
+}
 
-    return command;
+
+ngx_http_chatmaid_redis_command_t *
+ngx_http_chatmaid_redis_script(ngx_http_chatmaid_redis_t *redis,
+    ngx_http_chatmaid_redis_script_t *script, ngx_uint_t nkeys,
+    ngx_uint_t argc, const char **argv, const size_t *len,
+    ngx_http_chatmaid_redis_pt handler, void *data)
+{
+    return ngx_http_chatmaid_redis_command_add_script(&redis->commands, script,
+                                                      nkeys, argc, argv, len,
+                                                      handler, data);
+}
+
+
+void
+ngx_http_chatmaid_redis_flush(ngx_http_chatmaid_redis_t *redis)
+{
+    ngx_http_chatmaid_redis_conn_flush(&redis->conn);
 }
 
 
@@ -120,21 +199,7 @@ void
 ngx_http_chatmaid_redis_cancel(ngx_http_chatmaid_redis_t *redis,
     ngx_http_chatmaid_redis_command_t *command)
 {
-    if (!command->live && !command->ended) {
-        return;
-    }
-
-    ngx_queue_remove(&command->queue);
-    command->live = 0;
-    command->ended = 0;
-
-    if (!command->in_fifo) {
-        ngx_http_chatmaid_redis_free(command);
-    }
-
-    /* may have been the last one that a worker waits for */
-
-    ngx_post_event(&redis->flush, &ngx_posted_events);
+    ngx_http_chatmaid_redis_command_cancel(&redis->commands, command);
 }
 
 
@@ -143,9 +208,7 @@ ngx_http_chatmaid_redis_retain(ngx_http_chatmaid_redis_t *redis)
 {
     redis->retained++;
 
-    if (redis->peer.connection) {
-        redis->peer.connection->idle = 0;
-    }
+    ngx_http_chatmaid_redis_conn_idle(&redis->conn, 0);
 }
 
 
@@ -153,7 +216,7 @@ void
 ngx_http_chatmaid_redis_release(ngx_http_chatmaid_redis_t *redis)
 {
     if (redis->retained == 0) {
-        ngx_log_error(NGX_LOG_ALERT, redis->log, 0,
+        ngx_log_error(NGX_LOG_ALERT, redis->flush.log, 0,
                       "chatmaid redis released too often");
         return;
     }
@@ -167,119 +230,262 @@ ngx_http_chatmaid_redis_release(ngx_http_chatmaid_redis_t *redis)
 ngx_uint_t
 ngx_http_chatmaid_redis_up(ngx_http_chatmaid_redis_t *redis)
 {
-    return redis->up;
+    return redis->health.up;
 }
 
 
-void
-ngx_http_chatmaid_redis_watch(ngx_http_chatmaid_redis_t *redis,
-    ngx_http_chatmaid_redis_watch_pt watch, void *data)
-{
-    redis->watch = watch;
-    redis->watch_data = data;
+/* At the end of a turn: all its commands in one write. */
 
-    if (watch) {
-        watch(data, redis->up);
+static void
+ngx_http_chatmaid_redis_flush_handler(ngx_event_t *ev)
+{
+    ngx_http_chatmaid_redis_t  *redis;
+
+    redis = ev->data;
+
+    if (redis->conn.state != NGX_HTTP_CHATMAID_REDIS_CONN_DOWN) {
+        ngx_http_chatmaid_redis_conn_write(&redis->conn);
+
+    } else if (ngx_http_chatmaid_redis_command_pending(&redis->commands)) {
+        ngx_http_chatmaid_redis_due(redis);
     }
+
+    ngx_http_chatmaid_redis_settled(redis);
 }
 
 
-void
-ngx_http_chatmaid_redis_note_away(ngx_http_chatmaid_redis_t *redis,
-    ngx_err_t err, const char *reason, ngx_str_t *text)
+/* What each event ends with.  A worker that is shutting down needs no
+ * connection for which nobody waits. */
+
+static void
+ngx_http_chatmaid_redis_settled(void *data)
 {
-    u_char  *p, escaped[NGX_HTTP_CHATMAID_REDIS_TEXT * 4 + 4];
-    size_t   i;
+    ngx_http_chatmaid_redis_t  *redis = data;
 
-    redis->up = 0;
-    ngx_http_chatmaid_redis_tell(redis);
+    ngx_uint_t  idle;
 
-    if (redis->noted) {
+    ngx_http_chatmaid_redis_command_settle(&redis->commands);
+
+    idle = redis->retained == 0
+           && !ngx_http_chatmaid_redis_command_pending(&redis->commands);
+
+    if (idle && ngx_exiting) {
+        ngx_http_chatmaid_redis_conn_disconnect(&redis->conn);
+        ngx_http_chatmaid_redis_command_close(&redis->commands,
+                                              NGX_HTTP_CHATMAID_REDIS_LOST);
         return;
     }
 
-    redis->noted = 1;
-
-    p = escaped;
-
-    if (text) {
-        *p++ = ' ';
-        *p++ = '"';
-
-        for (i = 0; i < text->len && i < NGX_HTTP_CHATMAID_REDIS_TEXT; i++) {
-
-            if (text->data[i] < ' ' || text->data[i] > '~'
-                || text->data[i] == '"' || text->data[i] == '\\')
-            {
-                p = ngx_sprintf(p, "\\x%02Xd", (u_int) text->data[i]);
-
-            } else {
-                *p++ = text->data[i];
-            }
-        }
-
-        *p++ = '"';
-    }
-
-    ngx_log_error(NGX_LOG_NOTICE, redis->log, err,
-                  "chatmaid redis \"%V\" is away: %s%*s",
-                  &redis->conf->addrs[redis->address].name, reason,
-                  (size_t) (p - escaped), escaped);
+    ngx_http_chatmaid_redis_conn_idle(&redis->conn, idle);
 }
 
 
-void
-ngx_http_chatmaid_redis_note_up(ngx_http_chatmaid_redis_t *redis)
+/* The connection's news. */
+
+static void
+ngx_http_chatmaid_redis_due(void *data)
 {
-    redis->up = 1;
-    redis->troubled = 0;
-    ngx_http_chatmaid_redis_tell(redis);
+    ngx_http_chatmaid_redis_t  *redis = data;
 
-    if (redis->noted) {
-        redis->noted = 0;
-
-        ngx_log_error(NGX_LOG_NOTICE, redis->log, 0,
-                      "chatmaid redis \"%V\" is back",
-                      &redis->conf->addrs[redis->address].name);
-    }
+    ngx_http_chatmaid_redis_conn_connect(&redis->conn, redis->health.noted);
 }
 
 
 static void
-ngx_http_chatmaid_redis_tell(ngx_http_chatmaid_redis_t *redis)
+ngx_http_chatmaid_redis_ready(void *data)
 {
-    if (redis->watch) {
-        redis->watch(redis->watch_data, redis->up);
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    ngx_http_chatmaid_redis_health_ready(&redis->health);
+    ngx_http_chatmaid_redis_command_open(&redis->commands);
+
+    ngx_post_event(&redis->flush, &ngx_posted_events);
+}
+
+
+static void
+ngx_http_chatmaid_redis_lasted(void *data)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    ngx_http_chatmaid_redis_health_lasted(&redis->health);
+}
+
+
+static void
+ngx_http_chatmaid_redis_greeted(void *data, const char *command,
+    ngx_str_t *text)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    u_char  reason[64];
+
+    ngx_sprintf(reason, "it answers to %s:%Z", command);
+
+    ngx_http_chatmaid_redis_health_down(&redis->health, 0, (char *) reason,
+                                        text);
+}
+
+
+static void
+ngx_http_chatmaid_redis_written(void *data, size_t n)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    ngx_http_chatmaid_redis_command_written(&redis->commands, n);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_redis_reply(void *data, redisReply *reply)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    if (ngx_http_chatmaid_redis_command_reply(&redis->commands, reply)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (redis->conn.leaving
+        && !ngx_http_chatmaid_redis_command_due(&redis->commands))
+    {
+        return NGX_DONE;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_redis_lost(void *data,
+    ngx_http_chatmaid_redis_conn_lost_t *lost)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    ngx_uint_t   unused;
+    const char  *reason;
+
+    if (lost->ready) {
+
+        /* a connection that was closed while nothing was asked is no loss */
+
+        unused = lost->err == 0 && !lost->protocol
+                 && !ngx_http_chatmaid_redis_command_due(&redis->commands);
+
+        reason = unused ? NULL : lost->reason;
+
+        ngx_http_chatmaid_redis_health_lost(&redis->health, lost->err, reason,
+                                            lost->lasted, lost->leaving);
+
+    } else if (lost->all) {
+        ngx_http_chatmaid_redis_health_failed(&redis->health, lost->err,
+                                              lost->reason);
+    }
+
+    if (lost->pause >= redis->conn.conf->timeout) {
+        /* nobody could wait so long */
+        ngx_http_chatmaid_redis_health_away(&redis->health, NULL);
+    }
+
+    ngx_http_chatmaid_redis_command_close(&redis->commands,
+                                          lost->protocol
+                                          ? NGX_HTTP_CHATMAID_REDIS_PROTOCOL
+                                          : NGX_HTTP_CHATMAID_REDIS_LOST);
+
+    if (redis->health.away) {
+        ngx_http_chatmaid_redis_command_drop(&redis->commands);
     }
 }
 
 
-void
-ngx_http_chatmaid_redis_settle(ngx_http_chatmaid_redis_t *redis)
+/* The commands' news. */
+
+static ngx_int_t
+ngx_http_chatmaid_redis_accept(void *data, size_t unsent)
 {
-    ngx_uint_t         quiet;
-    ngx_connection_t  *c;
+    ngx_http_chatmaid_redis_t  *redis = data;
 
-    quiet = !ngx_http_chatmaid_redis_pending(redis);
+    /*
+     * While a server is away no command waits for the next attempt, or for the
+     * one under way.  A worker that is shutting down may be DOWN, without a
+     * next attempt: then the command itself is the reason for it.
+     */
 
-    redis->timer.cancelable = quiet;
-
-    if (quiet && ngx_queue_empty(&redis->sent)
-        && ngx_queue_empty(&redis->queued) && redis->timer.timer_set)
+    if (unsent <= NGX_HTTP_CHATMAID_REDIS_MAX_UNSENT
+        && (!redis->health.away
+            || redis->conn.state == NGX_HTTP_CHATMAID_REDIS_CONN_DOWN
+            || redis->conn.state == NGX_HTTP_CHATMAID_REDIS_CONN_READY))
     {
-        ngx_del_timer(&redis->timer);
+        return NGX_OK;
     }
 
-    quiet = quiet && redis->retained == 0;
+    /* no attempt has failed yet, where connections were made and lost */
 
-    if (quiet && ngx_exiting) {
-        ngx_http_chatmaid_redis_disconnect(redis);
+    ngx_http_chatmaid_redis_health_down(&redis->health, 0,
+                                        "its connections do not last", NULL);
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_chatmaid_redis_changed(void *data)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    ngx_post_event(&redis->flush, &ngx_posted_events);
+}
+
+
+static void
+ngx_http_chatmaid_redis_answered(void *data)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    ngx_http_chatmaid_redis_health_answered(&redis->health);
+}
+
+
+static void
+ngx_http_chatmaid_redis_refused(void *data,
+    ngx_http_chatmaid_redis_refusal_t *refusal, ngx_str_t *text)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    if (refusal->leave) {
+        ngx_http_chatmaid_redis_conn_leave(&redis->conn);
+    }
+
+    ngx_http_chatmaid_redis_health_troubled(&redis->health,
+        refusal->cluster ? "it is a Redis Cluster, which is not followed:"
+                         : "it answers",
+        text);
+}
+
+
+static void
+ngx_http_chatmaid_redis_late(void *data)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    if (redis->conn.state == NGX_HTTP_CHATMAID_REDIS_CONN_READY) {
+        ngx_http_chatmaid_redis_health_troubled(&redis->health,
+                                                "no reply in time", NULL);
         return;
     }
 
-    c = redis->peer.connection;
+    ngx_http_chatmaid_redis_health_away(&redis->health,
+                                        "no connection in time");
+    ngx_http_chatmaid_redis_command_drop(&redis->commands);
+}
 
-    if (c) {
-        c->idle = quiet;
-    }
+
+static void
+ngx_http_chatmaid_redis_silent(void *data)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    ngx_http_chatmaid_redis_conn_lose(&redis->conn, NGX_ETIMEDOUT,
+                                      "it does not answer");
 }

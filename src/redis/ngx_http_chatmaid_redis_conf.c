@@ -5,14 +5,13 @@
 
 
 #include "ngx_http_chatmaid_redis_conf.h"
-#include "ngx_http_chatmaid_redis.h"
-#include "ngx_http_chatmaid_gateway_conf.h"
+#include "ngx_http_chatmaid_secret_file.h"
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
 
-#define NGX_HTTP_CHATMAID_REDIS_PORT     6379
-#define NGX_HTTP_CHATMAID_REDIS_TIMEOUT_DEFAULT  250
+#define NGX_HTTP_CHATMAID_REDIS_CONF_PORT     6379
+#define NGX_HTTP_CHATMAID_REDIS_CONF_TIMEOUT  250
 
 
 /* The parameters as they were written; data is NULL where one was not. */
@@ -29,6 +28,8 @@ typedef struct {
 
 static char *ngx_http_chatmaid_redis_conf_args(ngx_conf_t *cf,
     ngx_http_chatmaid_redis_args_t *args);
+static char *ngx_http_chatmaid_redis_conf_unknown(ngx_conf_t *cf,
+    ngx_str_t *value);
 static char *ngx_http_chatmaid_redis_conf_url(ngx_conf_t *cf, ngx_str_t url,
     ngx_http_chatmaid_redis_conf_t *conf, ngx_uint_t *tls);
 static char *ngx_http_chatmaid_redis_conf_unix(ngx_conf_t *cf, ngx_str_t url,
@@ -63,6 +64,10 @@ ngx_http_chatmaid_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (mcf->redis) {
         return "is duplicate";
+    }
+
+    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     rcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_redis_conf_t));
@@ -150,18 +155,7 @@ ngx_http_chatmaid_redis_conf_args(ngx_conf_t *cf,
 
         if (n == sizeof(names) / sizeof(names[0])) {
 
-            /* only what is before "=": the rest may be a password */
-
-            for (len = 0; len < value[i].len; len++) {
-                if (value[i].data[len] == '=') {
-                    break;
-                }
-            }
-
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"chatmaid_redis\": invalid parameter \"%*s\"",
-                               len, value[i].data);
-            return NGX_CONF_ERROR;
+            return ngx_http_chatmaid_redis_conf_unknown(cf, &value[i]);
         }
 
         arg = (ngx_str_t *) ((u_char *) args + names[n].offset);
@@ -178,6 +172,26 @@ ngx_http_chatmaid_redis_conf_args(ngx_conf_t *cf,
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* Prints only what is before "=": all else may be a password. */
+
+static char *
+ngx_http_chatmaid_redis_conf_unknown(ngx_conf_t *cf, ngx_str_t *value)
+{
+    u_char  *p;
+
+    p = ngx_strlchr(value->data, value->data + value->len, '=');
+
+    if (p) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_redis\": invalid parameter \"%*s\"",
+                           (size_t) (p - value->data), value->data);
+        return NGX_CONF_ERROR;
+    }
+
+    return "takes parameters of the form \"name=value\" behind the URL";
 }
 
 
@@ -334,7 +348,7 @@ ngx_http_chatmaid_redis_conf_resolve(ngx_conf_t *cf, ngx_str_t *url,
     ngx_memzero(&u, sizeof(ngx_url_t));
 
     u.url = *url;
-    u.default_port = NGX_HTTP_CHATMAID_REDIS_PORT;
+    u.default_port = NGX_HTTP_CHATMAID_REDIS_CONF_PORT;
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -370,7 +384,7 @@ ngx_http_chatmaid_redis_conf_values(ngx_conf_t *cf,
     size_t     i;
     ngx_int_t  timeout;
 
-    timeout = NGX_HTTP_CHATMAID_REDIS_TIMEOUT_DEFAULT;
+    timeout = NGX_HTTP_CHATMAID_REDIS_CONF_TIMEOUT;
 
     if (args->timeout.data) {
         timeout = ngx_parse_time(&args->timeout, 0);
@@ -439,8 +453,9 @@ ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf, ngx_command_t *cmd,
         return "has an empty \"password_file=\"";
     }
 
-    if (ngx_http_chatmaid_secret_file_read(cf, cmd, &args->password_file, &secret,
-                                           1)
+    if (ngx_http_chatmaid_secret_file_read(cf, cmd, &args->password_file,
+                                       &secret,
+                                       NGX_HTTP_CHATMAID_SECRET_FILE_PASSWORD)
         != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -453,7 +468,7 @@ ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf, ngx_command_t *cmd,
         conf->password.len = secret.len;
     }
 
-    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_MAX_SECRET + 1);
+    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_SECRET_FILE_MAX + 1);
     ngx_pfree(cf->pool, secret.data);
 
     return conf->password.data ? NGX_CONF_OK : NGX_CONF_ERROR;

@@ -11,10 +11,10 @@
 #define NGX_HTTP_CHATMAID_MAX_HOLD   60000      /* milliseconds */
 
 /*
- * Of a minute, which a call's end begins: when it was on its way Chatmaid may
- * have seen it at any time.  Reads count in what there is for all, so that they
- * leave some polls, and in the share of those by time, so that they leave some
- * to notes.
+ * Limits per minute.  A minute starts when a call ends, because Chatmaid may
+ * have seen the call at any time before.  Reads count towards the limit of all
+ * polls, up to a number that leaves some polls, and towards the limit of polls
+ * by time, up to a number that leaves some to messages with notes.
  */
 
 #define NGX_HTTP_CHATMAID_MINUTE       60000
@@ -26,40 +26,40 @@
 #define NGX_HTTP_CHATMAID_CALLS                                               \
     (NGX_HTTP_CHATMAID_MAX_POLLS + NGX_HTTP_CHATMAID_MAX_READS)
 
-/* How long one that was refused a poll is waited for: it asks again sooner. */
-#define NGX_HTTP_CHATMAID_CLAIM      400
+/* How long a poll that was refused keeps its turn: it asks again sooner. */
+#define NGX_HTTP_CHATMAID_MAX_TURN   400        /* milliseconds */
 
 
 enum {
     NGX_HTTP_CHATMAID_CALL_NONE = 0,
-    NGX_HTTP_CHATMAID_CALL_READ,            /* a wait begins with it */
-    NGX_HTTP_CHATMAID_CALL_TIMED,
-    NGX_HTTP_CHATMAID_CALL_NOTED,
+    NGX_HTTP_CHATMAID_CALL_READ,            /* the first call of a wait */
+    NGX_HTTP_CHATMAID_CALL_TIMED,           /* a poll that is due by time */
+    NGX_HTTP_CHATMAID_CALL_NOTED,           /* a poll because of a note */
     NGX_HTTP_CHATMAID_CALL_KINDS
 };
 
 
 typedef struct {
-    ngx_msec_t               time;      /* of its end, or, yet, its beginning */
+    ngx_msec_t               time;      /* of its end; until then, its start */
     ngx_uint_t               kind;
 } ngx_http_chatmaid_account_call_t;
 
 
-/* One for each account that was ever held back or polled: there are few. */
+/* One for each account that was ever held back or polled.  These are few. */
 
 typedef struct {
     ngx_queue_t              queue;
     u_char                   id[NGX_HTTP_CHATMAID_ID_LEN];
-    ngx_msec_t               held;      /* the time when that ends */
-    ngx_uint_t               holding;   /* since "held" may be long ago */
+    ngx_msec_t               held_until;
+    ngx_uint_t               held;      /* held_until may be long ago */
 
     ngx_http_chatmaid_account_call_t  calls[NGX_HTTP_CHATMAID_CALLS];
 
-    /* of those who were refused a poll the one that is to get the next */
-    ngx_msec_t               claim;     /* when it was asked for */
-    ngx_uint_t               noted;
-    ngx_msec_t               claimed;   /* when it was last refused */
-    ngx_uint_t               claiming;
+    /* the turn: of the polls that were refused, the one to come next */
+    ngx_msec_t               turn_asked;     /* its message was asked for */
+    ngx_uint_t               turn_noted;
+    ngx_msec_t               turn_refused;   /* the last time */
+    ngx_uint_t               turn_taken;
 } ngx_http_chatmaid_account_state_t;
 
 
@@ -71,7 +71,7 @@ static ngx_msec_t ngx_http_chatmaid_account_limits_left(
     ngx_http_chatmaid_account_state_t *state);
 static ngx_uint_t ngx_http_chatmaid_account_limits_has_room(
     ngx_http_chatmaid_account_state_t *state, ngx_uint_t noted);
-static ngx_uint_t ngx_http_chatmaid_account_limits_claim(
+static ngx_uint_t ngx_http_chatmaid_account_limits_take_turn(
     ngx_http_chatmaid_account_state_t *state, ngx_uint_t room,
     ngx_uint_t noted, ngx_msec_t asked);
 static ngx_uint_t ngx_http_chatmaid_account_limits_add(
@@ -114,8 +114,8 @@ ngx_http_chatmaid_account_limits_hold(ngx_shm_zone_t *shm_zone, u_char *id,
     state = ngx_http_chatmaid_account_limits_get(zone, id);
 
     if (state && ngx_http_chatmaid_account_limits_left(state) < time) {
-        state->held = ngx_current_msec + time;
-        state->holding = 1;
+        state->held_until = ngx_current_msec + time;
+        state->held = 1;
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
@@ -138,8 +138,8 @@ ngx_http_chatmaid_account_limits_poll(ngx_shm_zone_t *shm_zone, u_char *id,
 
     if (state) {
         permitted = ngx_http_chatmaid_account_limits_has_room(state, noted);
-        permitted = ngx_http_chatmaid_account_limits_claim(state, permitted, noted,
-                                                           asked);
+        permitted = ngx_http_chatmaid_account_limits_take_turn(state, permitted,
+                                                               noted, asked);
     }
 
     call = permitted ? ngx_http_chatmaid_account_limits_add(state,
@@ -154,8 +154,8 @@ ngx_http_chatmaid_account_limits_poll(ngx_shm_zone_t *shm_zone, u_char *id,
 
 
 static ngx_uint_t
-ngx_http_chatmaid_account_limits_has_room(ngx_http_chatmaid_account_state_t *state,
-    ngx_uint_t noted)
+ngx_http_chatmaid_account_limits_has_room(
+    ngx_http_chatmaid_account_state_t *state, ngx_uint_t noted)
 {
     ngx_uint_t  n[NGX_HTTP_CHATMAID_CALL_KINDS];
 
@@ -182,40 +182,43 @@ ngx_http_chatmaid_account_limits_has_room(ngx_http_chatmaid_account_state_t *sta
 
 
 /*
- * A worker knows which of its own messages is next.  Of all workers' the next
- * is the one who was refused and comes before the others; it is waited for.
+ * A worker knows which of its own messages comes next.  Among all workers the
+ * turn belongs to the poll that was refused and precedes the others; they wait
+ * for it.
  */
 
 static ngx_uint_t
-ngx_http_chatmaid_account_limits_claim(ngx_http_chatmaid_account_state_t *state,
-    ngx_uint_t room, ngx_uint_t noted, ngx_msec_t asked)
+ngx_http_chatmaid_account_limits_take_turn(
+    ngx_http_chatmaid_account_state_t *state, ngx_uint_t room,
+    ngx_uint_t noted, ngx_msec_t asked)
 {
-    ngx_uint_t      claimed;
+    ngx_uint_t      taken;
     ngx_msec_int_t  later;
 
-    claimed = (state->claiming
-               && (ngx_msec_int_t) (ngx_current_msec - state->claimed)
-                  < NGX_HTTP_CHATMAID_CLAIM);
+    taken = (state->turn_taken
+             && (ngx_msec_int_t) (ngx_current_msec - state->turn_refused)
+                < NGX_HTTP_CHATMAID_MAX_TURN);
 
-    later = (noted == state->noted) ? (ngx_msec_int_t) (asked - state->claim)
-                                    : (noted ? -1 : 1);
+    later = (noted == state->turn_noted)
+            ? (ngx_msec_int_t) (asked - state->turn_asked)
+            : (noted ? -1 : 1);
 
-    if (claimed && later > 0) {
+    if (taken && later > 0) {
         return 0;
     }
 
     if (room) {
         if (later == 0) {
-            state->claiming = 0;
+            state->turn_taken = 0;
         }
 
         return 1;
     }
 
-    state->claim = asked;
-    state->noted = noted;
-    state->claimed = ngx_current_msec;
-    state->claiming = 1;
+    state->turn_asked = asked;
+    state->turn_noted = noted;
+    state->turn_refused = ngx_current_msec;
+    state->turn_taken = 1;
 
     return 0;
 }
@@ -232,7 +235,7 @@ ngx_http_chatmaid_account_limits_read(ngx_shm_zone_t *shm_zone, u_char *id)
 
     state = ngx_http_chatmaid_account_limits_get(zone, id);
     call = state ? ngx_http_chatmaid_account_limits_add(state,
-                                                        NGX_HTTP_CHATMAID_CALL_READ)
+                               NGX_HTTP_CHATMAID_CALL_READ)
                  : 0;
 
     ngx_http_chatmaid_zone_unlock(zone);
@@ -261,7 +264,8 @@ ngx_http_chatmaid_account_limits_ended(ngx_shm_zone_t *shm_zone, u_char *id,
 
 
 static ngx_http_chatmaid_account_state_t *
-ngx_http_chatmaid_account_limits_find(ngx_http_chatmaid_zone_t *zone, u_char *id)
+ngx_http_chatmaid_account_limits_find(ngx_http_chatmaid_zone_t *zone,
+    u_char *id)
 {
     ngx_queue_t                        *q;
     ngx_http_chatmaid_account_state_t  *state;
@@ -281,7 +285,7 @@ ngx_http_chatmaid_account_limits_find(ngx_http_chatmaid_zone_t *zone, u_char *id
 }
 
 
-/* The same, made anew where there is none; NULL: there is no room. */
+/* The same, but creates the state if there is none.  NULL: there is no room. */
 
 static ngx_http_chatmaid_account_state_t *
 ngx_http_chatmaid_account_limits_get(ngx_http_chatmaid_zone_t *zone, u_char *id)
@@ -314,10 +318,10 @@ ngx_http_chatmaid_account_limits_left(ngx_http_chatmaid_account_state_t *state)
 {
     ngx_msec_int_t  left;
 
-    left = (ngx_msec_int_t) (state->held - ngx_current_msec);
+    left = (ngx_msec_int_t) (state->held_until - ngx_current_msec);
 
-    if (!state->holding || left <= 0 || left > NGX_HTTP_CHATMAID_MAX_HOLD) {
-        state->holding = 0;
+    if (!state->held || left <= 0 || left > NGX_HTTP_CHATMAID_MAX_HOLD) {
+        state->held = 0;
         return 0;
     }
 
@@ -325,10 +329,8 @@ ngx_http_chatmaid_account_limits_left(ngx_http_chatmaid_account_state_t *state)
 }
 
 
-/*
- * Counts a call in the place of one that does not count any more; of reads
- * there may be more than count, and no such place.
- */
+/* Counts a call in the place of one that does not count any more.  There may be
+ * more reads than places; then it returns 0. */
 
 static ngx_uint_t
 ngx_http_chatmaid_account_limits_add(ngx_http_chatmaid_account_state_t *state,
@@ -365,7 +367,8 @@ ngx_http_chatmaid_account_limits_count(ngx_http_chatmaid_account_state_t *state,
 }
 
 
-/* Another worker's clock may be a little ahead of ours. */
+/* The difference may be negative: another worker's clock may be a little ahead
+ * of ours. */
 
 static ngx_uint_t
 ngx_http_chatmaid_account_limits_recent(ngx_http_chatmaid_account_call_t *call)

@@ -2,7 +2,10 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Notes in Redis: a key each, "note:" and the id, whose value is the stamp.
+ * A note says that something has happened to a message for which others may be
+ * waiting.  Its stamp differs each time.  A note is left in the zone and, if
+ * there is one, in Redis; each has its own stamp, because one of them may have
+ * missed the latest.
  */
 
 
@@ -10,13 +13,46 @@
 #define _NGX_HTTP_CHATMAID_NOTES_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid_store.h"
+#include "ngx_http_chatmaid.h"
 
 
-/* note() and look() of ngx_http_chatmaid_store_redis. */
-void ngx_http_chatmaid_notes_leave(void *store, u_char *id, uint64_t stamp);
-ngx_int_t ngx_http_chatmaid_notes_look(void *store,
-    ngx_http_chatmaid_look_t *look);
+typedef struct ngx_http_chatmaid_notes_look_s  ngx_http_chatmaid_notes_look_t;
+
+typedef void (*ngx_http_chatmaid_notes_look_pt)(
+    ngx_http_chatmaid_notes_look_t *look);
+
+
+struct ngx_http_chatmaid_notes_look_s {
+    ngx_uint_t                        n;
+    u_char                          (*ids)[NGX_HTTP_CHATMAID_ID_LEN];
+    uint64_t                        (*stamps)[2];  /* of the zone, of Redis;
+                                                    * 0: there is no note */
+    ngx_pool_t                       *pool;
+
+    /* called when a look that returned NGX_AGAIN is done */
+    ngx_http_chatmaid_notes_look_pt   handler;
+    void                             *data;
+
+    unsigned                          insist:1;    /* ask Redis even if it is
+                                                    * known to be away */
+};
+
+
+/* Writes the id of a message's notes to id[NGX_HTTP_CHATMAID_ID_LEN].  The
+ * account is the name in chatmaid_account alone: a location that leaves notes
+ * may have no key, and so no environment.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_notes_id(ngx_pool_t *pool, ngx_str_t *account_name,
+    ngx_str_t *message_id, u_char *id);
+
+/* Leaves a note if it can.  The stamp is not 0. */
+void ngx_http_chatmaid_notes_leave(ngx_http_chatmaid_main_conf_t *mcf,
+    u_char *id, uint64_t stamp);
+
+/* Fills in the stamps of n notes, those of the zone before it returns.  NGX_OK,
+ * or NGX_AGAIN: the handler will be called, never before this has returned.
+ * What "look" points to must last until then. */
+ngx_int_t ngx_http_chatmaid_notes_look(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_notes_look_t *look);
 
 
 #endif /* _NGX_HTTP_CHATMAID_NOTES_H_INCLUDED_ */

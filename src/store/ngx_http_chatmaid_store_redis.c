@@ -5,148 +5,147 @@
 
 
 #include "ngx_http_chatmaid_store_redis.h"
-#include "ngx_http_chatmaid_notes.h"
+#include "ngx_http_chatmaid_escape.h"
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_zone.h"
 
 
-static ngx_int_t ngx_http_chatmaid_store_redis_claim(void *store,
+static ngx_int_t ngx_http_chatmaid_store_redis_claim(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_claimed(void *data, ngx_uint_t error,
-    redisReply *reply);
-static ngx_uint_t ngx_http_chatmaid_store_redis_is_verdict(ngx_uint_t error,
-    redisReply *reply);
-static void ngx_http_chatmaid_store_redis_judge(ngx_http_chatmaid_main_conf_t *mcf,
+static void ngx_http_chatmaid_store_redis_claim_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
+static ngx_uint_t ngx_http_chatmaid_store_redis_is_claim_reply(
+    ngx_uint_t error, redisReply *reply);
+static void ngx_http_chatmaid_store_redis_read_claim_reply(
     ngx_http_chatmaid_claim_t *claim, redisReply *reply);
-static void ngx_http_chatmaid_store_redis_own(ngx_http_chatmaid_main_conf_t *mcf,
+static void ngx_http_chatmaid_store_redis_claim_in_zone(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_ignored(void *data, ngx_uint_t error,
-    redisReply *reply);
-static void ngx_http_chatmaid_store_redis_done(ngx_http_chatmaid_main_conf_t *mcf,
+static void ngx_http_chatmaid_store_redis_ignore_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
+static void ngx_http_chatmaid_store_redis_copy_answer(
     ngx_http_chatmaid_claim_t *claim, redisReply *answer);
-static void ngx_http_chatmaid_store_redis_away(ngx_http_chatmaid_main_conf_t *mcf,
+static void ngx_http_chatmaid_store_redis_fall_back(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_renew(void *store,
+static void ngx_http_chatmaid_store_redis_renew(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_renewed(void *data, ngx_uint_t error,
-    redisReply *reply);
-static ngx_int_t ngx_http_chatmaid_store_redis_finish(void *store,
+static void ngx_http_chatmaid_store_redis_renew_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
+static ngx_int_t ngx_http_chatmaid_store_redis_finish(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_finished(void *data, ngx_uint_t error,
-    redisReply *reply);
-static ngx_int_t ngx_http_chatmaid_store_redis_ambiguous(void *store,
+static void ngx_http_chatmaid_store_redis_finish_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
+static ngx_int_t ngx_http_chatmaid_store_redis_mark_ambiguous(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_marked(void *data, ngx_uint_t error,
-    redisReply *reply);
-static ngx_int_t ngx_http_chatmaid_store_redis_remove(void *store,
+static void ngx_http_chatmaid_store_redis_mark_ambiguous_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
+static ngx_int_t ngx_http_chatmaid_store_redis_remove(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_removed(void *data, ngx_uint_t error,
-    redisReply *reply);
-static void ngx_http_chatmaid_store_redis_abandon(void *store,
+static void ngx_http_chatmaid_store_redis_remove_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
+static void ngx_http_chatmaid_store_redis_flush_event(
     ngx_http_chatmaid_claim_t *claim);
-static int64_t ngx_http_chatmaid_store_redis_clock(void *store);
+static void ngx_http_chatmaid_store_redis_abandon(
+    ngx_http_chatmaid_claim_t *claim);
+static int64_t ngx_http_chatmaid_store_redis_clock(void);
 static ngx_int_t ngx_http_chatmaid_store_redis_run(
-    ngx_http_chatmaid_main_conf_t *mcf, ngx_http_chatmaid_claim_t *claim,
-    ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
-    ngx_http_chatmaid_redis_pt handler);
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_redis_script_t *script,
+    ngx_http_chatmaid_words_t *words, ngx_http_chatmaid_redis_pt handler);
 
 
 ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis = {
     ngx_http_chatmaid_store_redis_claim,
     ngx_http_chatmaid_store_redis_renew,
     ngx_http_chatmaid_store_redis_finish,
-    ngx_http_chatmaid_store_redis_ambiguous,
+    ngx_http_chatmaid_store_redis_mark_ambiguous,
     ngx_http_chatmaid_store_redis_remove,
     ngx_http_chatmaid_store_redis_abandon,
-    ngx_http_chatmaid_store_redis_clock,
-    ngx_http_chatmaid_notes_leave,
-    ngx_http_chatmaid_notes_look
+    ngx_http_chatmaid_store_redis_clock
 };
 
 
-/* How much Redis' clock is ahead of ours, in milliseconds, when last asked. */
+/* By how many milliseconds Redis' clock was ahead of ours when last seen. */
 
 static int64_t  ngx_http_chatmaid_store_redis_ahead;
 
 
-/* What this nginx has unfinished comes first; else Redis decides. */
+/* An unfinished record of this nginx takes precedence over Redis. */
 
 static ngx_int_t
-ngx_http_chatmaid_store_redis_claim(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_redis_claim(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_main_conf_t *mcf = store;
+    ngx_int_t                  rc;
+    ngx_uint_t                 decided;
+    ngx_http_chatmaid_words_t  words;
 
-    ngx_int_t                   rc;
-    ngx_uint_t                  decided;
-    ngx_http_chatmaid_words_t   words;
-
-    claim->store = mcf;
-
-    ngx_http_chatmaid_store_zone_look(mcf->zone, claim);
+    ngx_http_chatmaid_store_zone_check(claim);
 
     if (claim->result != NGX_HTTP_CHATMAID_CLAIMED) {
         return NGX_OK;
     }
 
-    ngx_http_chatmaid_store_script_begin(&words, mcf->redis, claim);
+    ngx_http_chatmaid_store_script_begin(&words, claim);
 
-    /* whether a keyless send is one of the window before */
+    /* whether a send without a key belongs to the window before */
     decided = (claim->waited || claim->use_previous);
 
     if (claim->window && !decided) {
-        ngx_http_chatmaid_store_script_record(&words, mcf->redis, claim,
-                                              claim->previous);
+        ngx_http_chatmaid_store_script_record(&words, claim,
+                                              claim->previous_id);
     }
 
-    ngx_http_chatmaid_store_script_word(&words, claim->may_be_accepted ? "1" : "0", 1);
+    ngx_http_chatmaid_store_script_word(&words,
+                                        claim->may_be_accepted ? "1" : "0", 1);
 
-    ngx_hex_dump(words.former, claim->former, NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_store_script_word(&words, words.former,
-                                        claim->ended ? sizeof(words.former) : 0);
+    ngx_hex_dump(words.former_owner, claim->former_owner,
+                 NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_store_script_word(&words, words.former_owner,
+                                        claim->former_ended
+                                        ? sizeof(words.former_owner) : 0);
 
     ngx_http_chatmaid_store_script_number(&words, decided ? 0 : claim->window);
-    ngx_http_chatmaid_store_script_number(&words, claim->number);
+    ngx_http_chatmaid_store_script_number(&words, claim->window_number);
 
-    claim->asked = ngx_current_msec;
+    claim->asked_at = ngx_current_msec;
 
-    rc = ngx_http_chatmaid_store_redis_run(mcf, claim,
-                                           &ngx_http_chatmaid_claim_script, &words,
-                                           ngx_http_chatmaid_store_redis_claimed);
+    rc = ngx_http_chatmaid_store_redis_run(claim,
+                                  &ngx_http_chatmaid_store_script_claim, &words,
+                                  ngx_http_chatmaid_store_redis_claim_handler);
 
     if (rc == NGX_AGAIN) {
-        return rc;
+        return NGX_AGAIN;
     }
 
-    ngx_http_chatmaid_store_redis_away(mcf, claim);
+    ngx_http_chatmaid_store_redis_fall_back(claim);
 
     return NGX_OK;
 }
 
 
 static void
-ngx_http_chatmaid_store_redis_claimed(void *data, ngx_uint_t error,
+ngx_http_chatmaid_store_redis_claim_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t *claim = data;
+    ngx_http_chatmaid_claim_t  *claim = data;
 
     claim->command = NULL;
 
-    if (ngx_http_chatmaid_store_redis_is_verdict(error, reply)) {
-        ngx_http_chatmaid_store_redis_judge(claim->store, claim, reply);
+    if (ngx_http_chatmaid_store_redis_is_claim_reply(error, reply)) {
+        ngx_http_chatmaid_store_redis_read_claim_reply(claim, reply);
 
     } else {
-        ngx_http_chatmaid_store_redis_complain(error, reply);
-        ngx_http_chatmaid_store_redis_away(claim->store, claim);
+        ngx_http_chatmaid_store_redis_log_error(error, reply);
+        ngx_http_chatmaid_store_redis_fall_back(claim);
     }
 
-    claim->handler(claim);
+    claim->handler(claim->data);
 }
 
 
-/* {word, now, previous[, maybe or answer, status]} */
+/* See claim.lua: {state, now, previous[, maybe or answer, status]}. */
 
 static ngx_uint_t
-ngx_http_chatmaid_store_redis_is_verdict(ngx_uint_t error, redisReply *reply)
+ngx_http_chatmaid_store_redis_is_claim_reply(ngx_uint_t error,
+    redisReply *reply)
 {
     redisReply  **element;
 
@@ -179,44 +178,41 @@ ngx_http_chatmaid_store_redis_is_verdict(ngx_uint_t error, redisReply *reply)
 
 
 static void
-ngx_http_chatmaid_store_redis_judge(ngx_http_chatmaid_main_conf_t *mcf,
+ngx_http_chatmaid_store_redis_read_claim_reply(
     ngx_http_chatmaid_claim_t *claim, redisReply *reply)
 {
-    ngx_time_t   *tp;
-    const char   *word;
-
-    tp = ngx_timeofday();
+    const char  *state;
 
     ngx_http_chatmaid_store_redis_ahead = reply->element[1]->integer
-                                     - ((int64_t) tp->sec * 1000 + tp->msec);
+                                     - ngx_http_chatmaid_store_zone.clock();
 
     claim->use_previous |= (reply->element[2]->integer == 1);
 
-    word = reply->element[0]->str;
+    state = reply->element[0]->str;
 
-    if (ngx_strcmp(word, "claimed") == 0) {
+    if (ngx_strcmp(state, "claimed") == 0) {
         claim->may_be_accepted |= (reply->element[3]->str[0] == '1');
-        ngx_http_chatmaid_store_redis_own(mcf, claim);
+        ngx_http_chatmaid_store_redis_claim_in_zone(claim);
 
-    } else if (ngx_strcmp(word, "done") == 0) {
-        ngx_http_chatmaid_store_redis_done(mcf, claim, reply->element[3]);
+    } else if (ngx_strcmp(state, "done") == 0) {
+        ngx_http_chatmaid_store_redis_copy_answer(claim, reply->element[3]);
         claim->status = ngx_atoi((u_char *) reply->element[4]->str,
                                  reply->element[4]->len);
 
-    } else if (ngx_strcmp(word, "in_flight") == 0) {
+    } else if (ngx_strcmp(state, "in_flight") == 0) {
         claim->result = NGX_HTTP_CHATMAID_IN_FLIGHT;
 
-    } else if (ngx_strcmp(word, "reused") == 0) {
+    } else if (ngx_strcmp(state, "reused") == 0) {
         claim->result = NGX_HTTP_CHATMAID_REUSED;
 
-    } else if (ngx_strcmp(word, "clock") == 0) {
+    } else if (ngx_strcmp(state, "clock") == 0) {
         claim->result = NGX_HTTP_CHATMAID_CLOCK;
 
-    } else if (claim->event) {
+    } else if (claim->webhook_event) {
 
-        /* whatever a newer version says of it: here it is marked in any case */
+        /* of a newer version of the module; it can still be marked here */
 
-        ngx_http_chatmaid_store_redis_away(mcf, claim);
+        ngx_http_chatmaid_store_redis_fall_back(claim);
 
     } else {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
@@ -226,24 +222,23 @@ ngx_http_chatmaid_store_redis_judge(ngx_http_chatmaid_main_conf_t *mcf,
 
 
 /*
- * The zone is to say the same as Redis.  Where it can't, or somebody of this
- * nginx was faster while Redis was away, Redis' record is given back.
+ * The zone has to agree with Redis.  If it has no room, or another send of this
+ * nginx was faster while Redis was away, the record in Redis is given back.
  */
 
 static void
-ngx_http_chatmaid_store_redis_own(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_redis_claim_in_zone(ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_words_t  words;
 
-    (void) ngx_http_chatmaid_store_zone.claim(mcf->zone, claim);
+    (void) ngx_http_chatmaid_store_zone.claim(claim);
 
-    claim->local = 0;
-    claim->lease = claim->asked + claim->lease_time;
+    claim->zone_only = 0;
+    claim->lease_end = claim->asked_at + claim->lease_time;
 
-    /* an event that the zone has no room for is known to Redis alone */
+    /* an event for which the zone has no room stands in Redis alone */
 
-    if (claim->event && claim->result == NGX_HTTP_CHATMAID_NO_STORE) {
+    if (claim->webhook_event && claim->result == NGX_HTTP_CHATMAID_NO_STORE) {
         claim->result = NGX_HTTP_CHATMAID_CLAIMED;
     }
 
@@ -251,27 +246,26 @@ ngx_http_chatmaid_store_redis_own(ngx_http_chatmaid_main_conf_t *mcf,
         return;
     }
 
-    ngx_http_chatmaid_store_script_begin(&words, mcf->redis, claim);
+    ngx_http_chatmaid_store_script_begin(&words, claim);
 
-    (void) ngx_http_chatmaid_store_script_run(mcf->redis,
-                                              &ngx_http_chatmaid_remove_script,
-                                              &words,
-                                              ngx_http_chatmaid_store_redis_ignored,
-                                              NULL);
+    (void) ngx_http_chatmaid_store_script_run(claim->mcf->redis,
+                                &ngx_http_chatmaid_store_script_remove, &words,
+                                ngx_http_chatmaid_store_redis_ignore_handler,
+                                NULL);
 }
 
 
 static void
-ngx_http_chatmaid_store_redis_ignored(void *data, ngx_uint_t error,
+ngx_http_chatmaid_store_redis_ignore_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    /* else the end of its lease says that it is nobody's */
+    /* a record that was not removed is free when its lease has run out */
 }
 
 
 static void
-ngx_http_chatmaid_store_redis_done(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_claim_t *claim, redisReply *answer)
+ngx_http_chatmaid_store_redis_copy_answer(ngx_http_chatmaid_claim_t *claim,
+    redisReply *answer)
 {
     claim->answer.len = answer->len;
     claim->answer.data = ngx_pnalloc(claim->pool, answer->len);
@@ -286,48 +280,46 @@ ngx_http_chatmaid_store_redis_done(ngx_http_chatmaid_main_conf_t *mcf,
 
     claim->result = NGX_HTTP_CHATMAID_DONE;
 
-    ngx_http_chatmaid_store_zone_forget(mcf->zone, claim);
+    ngx_http_chatmaid_store_zone_forget(claim);
 }
 
 
 /*
- * Redis may have got the claim all the same, and other gateways may have had
- * theirs: of the tries of this one nothing is certain any more.
+ * Redis does not answer.  It may have got the claim all the same, and other
+ * gateways may have sent the message, so it counts as possibly accepted.
  */
 
 static void
-ngx_http_chatmaid_store_redis_away(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_redis_fall_back(ngx_http_chatmaid_claim_t *claim)
 {
     if (claim->waited) {
         claim->result = NGX_HTTP_CHATMAID_LOST;
         return;
     }
 
-    if (mcf->redis->reject && !claim->event) {
+    if (claim->mcf->redis->reject && !claim->webhook_event) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
         claim->reason = "Redis does not answer";
         return;
     }
 
-    if (ngx_current_msec - claim->asked >= claim->lease_time) {
+    if (ngx_current_msec - claim->asked_at >= claim->lease_time) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
         claim->reason = "a lease that it may have had is over";
         return;
     }
 
     claim->may_be_accepted = 1;
-    claim->local = 1;
+    claim->zone_only = 1;
 
-    (void) ngx_http_chatmaid_store_zone.claim(mcf->zone, claim);
+    (void) ngx_http_chatmaid_store_zone.claim(claim);
 }
 
 
 void
-ngx_http_chatmaid_store_redis_complain(ngx_uint_t error, redisReply *reply)
+ngx_http_chatmaid_store_redis_log_error(ngx_uint_t error, redisReply *reply)
 {
-    size_t         i, len;
-    u_char         text[200];
+    u_char        *p, text[NGX_HTTP_CHATMAID_ESCAPE_SIZE];
 
     static time_t  last;
 
@@ -339,253 +331,251 @@ ngx_http_chatmaid_store_redis_complain(ngx_uint_t error, redisReply *reply)
     }
 
     last = ngx_time();
-    len = 0;
+    p = text;
 
     if (error == NGX_HTTP_CHATMAID_REDIS_ERROR) {
-        len = ngx_min(reply->len, sizeof(text));
-
-        for (i = 0; i < len; i++) {
-            text[i] = (reply->str[i] < ' ' || reply->str[i] == 0x7f)
-                      ? '?' : reply->str[i];
-        }
+        p = ngx_http_chatmaid_escape(p, (u_char *) reply->str, reply->len);
     }
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "chatmaid redis can't keep records, it answers \"%*s\"", len,
-                  text);
+                  "chatmaid redis can't keep records, it answers \"%*s\"",
+                  (size_t) (p - text), text);
 }
 
 
-/* The zone's record is kept alive as long as the send is; whether more tries
- * may begin goes by what Redis has said. */
+/* The zone's record lives as long as the send; whether further tries may begin
+ * depends on the lease in Redis. */
 
 static void
-ngx_http_chatmaid_store_redis_renew(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_redis_renew(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_main_conf_t *mcf = store;
-
-    ngx_msec_t                 lease;
+    ngx_msec_t                 lease_end;
     ngx_http_chatmaid_words_t  words;
 
-    lease = claim->lease;
+    lease_end = claim->lease_end;
 
-    ngx_http_chatmaid_store_zone.renew(mcf->zone, claim);
+    ngx_http_chatmaid_store_zone.renew(claim);
 
-    if (claim->local) {
+    if (claim->zone_only) {
         return;
     }
 
-    claim->lease = lease;
+    claim->lease_end = lease_end;
 
-    if (claim->renewal || (ngx_msec_int_t) (lease - ngx_current_msec) <= 0) {
+    if (claim->renew_command
+        || (ngx_msec_int_t) (lease_end - ngx_current_msec) <= 0)
+    {
         return;
     }
 
-    claim->asked = ngx_current_msec;
+    claim->asked_at = ngx_current_msec;
 
-    ngx_http_chatmaid_store_script_begin(&words, mcf->redis, claim);
+    ngx_http_chatmaid_store_script_begin(&words, claim);
 
-    claim->renewal = ngx_http_chatmaid_store_script_run(mcf->redis,
-                                              &ngx_http_chatmaid_renew_script,
-                                              &words,
-                                              ngx_http_chatmaid_store_redis_renewed,
-                                              claim);
+    claim->renew_command = ngx_http_chatmaid_store_script_run(
+                                  claim->mcf->redis,
+                                  &ngx_http_chatmaid_store_script_renew, &words,
+                                  ngx_http_chatmaid_store_redis_renew_handler,
+                                  claim);
 }
 
 
 static void
-ngx_http_chatmaid_store_redis_renewed(void *data, ngx_uint_t error,
+ngx_http_chatmaid_store_redis_renew_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t *claim = data;
+    ngx_http_chatmaid_claim_t  *claim = data;
 
-    claim->renewal = NULL;
+    claim->renew_command = NULL;
 
     if (error != NGX_HTTP_CHATMAID_REDIS_OK) {
         return;
     }
 
     if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
-        claim->lease = claim->asked + claim->lease_time;
+        claim->lease_end = claim->asked_at + claim->lease_time;
 
     } else {
-        claim->lease = ngx_current_msec;        /* it is another's by now */
+        claim->lease_end = ngx_current_msec;    /* it is another's by now */
     }
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_redis_finish(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_redis_finish(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_main_conf_t *mcf = store;
+    ngx_int_t                  rc;
+    ngx_http_chatmaid_words_t  words;
 
-    ngx_int_t                   rc;
-    ngx_http_chatmaid_words_t   words;
-
-    /* an event's sender has been answered: here its repeat is known at once */
-
-    if (claim->event) {
-        ngx_http_chatmaid_store_zone_mark(mcf->zone, claim);
+    if (claim->webhook_event) {
+        ngx_http_chatmaid_store_zone_mark_delivered(claim);
     }
 
-    ngx_http_chatmaid_store_script_begin(&words, mcf->redis, claim);
+    ngx_http_chatmaid_store_script_begin(&words, claim);
     ngx_http_chatmaid_store_script_word(&words, claim->answer.data,
                                         claim->answer.len);
     ngx_http_chatmaid_store_script_number(&words, claim->status);
 
-    rc = ngx_http_chatmaid_store_redis_run(mcf, claim,
-                                     &ngx_http_chatmaid_finish_script, &words,
-                                     ngx_http_chatmaid_store_redis_finished);
+    rc = ngx_http_chatmaid_store_redis_run(claim,
+                                 &ngx_http_chatmaid_store_script_finish, &words,
+                                 ngx_http_chatmaid_store_redis_finish_handler);
 
     if (rc == NGX_AGAIN) {
-        return rc;
+        ngx_http_chatmaid_store_redis_flush_event(claim);
+        return NGX_AGAIN;
     }
 
-    return ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
+    return ngx_http_chatmaid_store_zone.finish(claim);
 }
 
 
 static void
-ngx_http_chatmaid_store_redis_finished(void *data, ngx_uint_t error,
+ngx_http_chatmaid_store_redis_finish_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t *claim = data;
-
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    mcf = claim->store;
+    ngx_http_chatmaid_claim_t  *claim = data;
 
     claim->command = NULL;
 
-    /* what began without Redis stays in the zone: Redis may not be back yet for
-     * all workers, or for long */
+    /* what began without Redis stays in the zone too: Redis may not be back for
+     * all workers yet, or not for long */
 
-    if (error != NGX_HTTP_CHATMAID_REDIS_OK || claim->local) {
-        (void) ngx_http_chatmaid_store_zone.finish(mcf->zone, claim);
+    if (error != NGX_HTTP_CHATMAID_REDIS_OK || claim->zone_only) {
+        (void) ngx_http_chatmaid_store_zone.finish(claim);
     }
 
     if (error == NGX_HTTP_CHATMAID_REDIS_OK) {
-        ngx_http_chatmaid_store_zone_forget(mcf->zone, claim);
+        ngx_http_chatmaid_store_zone_forget(claim);
         claim->rc = NGX_OK;
 
     } else {
-        ngx_http_chatmaid_store_redis_complain(error, reply);
+        ngx_http_chatmaid_store_redis_log_error(error, reply);
     }
 
-    claim->handler(claim);
+    claim->handler(claim->data);
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_redis_ambiguous(void *store,
-    ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_redis_mark_ambiguous(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_main_conf_t *mcf = store;
-
     ngx_int_t                  rc;
     ngx_http_chatmaid_words_t  words;
 
-    (void) ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, claim);
+    (void) ngx_http_chatmaid_store_zone.mark_ambiguous(claim);
 
-    ngx_http_chatmaid_store_script_begin(&words, mcf->redis, claim);
+    ngx_http_chatmaid_store_script_begin(&words, claim);
 
-    rc = ngx_http_chatmaid_store_redis_run(mcf, claim,
-                                           &ngx_http_chatmaid_ambiguous_script,
-                                           &words, ngx_http_chatmaid_store_redis_marked);
+    rc = ngx_http_chatmaid_store_redis_run(claim,
+                         &ngx_http_chatmaid_store_script_mark_ambiguous, &words,
+                         ngx_http_chatmaid_store_redis_mark_ambiguous_handler);
 
     return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_OK;
 }
 
 
-/* Whether Redis has said so or not: the end of the lease says the same. */
+/* Redis may have failed.  Then the record is ambiguous once its lease is over. */
 
 static void
-ngx_http_chatmaid_store_redis_marked(void *data, ngx_uint_t error, redisReply *reply)
+ngx_http_chatmaid_store_redis_mark_ambiguous_handler(void *data,
+    ngx_uint_t error, redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t *claim = data;
+    ngx_http_chatmaid_claim_t  *claim = data;
 
     claim->command = NULL;
-    claim->handler(claim);
+    claim->handler(claim->data);
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_redis_remove(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_redis_remove(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_main_conf_t *mcf = store;
-
     ngx_int_t                  rc;
     ngx_http_chatmaid_words_t  words;
 
     claim->rc = NGX_DECLINED;
 
-    if (!claim->event
+    if (!claim->webhook_event
         && (claim->may_be_accepted
-            || (ngx_msec_int_t) (claim->lease - ngx_current_msec) <= 0))
+            || (ngx_msec_int_t) (claim->lease_end - ngx_current_msec) <= 0))
     {
-        return ngx_http_chatmaid_store_redis_ambiguous(store, claim);
+        return ngx_http_chatmaid_store_redis_mark_ambiguous(claim);
     }
 
-    ngx_http_chatmaid_store_script_begin(&words, mcf->redis, claim);
+    if (claim->webhook_event) {
+        (void) ngx_http_chatmaid_store_zone.remove(claim);
+    }
 
-    rc = ngx_http_chatmaid_store_redis_run(mcf, claim,
-                                     &ngx_http_chatmaid_remove_script, &words,
-                                     ngx_http_chatmaid_store_redis_removed);
+    ngx_http_chatmaid_store_script_begin(&words, claim);
+
+    rc = ngx_http_chatmaid_store_redis_run(claim,
+                                 &ngx_http_chatmaid_store_script_remove, &words,
+                                 ngx_http_chatmaid_store_redis_remove_handler);
 
     if (rc == NGX_AGAIN) {
-        return rc;
+        ngx_http_chatmaid_store_redis_flush_event(claim);
+        return NGX_AGAIN;
     }
 
-    return claim->event ? ngx_http_chatmaid_store_zone.remove(mcf->zone, claim)
-                        : ngx_http_chatmaid_store_zone.ambiguous(mcf->zone,
-                                                                 claim);
+    return claim->webhook_event
+           ? NGX_OK
+           : ngx_http_chatmaid_store_zone.mark_ambiguous(claim);
 }
 
 
 static void
-ngx_http_chatmaid_store_redis_removed(void *data, ngx_uint_t error,
+ngx_http_chatmaid_store_redis_remove_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t *claim = data;
-
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    mcf = claim->store;
+    ngx_http_chatmaid_claim_t  *claim = data;
 
     claim->command = NULL;
 
-    if (claim->event
-        || (error == NGX_HTTP_CHATMAID_REDIS_OK
-            && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1))
+    if (claim->webhook_event) {
+        /* it left the zone before Redis was told */
+
+    } else if (error == NGX_HTTP_CHATMAID_REDIS_OK
+               && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1)
     {
-        (void) ngx_http_chatmaid_store_zone.remove(mcf->zone, claim);
+        (void) ngx_http_chatmaid_store_zone.remove(claim);
 
     } else {
-        (void) ngx_http_chatmaid_store_zone.ambiguous(mcf->zone, claim);
+        (void) ngx_http_chatmaid_store_zone.mark_ambiguous(claim);
         claim->rc = NGX_DECLINED;
     }
 
-    claim->handler(claim);
+    claim->handler(claim->data);
+}
+
+
+/* The sender's answer is written next.  Its repeat at another gateway must not
+ * get to Redis first. */
+
+static void
+ngx_http_chatmaid_store_redis_flush_event(ngx_http_chatmaid_claim_t *claim)
+{
+    if (claim->webhook_event) {
+        ngx_http_chatmaid_redis_flush(
+                            ngx_http_chatmaid_redis_get(claim->mcf->redis));
+    }
 }
 
 
 static void
-ngx_http_chatmaid_store_redis_abandon(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_redis_abandon(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_main_conf_t *mcf = store;
-
     ngx_http_chatmaid_redis_t  *redis;
 
-    redis = ngx_http_chatmaid_redis_get(mcf->redis);
+    redis = ngx_http_chatmaid_redis_get(claim->mcf->redis);
 
     if (claim->command) {
         ngx_http_chatmaid_redis_cancel(redis, claim->command);
         claim->command = NULL;
     }
 
-    if (claim->renewal) {
-        ngx_http_chatmaid_redis_cancel(redis, claim->renewal);
-        claim->renewal = NULL;
+    if (claim->renew_command) {
+        ngx_http_chatmaid_redis_cancel(redis, claim->renew_command);
+        claim->renew_command = NULL;
     }
 
     if (claim->retained) {
@@ -596,42 +586,39 @@ ngx_http_chatmaid_store_redis_abandon(void *store, ngx_http_chatmaid_claim_t *cl
 
 
 static int64_t
-ngx_http_chatmaid_store_redis_clock(void *store)
+ngx_http_chatmaid_store_redis_clock(void)
 {
-    ngx_time_t  *tp;
-
-    tp = ngx_timeofday();
-
-    return (int64_t) tp->sec * 1000 + tp->msec + ngx_http_chatmaid_store_redis_ahead;
+    return ngx_http_chatmaid_store_zone.clock()
+           + ngx_http_chatmaid_store_redis_ahead;
 }
 
 
-/* NGX_AGAIN, or NGX_DECLINED where the script can't be sent. */
+/* NGX_AGAIN, or NGX_DECLINED if the script can't be sent. */
 
 static ngx_int_t
-ngx_http_chatmaid_store_redis_run(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_http_chatmaid_claim_t *claim,
+ngx_http_chatmaid_store_redis_run(ngx_http_chatmaid_claim_t *claim,
     ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_redis_pt handler)
 {
     ngx_http_chatmaid_redis_t  *redis;
 
-    redis = ngx_http_chatmaid_redis_get(mcf->redis);
+    redis = ngx_http_chatmaid_redis_get(claim->mcf->redis);
 
     if (redis == NULL) {
         return NGX_DECLINED;
     }
 
-    /* until it is abandoned: a worker that is shutting down keeps the
-     * connection for the end of its claims */
+    /* until the claim is abandoned: a worker that is shutting down keeps the
+     * connection to settle its claims */
 
     if (!claim->retained) {
         claim->retained = 1;
         ngx_http_chatmaid_redis_retain(redis);
     }
 
-    claim->command = ngx_http_chatmaid_store_script_run(mcf->redis, script, words,
-                                                        handler, claim);
+    claim->command = ngx_http_chatmaid_store_script_run(claim->mcf->redis,
+                                                        script, words, handler,
+                                                        claim);
 
     return claim->command ? NGX_AGAIN : NGX_DECLINED;
 }

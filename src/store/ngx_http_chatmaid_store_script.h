@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What the store says to Redis: the scripts, each one atomic step that is safe
- * to run twice, and the words that they take.
+ * The scripts that the store runs in Redis, and their arguments.  Each is one
+ * atomic step that is safe to run twice; its .lua file tells what it does.
  */
 
 
@@ -13,6 +13,7 @@
 
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conf.h"
+#include "ngx_http_chatmaid_store.h"
 
 
 #define NGX_HTTP_CHATMAID_MAX_WORDS  12
@@ -24,7 +25,7 @@
      + 2 * NGX_HTTP_CHATMAID_ID_LEN)
 
 
-/* A script's keys and arguments.  What is pointed to must outlive it. */
+/* A script's keys and arguments.  What they point to must outlive this. */
 
 typedef struct {
     ngx_uint_t       n;
@@ -34,50 +35,55 @@ typedef struct {
     u_char           numbers[NGX_HTTP_CHATMAID_MAX_WORDS][NGX_INT64_LEN];
     u_char           fingerprint[2 * NGX_HTTP_CHATMAID_ID_LEN];
     u_char           owner[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
-    u_char           former[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
+    u_char           former_owner[2 * NGX_HTTP_CHATMAID_OWNER_LEN];
     u_char           keys[2][NGX_HTTP_CHATMAID_MAX_NAME];
 } ngx_http_chatmaid_words_t;
 
 
-/* At configuration, where there is a chatmaid_redis: NGX_OK, NGX_ERROR. */
+/* At configuration, if there is a chatmaid_redis.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_store_script_init(ngx_log_t *log);
 
-/* Begins the words of a claim's script with what all of them take: the record's
- * key, owner, fingerprint, ttl and lease. */
+/* Begins the words of a script with what all of them take: the record's key,
+ * owner, fingerprint, ttl and lease time. */
 void ngx_http_chatmaid_store_script_begin(ngx_http_chatmaid_words_t *words,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_http_chatmaid_claim_t *claim);
+    ngx_http_chatmaid_claim_t *claim);
 
-/* Add to them: another record of the claim's kind, any key, a word, a number.
- * Keys stand before all other words. */
+/* Add to them: the key of another record of the claim's kind, any key, a word,
+ * a number.  Keys go before all words. */
 void ngx_http_chatmaid_store_script_record(ngx_http_chatmaid_words_t *words,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_http_chatmaid_claim_t *claim,
-    u_char *id);
-void ngx_http_chatmaid_store_script_key(ngx_http_chatmaid_words_t *words, void *key,
-    size_t len);
+    ngx_http_chatmaid_claim_t *claim, u_char *id);
+void ngx_http_chatmaid_store_script_key(ngx_http_chatmaid_words_t *words,
+    void *key, size_t len);
 void ngx_http_chatmaid_store_script_word(ngx_http_chatmaid_words_t *words,
     void *data, size_t len);
 void ngx_http_chatmaid_store_script_number(ngx_http_chatmaid_words_t *words,
     int64_t number);
 
-/* Runs a script of ours with its words, as ngx_http_chatmaid_redis_script()
- * does; NULL also where this worker has no client. */
+/* Runs a script as ngx_http_chatmaid_redis_script() does.  NULL also if this
+ * worker has no client. */
 ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_store_script_run(
     ngx_http_chatmaid_redis_conf_t *conf,
     ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_redis_pt handler, void *data);
 
-/* Writes the name of a key in Redis, of at most NGX_HTTP_CHATMAID_MAX_NAME
- * bytes: prefix, kind, id in hexadecimal.  Gives its end. */
+/* Writes the name of a key in Redis (prefix, kind, id in hexadecimal), at most
+ * NGX_HTTP_CHATMAID_MAX_NAME bytes.  Returns its end. */
 u_char *ngx_http_chatmaid_store_script_name(u_char *p,
     ngx_http_chatmaid_redis_conf_t *conf, const char *kind, u_char *id);
 
 
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_claim_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_renew_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_finish_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_ambiguous_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_remove_script;
-extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_stream_script;
+extern ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_claim;
+extern ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_renew;
+extern ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_finish;
+extern ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_mark_ambiguous;
+extern ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_remove;
+extern ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_add_event;
 
 
 #endif /* _NGX_HTTP_CHATMAID_STORE_SCRIPT_H_INCLUDED_ */

@@ -12,34 +12,33 @@
 #define NGX_HTTP_CHATMAID_ZONE_SHARE   16
 
 
-static ngx_int_t ngx_http_chatmaid_store_zone_claim(void *store,
+static ngx_int_t ngx_http_chatmaid_store_zone_claim(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_zone_ask(ngx_shm_zone_t *shm_zone,
-    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take);
-static void ngx_http_chatmaid_store_zone_judge(ngx_http_chatmaid_zone_t *zone,
-    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take, size_t room);
+static void ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim,
+    ngx_uint_t take);
+static void ngx_http_chatmaid_store_zone_read_record(
+    ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim,
+    ngx_uint_t take, size_t room);
 static ngx_uint_t ngx_http_chatmaid_store_zone_is_free(
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_zone_renew(void *store,
+static void ngx_http_chatmaid_store_zone_take(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_record_t *rec);
+static void ngx_http_chatmaid_store_zone_renew(
     ngx_http_chatmaid_claim_t *claim);
-static ngx_int_t ngx_http_chatmaid_store_zone_finish(void *store,
+static ngx_int_t ngx_http_chatmaid_store_zone_finish(
     ngx_http_chatmaid_claim_t *claim);
-static ngx_int_t ngx_http_chatmaid_store_zone_ambiguous(void *store,
+static ngx_int_t ngx_http_chatmaid_store_zone_mark_ambiguous(
     ngx_http_chatmaid_claim_t *claim);
-static ngx_int_t ngx_http_chatmaid_store_zone_remove(void *store,
+static ngx_int_t ngx_http_chatmaid_store_zone_remove(
     ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_zone_abandon(void *store,
+static void ngx_http_chatmaid_store_zone_abandon(
     ngx_http_chatmaid_claim_t *claim);
-static int64_t ngx_http_chatmaid_store_zone_clock(void *store);
-static void ngx_http_chatmaid_store_zone_note(void *store, u_char *id,
-    uint64_t stamp);
-static ngx_int_t ngx_http_chatmaid_store_zone_look_notes(void *store,
-    ngx_http_chatmaid_look_t *look);
+static int64_t ngx_http_chatmaid_store_zone_clock(void);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_own(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_create(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_zone_keep(ngx_http_chatmaid_zone_t *zone,
+static void ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
 
 
@@ -47,40 +46,38 @@ ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_zone = {
     ngx_http_chatmaid_store_zone_claim,
     ngx_http_chatmaid_store_zone_renew,
     ngx_http_chatmaid_store_zone_finish,
-    ngx_http_chatmaid_store_zone_ambiguous,
+    ngx_http_chatmaid_store_zone_mark_ambiguous,
     ngx_http_chatmaid_store_zone_remove,
     ngx_http_chatmaid_store_zone_abandon,
-    ngx_http_chatmaid_store_zone_clock,
-    ngx_http_chatmaid_store_zone_note,
-    ngx_http_chatmaid_store_zone_look_notes
+    ngx_http_chatmaid_store_zone_clock
 };
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_zone_claim(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_claim(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_store_zone_ask(store, claim, 1);
+    ngx_http_chatmaid_store_zone_ask(claim, 1);
 
     return NGX_OK;
 }
 
 
 void
-ngx_http_chatmaid_store_zone_look(ngx_shm_zone_t *shm_zone,
-    ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_check(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_store_zone_ask(shm_zone, claim, 0);
+    ngx_http_chatmaid_store_zone_ask(claim, 0);
 }
 
 
-/* An answer is copied to memory that was not allocated under the lock. */
+/* Nothing of a pool is allocated under the lock: an answer that needs room is
+ * read again once there is room. */
 
 static void
-ngx_http_chatmaid_store_zone_ask(ngx_shm_zone_t *shm_zone,
-    ngx_http_chatmaid_claim_t *claim, ngx_uint_t take)
+ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim,
+    ngx_uint_t take)
 {
     size_t                     room;
-    ngx_http_chatmaid_zone_t  *zone = shm_zone->data;
+    ngx_http_chatmaid_zone_t  *zone = claim->mcf->zone->data;
 
     claim->answer.data = NULL;
 
@@ -88,7 +85,7 @@ ngx_http_chatmaid_store_zone_ask(ngx_shm_zone_t *shm_zone,
 
         ngx_http_chatmaid_zone_lock(zone);
 
-        ngx_http_chatmaid_store_zone_judge(zone, claim, take, room);
+        ngx_http_chatmaid_store_zone_read_record(zone, claim, take, room);
 
         ngx_http_chatmaid_zone_unlock(zone);
 
@@ -109,21 +106,19 @@ ngx_http_chatmaid_store_zone_ask(ngx_shm_zone_t *shm_zone,
 }
 
 
-/*
- * What SPEC's table of states says of the claim's record.  A claim that may be
- * taken is, or (take is 0) only learns whether a try went before.
- */
+/* A record that may be taken is taken; if "take" is 0, the claim only learns
+ * whether there was a try before. */
 
 static void
-ngx_http_chatmaid_store_zone_judge(ngx_http_chatmaid_zone_t *zone,
+ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_claim_t *claim, ngx_uint_t take, size_t room)
 {
     ngx_http_chatmaid_record_t  *rec;
 
-    /* of a send that waits it has been decided before */
+    /* a send that waits has decided this before */
 
     if (claim->window && !claim->use_previous && !claim->waited) {
-        rec = ngx_http_chatmaid_zone_find(zone, claim->previous);
+        rec = ngx_http_chatmaid_zone_find(zone, claim->previous_id);
 
         claim->use_previous = (rec && ngx_current_msec - rec->begun
                                       < claim->window);
@@ -147,46 +142,23 @@ ngx_http_chatmaid_store_zone_judge(ngx_http_chatmaid_zone_t *zone,
 
     claim->result = NGX_HTTP_CHATMAID_CLAIMED;
 
-    if (!take) {
-        claim->may_be_accepted |= (rec != NULL);
-        claim->ended = (rec && rec->state
-                               == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS);
-
-        if (claim->ended) {
-            ngx_memcpy(claim->former, rec->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
-        }
-
+    if (take) {
+        ngx_http_chatmaid_store_zone_take(zone, claim, rec);
         return;
     }
 
-    if (rec == NULL) {
-        rec = ngx_http_chatmaid_store_zone_create(zone, claim);
+    claim->may_be_accepted |= (rec != NULL);
+    claim->former_ended = (rec && rec->state
+                                  == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS);
 
-        if (rec == NULL) {
-            claim->result = NGX_HTTP_CHATMAID_NO_STORE;
-            claim->reason = "the zone is full of unfinished records";
-            return;
-        }
-
-    } else if (ngx_memcmp(rec->owner, claim->owner,
-                          NGX_HTTP_CHATMAID_OWNER_LEN)
-               != 0)
-    {
-        rec->may_be_accepted = 1;
+    if (claim->former_ended) {
+        ngx_memcpy(claim->former_owner, rec->owner,
+                   NGX_HTTP_CHATMAID_OWNER_LEN);
     }
-
-    rec->state = NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT;
-    rec->may_be_accepted |= claim->may_be_accepted;
-    rec->lease = ngx_current_msec + claim->lease_time;
-    ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
-
-    claim->may_be_accepted = rec->may_be_accepted;
-    claim->lease = rec->lease;
 }
 
 
-/* Whether a record may be taken over; else claim->result says why not. */
+/* Whether a record may be taken; if not, claim->result tells why. */
 
 static ngx_uint_t
 ngx_http_chatmaid_store_zone_is_free(ngx_http_chatmaid_record_t *rec,
@@ -206,7 +178,7 @@ ngx_http_chatmaid_store_zone_is_free(ngx_http_chatmaid_record_t *rec,
     }
 
     if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT
-        && (ngx_msec_int_t) (rec->lease - ngx_current_msec) > 0
+        && (ngx_msec_int_t) (rec->lease_end - ngx_current_msec) > 0
         && ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
            != 0)
     {
@@ -219,22 +191,53 @@ ngx_http_chatmaid_store_zone_is_free(ngx_http_chatmaid_record_t *rec,
 
 
 static void
-ngx_http_chatmaid_store_zone_renew(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_take(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_record_t *rec)
 {
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    if (rec == NULL) {
+        rec = ngx_http_chatmaid_store_zone_create(zone, claim);
+
+        if (rec == NULL) {
+            claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+            claim->reason = "the zone is full of unfinished records";
+            return;
+        }
+
+    } else if (ngx_memcmp(rec->owner, claim->owner,
+                          NGX_HTTP_CHATMAID_OWNER_LEN)
+               != 0)
+    {
+        rec->may_be_accepted = 1;
+    }
+
+    rec->state = NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT;
+    rec->may_be_accepted |= claim->may_be_accepted;
+    rec->lease_end = ngx_current_msec + claim->lease_time;
+    ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
+
+    claim->may_be_accepted = rec->may_be_accepted;
+    claim->lease_end = rec->lease_end;
+}
+
+
+static void
+ngx_http_chatmaid_store_zone_renew(ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
 
     rec = ngx_http_chatmaid_store_zone_own(zone, claim);
 
-    claim->lease = ngx_current_msec;        /* another's, or forgotten */
+    claim->lease_end = ngx_current_msec;    /* if it is not ours any more */
 
     if (rec) {
-        rec->lease = ngx_current_msec + claim->lease_time;
-        claim->lease = rec->lease;
+        rec->lease_end = ngx_current_msec + claim->lease_time;
+        claim->lease_end = rec->lease_end;
 
-        ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
+        ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
@@ -242,9 +245,9 @@ ngx_http_chatmaid_store_zone_renew(void *store, ngx_http_chatmaid_claim_t *claim
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_zone_finish(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_finish(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     u_char                      *answer;
     ngx_http_chatmaid_record_t  *rec;
 
@@ -274,7 +277,7 @@ ngx_http_chatmaid_store_zone_finish(void *store, ngx_http_chatmaid_claim_t *clai
     if (claim->answer.len > NGX_HTTP_CHATMAID_ZONE_RECORD
                             - sizeof(ngx_http_chatmaid_record_t))
     {
-        /* one answer is not worth many others */
+        /* one long answer is not worth the loss of many others */
 
         answer = (claim->answer.len > zone->size
                                       / NGX_HTTP_CHATMAID_ZONE_SHARE)
@@ -305,7 +308,7 @@ ngx_http_chatmaid_store_zone_finish(void *store, ngx_http_chatmaid_claim_t *clai
     rec->status = claim->status;
 
     ngx_http_chatmaid_zone_retire(zone, rec);
-    ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
+    ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
 
 done:
 
@@ -313,7 +316,7 @@ done:
 
     if (claim->rc != NGX_OK) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      claim->event
+                      claim->webhook_event
                       ? "chatmaid zone has no room for a mark: a repeat of "
                         "that event will be handed on again"
                       : "chatmaid zone has no room for an answer: a retry of "
@@ -325,10 +328,9 @@ done:
 
 
 void
-ngx_http_chatmaid_store_zone_mark(ngx_shm_zone_t *shm_zone,
-    ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_mark_delivered(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = shm_zone->data;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
@@ -339,7 +341,7 @@ ngx_http_chatmaid_store_zone_mark(ngx_shm_zone_t *shm_zone,
         rec->status = claim->status;
 
         ngx_http_chatmaid_zone_retire(zone, rec);
-        ngx_http_chatmaid_store_zone_keep(zone, rec, claim);
+        ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
@@ -347,10 +349,9 @@ ngx_http_chatmaid_store_zone_mark(ngx_shm_zone_t *shm_zone,
 
 
 void
-ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
-    ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_forget(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = shm_zone->data;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
@@ -358,7 +359,7 @@ ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
 
     if (rec && (rec->state != NGX_HTTP_CHATMAID_RECORD_DONE
-                || (claim->event && !claim->local))
+                || (claim->webhook_event && !claim->zone_only))
         && ngx_memcmp(rec->fingerprint, claim->fingerprint,
                       NGX_HTTP_CHATMAID_ID_LEN)
            == 0)
@@ -371,9 +372,9 @@ ngx_http_chatmaid_store_zone_forget(ngx_shm_zone_t *shm_zone,
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_zone_ambiguous(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_mark_ambiguous(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
@@ -392,9 +393,9 @@ ngx_http_chatmaid_store_zone_ambiguous(void *store, ngx_http_chatmaid_claim_t *c
 
 
 static ngx_int_t
-ngx_http_chatmaid_store_zone_remove(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_remove(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
@@ -402,9 +403,9 @@ ngx_http_chatmaid_store_zone_remove(void *store, ngx_http_chatmaid_claim_t *clai
     claim->rc = NGX_DECLINED;
     rec = ngx_http_chatmaid_store_zone_own(zone, claim);
 
-    /* what failed deliveries of an event went before says nothing */
+    /* earlier deliveries of an event that failed are of no account */
 
-    if (rec && (!rec->may_be_accepted || claim->event)) {
+    if (rec && (!rec->may_be_accepted || claim->webhook_event)) {
         ngx_http_chatmaid_zone_delete(zone, rec);
         claim->rc = NGX_OK;
 
@@ -419,14 +420,14 @@ ngx_http_chatmaid_store_zone_remove(void *store, ngx_http_chatmaid_claim_t *clai
 
 
 static void
-ngx_http_chatmaid_store_zone_abandon(void *store, ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_zone_abandon(ngx_http_chatmaid_claim_t *claim)
 {
-    /* nothing is ever under way */
+    /* no operation is ever under way */
 }
 
 
 static int64_t
-ngx_http_chatmaid_store_zone_clock(void *store)
+ngx_http_chatmaid_store_zone_clock(void)
 {
     ngx_time_t  *tp;
 
@@ -436,58 +437,7 @@ ngx_http_chatmaid_store_zone_clock(void *store)
 }
 
 
-static void
-ngx_http_chatmaid_store_zone_note(void *store, u_char *id, uint64_t stamp)
-{
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
-    ngx_http_chatmaid_record_t  *rec;
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    rec = ngx_http_chatmaid_zone_find(zone, id);
-
-    if (rec) {
-        ngx_http_chatmaid_zone_keep(zone, rec, NGX_HTTP_CHATMAID_NOTE_TTL);
-
-    } else {
-        rec = ngx_http_chatmaid_zone_create(zone, id,
-                                            NGX_HTTP_CHATMAID_ZONE_NOTE,
-                                            NGX_HTTP_CHATMAID_NOTE_TTL);
-        if (rec) {
-            ngx_http_chatmaid_zone_retire(zone, rec);
-        }
-    }
-
-    if (rec) {
-        rec->stamp = stamp;
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_store_zone_look_notes(void *store, ngx_http_chatmaid_look_t *look)
-{
-    ngx_uint_t                   i;
-    ngx_http_chatmaid_zone_t    *zone = ((ngx_shm_zone_t *) store)->data;
-    ngx_http_chatmaid_record_t  *rec;
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    for (i = 0; i < look->n; i++) {
-        rec = ngx_http_chatmaid_zone_find(zone, look->ids[i]);
-        look->stamps[i][0] = rec ? rec->stamp : 0;
-        look->stamps[i][1] = 0;
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-
-    return NGX_OK;
-}
-
-
-/* The claim's record while it is the claim's. */
+/* The record in flight that the claim owns, or NULL. */
 
 static ngx_http_chatmaid_record_t *
 ngx_http_chatmaid_store_zone_own(ngx_http_chatmaid_zone_t *zone,
@@ -516,7 +466,7 @@ ngx_http_chatmaid_store_zone_create(ngx_http_chatmaid_zone_t *zone,
 
     rec = ngx_http_chatmaid_zone_create(zone,
                                         ngx_http_chatmaid_claim_id(claim),
-                                        claim->event
+                                        claim->webhook_event
                                         ? NGX_HTTP_CHATMAID_ZONE_EVENT
                                         : NGX_HTTP_CHATMAID_ZONE_SEND,
                                         claim->ttl);
@@ -530,11 +480,11 @@ ngx_http_chatmaid_store_zone_create(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* Each try begins the record's ttl anew, and none ends under way.  That of an
- * event under way is its lease: past it there is nothing to know of it. */
+/* Each try starts the record's ttl anew, and a record lives at least as long as
+ * its lease.  Before delivery an event's record expires with its lease. */
 
 static void
-ngx_http_chatmaid_store_zone_keep(ngx_http_chatmaid_zone_t *zone,
+ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim)
 {
     ngx_msec_t  ttl;
@@ -542,8 +492,9 @@ ngx_http_chatmaid_store_zone_keep(ngx_http_chatmaid_zone_t *zone,
     ttl = claim->ttl;
 
     if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT) {
-        ttl = claim->event ? claim->lease_time : ngx_max(ttl, claim->lease_time);
+        ttl = claim->webhook_event ? claim->lease_time
+                                   : ngx_max(ttl, claim->lease_time);
     }
 
-    ngx_http_chatmaid_zone_keep(zone, rec, ttl);
+    ngx_http_chatmaid_zone_set_ttl(zone, rec, ttl);
 }

@@ -7,21 +7,22 @@
 #include "ngx_http_chatmaid_zone.h"
 
 
-/* Of the shared layout: a module that lays it out otherwise changes it. */
+/* Whoever changes the shared layout changes this number. */
 #define NGX_HTTP_CHATMAID_ZONE_LAYOUT  2
 
-/* How many finished records at most go for one that is to come. */
+/* How many finished records are dropped at most for one allocation. */
 #define NGX_HTTP_CHATMAID_ZONE_EVICT   64
 
 /*
- * Larger than it need be: notes go after a minute, marks of events after a day,
- * and pages in which both lie hardly ever come free.  The part of a zone that
- * notes may take.
+ * A note is larger than it needs to be, so that it does not share pages with
+ * the marks of events: notes expire after a minute, marks after a day, and a
+ * page that held both would hardly ever become free.  Notes take at most one
+ * part in NOTE_SHARE of a zone.
  */
 #define NGX_HTTP_CHATMAID_ZONE_NOTE_SIZE   512
 #define NGX_HTTP_CHATMAID_ZONE_NOTE_SHARE  8
 
-/* How many records past their ttl an insertion removes at most. */
+/* How many expired records an insertion deletes at most. */
 #define NGX_HTTP_CHATMAID_ZONE_EXPIRE  4
 
 
@@ -157,8 +158,8 @@ ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
 
 
 /*
- * The master unlocks the zone of a worker that died in here: what it was
- * changing can't be trusted, so the records begin anew.
+ * When a worker dies with the zone locked, the master unlocks it.  What that
+ * worker was changing can't be trusted, so the zone starts empty.
  */
 
 void
@@ -169,15 +170,15 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
     if (zone->sh->changing) {
         ngx_slab_init(zone->shpool);
 
-        /* the first allocation of a fresh pool is where it was before; it stays
-         * marked as changing, should this worker die here too */
+        /* the first allocation of a fresh pool lies where it lay before; it
+         * is marked as changing in case this worker dies here too */
         zone->sh = ngx_slab_alloc_locked(zone->shpool,
                                          sizeof(ngx_http_chatmaid_zone_sh_t));
         zone->sh->changing = 1;
         zone->sh->evicted = 0;
         zone->sh->warned = 0;
         zone->sh->notes = 0;
-        zone->sh->begun_anew = 1;
+        zone->sh->reset = 1;
 
         ngx_http_chatmaid_zone_format(zone);
     }
@@ -189,18 +190,18 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
 void
 ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone)
 {
-    ngx_uint_t  warn, anew;
+    ngx_uint_t  warn, reset;
 
     warn = (zone->sh->evicted && !zone->sh->warned);
-    anew = zone->sh->begun_anew;
+    reset = zone->sh->reset;
 
     zone->sh->warned |= warn;
-    zone->sh->begun_anew = 0;
+    zone->sh->reset = 0;
     zone->sh->changing = 0;
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
-    if (anew) {
+    if (reset) {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                       "chatmaid zone has lost its records: a worker died while "
                       "it changed them");
@@ -315,7 +316,7 @@ ngx_http_chatmaid_zone_retire(ngx_http_chatmaid_zone_t *zone,
 
 
 void
-ngx_http_chatmaid_zone_keep(ngx_http_chatmaid_zone_t *zone,
+ngx_http_chatmaid_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_msec_t ttl)
 {
     ngx_rbtree_delete(&zone->sh->expiry, &rec->expiry);
@@ -377,9 +378,9 @@ ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone)
 
 
 /*
- * Makes room by dropping what was finished longest ago, nothing else.  What lay
- * in many pages may leave none of them free: then one of the same kind goes,
- * whose place has the size.
+ * Makes room by dropping the records that were finished longest ago, no others.
+ * If they lay in many pages, no page may have become free; then one of the same
+ * kind is dropped, whose place has the right size.
  */
 
 void *
@@ -436,7 +437,7 @@ ngx_http_chatmaid_zone_oldest(ngx_http_chatmaid_zone_t *zone)
 }
 
 
-/* What is of this kind and was finished longest ago, or NULL. */
+/* The record of this kind that was finished longest ago, or NULL. */
 
 static ngx_http_chatmaid_record_t *
 ngx_http_chatmaid_zone_oldest_of(ngx_http_chatmaid_zone_t *zone,

@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Shared memory: what all workers of one nginx know, kept over a reload.  It
- * holds records by their id, and what concerns a whole account.  What records
- * mean is the stores' matter.
+ * Shared memory: what all workers of one nginx share, kept over a reload.  It
+ * holds records by their id, and the limits of each account.  The stores decide
+ * what a record means.
  */
 
 
@@ -12,13 +12,13 @@
 #define _NGX_HTTP_CHATMAID_ZONE_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_store.h"
 
 
 /*
- * A send's record is this large from the start, so that what is done has room
- * for its answer where it had room to begin.  Only a longer answer, of a long
- * text, is allocated by itself.
+ * A send's record is this large from the start, so that a send for which there
+ * is room also has room for its answer.  Only a longer answer, of a long text,
+ * is allocated separately.
  */
 #define NGX_HTTP_CHATMAID_ZONE_RECORD  1024
 
@@ -32,7 +32,7 @@ typedef enum {
 #define NGX_HTTP_CHATMAID_ZONE_KINDS  3
 
 
-/* What is DONE goes, oldest first, when the zone is full. */
+/* When the zone is full, records that are DONE are dropped, oldest first. */
 
 typedef enum {
     NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT = 0,
@@ -46,8 +46,8 @@ typedef enum {
 typedef struct {
     ngx_rbtree_node_t                 node;        /* by the id's first bytes */
     ngx_rbtree_node_t                 expiry;      /* by the end of its ttl */
-    ngx_queue_t                       finished;    /* of one that may go, */
-    ngx_msec_t                        retired;     /* since then */
+    ngx_queue_t                       finished;    /* if it is DONE, */
+    ngx_msec_t                        retired;     /* since this time */
 
     u_char                            id[NGX_HTTP_CHATMAID_ID_LEN];
     u_char                            fingerprint[NGX_HTTP_CHATMAID_ID_LEN];
@@ -57,7 +57,7 @@ typedef struct {
     ngx_http_chatmaid_record_state_e  state;
     ngx_uint_t                        may_be_accepted;
     ngx_msec_t                        begun;
-    ngx_msec_t                        lease;
+    ngx_msec_t                        lease_end;
     uint64_t                          stamp;       /* of a note */
 
     ngx_uint_t                        status;      /* of the answer */
@@ -68,19 +68,19 @@ typedef struct {
 
 typedef struct {
     ngx_uint_t                        layout;
-    ngx_uint_t                        changing;    /* a worker died at it */
+    ngx_uint_t                        changing;    /* under the lock */
 
     ngx_rbtree_t                      records;
     ngx_rbtree_node_t                 records_sentinel;
     ngx_rbtree_t                      expiry;
     ngx_rbtree_node_t                 expiry_sentinel;
     ngx_queue_t                       finished[NGX_HTTP_CHATMAID_ZONE_KINDS];
-    ngx_queue_t                       accounts;    /* see account.c */
-    ngx_uint_t                        notes;       /* how many there are */
+    ngx_queue_t                       accounts;    /* account_limits.c */
+    ngx_uint_t                        notes;       /* number of records */
 
     ngx_uint_t                        evicted;     /* before their ttl */
-    ngx_uint_t                        warned;      /* of it, since the start */
-    ngx_uint_t                        begun_anew;  /* to be said */
+    ngx_uint_t                        warned;      /* of these, once */
+    ngx_uint_t                        reset;       /* not logged yet */
 } ngx_http_chatmaid_zone_sh_t;
 
 
@@ -91,38 +91,39 @@ typedef struct {
 } ngx_http_chatmaid_zone_t;
 
 
-/* Adds the zone to the configuration, once per name: NULL where the name is
- * taken by another size or module (said at start). */
+/* Adds the zone to the configuration, once for each name.  NULL: the name is
+ * that of a zone of another size or module (logged). */
 ngx_shm_zone_t *ngx_http_chatmaid_zone_add(ngx_conf_t *cf, ngx_str_t *name,
     size_t size);
 
-/* All below, and all use of what is shared, only between these two. */
+/* All functions below are called, and shared memory is used, only between these
+ * two. */
 void ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone);
 void ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone);
 
-/* The record of this id, if its ttl is not over; or NULL. */
+/* The record with this id, or NULL if there is none or its ttl is over. */
 ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_find(
     ngx_http_chatmaid_zone_t *zone, u_char *id);
 
-/* A new record of an id that has none, in flight and nobody's; NULL where there
- * is no room. */
+/* A new record for an id that has none, in flight and without an owner.  NULL:
+ * there is no room. */
 ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_create(
     ngx_http_chatmaid_zone_t *zone, u_char *id,
     ngx_http_chatmaid_zone_kind_e kind, ngx_msec_t ttl);
 
-/* The record is done: it may go from now on. */
+/* The record is done, and may be dropped from now on. */
 void ngx_http_chatmaid_zone_retire(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec);
 
-/* Begins the ttl (milliseconds) of a record anew. */
-void ngx_http_chatmaid_zone_keep(ngx_http_chatmaid_zone_t *zone,
+/* The record expires in ttl milliseconds from now. */
+void ngx_http_chatmaid_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_msec_t ttl);
 
 void ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec);
 
-/* Memory for something of this kind, made free by dropping what may go; NULL:
- * there is none. */
+/* Memory for something of this kind; records that are done are dropped for it.
+ * NULL: there is no room. */
 void *ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_zone_kind_e kind, size_t size);
 

@@ -69,11 +69,11 @@ ngx_http_chatmaid_body_read(ngx_http_chatmaid_body_t *reader,
 ngx_int_t
 ngx_http_chatmaid_body_all(ngx_http_request_t *r, ngx_str_t *body)
 {
-    off_t                        size;
-    ssize_t                      n;
-    ngx_buf_t                   *b;
-    ngx_chain_t                 *cl;
-    ngx_http_chatmaid_body_t     reader;
+    off_t                      size;
+    ssize_t                    n;
+    ngx_buf_t                 *b;
+    ngx_chain_t               *cl;
+    ngx_http_chatmaid_body_t   reader;
 
     ngx_http_chatmaid_body_init(&reader, r);
 

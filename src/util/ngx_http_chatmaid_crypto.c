@@ -9,13 +9,13 @@
 #include <openssl/rand.h>
 
 
-static void ngx_http_chatmaid_hmac_cleanup(void *data);
+static void ngx_http_chatmaid_crypto_hmac_cleanup(void *data);
 static void ngx_http_chatmaid_crypto_failed(ngx_log_t *log,
     const char *function);
 
 
 ngx_int_t
-ngx_http_chatmaid_sha256(ngx_log_t *log, ngx_str_t *data, u_char *md)
+ngx_http_chatmaid_crypto_sha256(ngx_log_t *log, ngx_str_t *data, u_char *md)
 {
     if (EVP_Digest(data->data, data->len, md, NULL, EVP_sha256(), NULL) != 1) {
         ngx_http_chatmaid_crypto_failed(log, "EVP_Digest");
@@ -27,7 +27,7 @@ ngx_http_chatmaid_sha256(ngx_log_t *log, ngx_str_t *data, u_char *md)
 
 
 ngx_int_t
-ngx_http_chatmaid_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
+ngx_http_chatmaid_crypto_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
     ngx_uint_t n, u_char *md)
 {
     size_t      len;
@@ -54,12 +54,12 @@ ngx_http_chatmaid_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
 
     data.len = p - data.data;
 
-    return ngx_http_chatmaid_sha256(pool->log, &data, md);
+    return ngx_http_chatmaid_crypto_sha256(pool->log, &data, md);
 }
 
 
 ngx_http_chatmaid_hmac_t *
-ngx_http_chatmaid_hmac_key(ngx_pool_t *pool, ngx_str_t *key)
+ngx_http_chatmaid_crypto_hmac_key(ngx_pool_t *pool, ngx_str_t *key)
 {
     ngx_pool_cleanup_t        *cln;
     ngx_http_chatmaid_hmac_t  *hmac;
@@ -71,7 +71,7 @@ ngx_http_chatmaid_hmac_key(ngx_pool_t *pool, ngx_str_t *key)
 
     hmac = HMAC_CTX_new();
 
-    cln->handler = ngx_http_chatmaid_hmac_cleanup;
+    cln->handler = ngx_http_chatmaid_crypto_hmac_cleanup;
     cln->data = hmac;
 
     if (hmac == NULL
@@ -86,14 +86,15 @@ ngx_http_chatmaid_hmac_key(ngx_pool_t *pool, ngx_str_t *key)
 
 
 static void
-ngx_http_chatmaid_hmac_cleanup(void *data)
+ngx_http_chatmaid_crypto_hmac_cleanup(void *data)
 {
     HMAC_CTX_free(data);
 }
 
 
 ngx_http_chatmaid_hmac_t *
-ngx_http_chatmaid_hmac_begin(ngx_log_t *log, ngx_http_chatmaid_hmac_t *key)
+ngx_http_chatmaid_crypto_hmac_begin(ngx_log_t *log,
+    ngx_http_chatmaid_hmac_t *key)
 {
     HMAC_CTX  *run;
 
@@ -110,8 +111,8 @@ ngx_http_chatmaid_hmac_begin(ngx_log_t *log, ngx_http_chatmaid_hmac_t *key)
 
 
 ngx_int_t
-ngx_http_chatmaid_hmac_update(ngx_log_t *log, ngx_http_chatmaid_hmac_t *run,
-    u_char *data, size_t len)
+ngx_http_chatmaid_crypto_hmac_update(ngx_log_t *log,
+    ngx_http_chatmaid_hmac_t *run, u_char *data, size_t len)
 {
     if (HMAC_Update(run, data, len) != 1) {
         ngx_http_chatmaid_crypto_failed(log, "HMAC_Update");
@@ -123,7 +124,7 @@ ngx_http_chatmaid_hmac_update(ngx_log_t *log, ngx_http_chatmaid_hmac_t *run,
 
 
 ngx_int_t
-ngx_http_chatmaid_hmac_end(ngx_log_t *log, ngx_http_chatmaid_hmac_t *run,
+ngx_http_chatmaid_crypto_hmac_end(ngx_log_t *log, ngx_http_chatmaid_hmac_t *run,
     u_char *md)
 {
     int  rc;
@@ -142,7 +143,7 @@ ngx_http_chatmaid_hmac_end(ngx_log_t *log, ngx_http_chatmaid_hmac_t *run,
 
 
 ngx_int_t
-ngx_http_chatmaid_random(ngx_log_t *log, u_char *buf, size_t n)
+ngx_http_chatmaid_crypto_random(ngx_log_t *log, u_char *buf, size_t n)
 {
     if (RAND_bytes(buf, n) != 1) {
         ngx_http_chatmaid_crypto_failed(log, "RAND_bytes");

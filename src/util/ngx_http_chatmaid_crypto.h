@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Hashes, by OpenSSL.
+ * Hashes and random bytes, by OpenSSL.
  */
 
 
@@ -13,7 +13,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-/* As nginx does: OpenSSL 3 has HMAC_CTX still, but would rather not. */
+/* OpenSSL 3 deprecates HMAC_CTX.  nginx too turns the warnings off. */
 #ifndef OPENSSL_SUPPRESS_DEPRECATED
 #define OPENSSL_SUPPRESS_DEPRECATED
 #endif
@@ -26,37 +26,38 @@
 #define NGX_HTTP_CHATMAID_SHA256_HEX  64
 
 
-/* HMAC-SHA256: a key made ready, or a run with it. */
+/* HMAC-SHA256: a prepared key, or a run with it. */
 
 typedef HMAC_CTX  ngx_http_chatmaid_hmac_t;
 
 
-/* Writes the SHA-256 of "data" to md[32].  NGX_OK, or NGX_ERROR where OpenSSL
+/* Writes the SHA-256 of "data" to md[32].  NGX_OK, or NGX_ERROR if OpenSSL
  * fails (logged). */
-ngx_int_t ngx_http_chatmaid_sha256(ngx_log_t *log, ngx_str_t *data,
+ngx_int_t ngx_http_chatmaid_crypto_sha256(ngx_log_t *log, ngx_str_t *data,
     u_char *md);
 
-/* The same over n fields, each written as a netstring ("3:abc,"): no two lists
- * of fields give the same bytes. */
-ngx_int_t ngx_http_chatmaid_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
-    ngx_uint_t n, u_char *md);
+/* The same over n fields, each as a netstring ("3:abc,"), so that two
+ * different lists of fields never give the same bytes. */
+ngx_int_t ngx_http_chatmaid_crypto_sha256_fields(ngx_pool_t *pool,
+    ngx_str_t *fields, ngx_uint_t n, u_char *md);
 
-/* Makes a key ready for any number of runs; it lasts as long as the pool.  NULL
- * where OpenSSL fails (logged), or without memory. */
-ngx_http_chatmaid_hmac_t *ngx_http_chatmaid_hmac_key(ngx_pool_t *pool,
+/* Prepares a key for any number of runs; the pool frees it.  NULL without
+ * memory, or if OpenSSL fails (logged). */
+ngx_http_chatmaid_hmac_t *ngx_http_chatmaid_crypto_hmac_key(ngx_pool_t *pool,
     ngx_str_t *key);
 
-/* A run: begin() gives what only end() frees, or NULL; end() writes md[32].
- * NGX_OK, NGX_ERROR; all failures are logged. */
-ngx_http_chatmaid_hmac_t *ngx_http_chatmaid_hmac_begin(ngx_log_t *log,
+/* A run: begin() returns NULL on failure; end() writes md[32] and frees the
+ * run, nothing else does.  NGX_OK, or NGX_ERROR; all failures are logged. */
+ngx_http_chatmaid_hmac_t *ngx_http_chatmaid_crypto_hmac_begin(ngx_log_t *log,
     ngx_http_chatmaid_hmac_t *key);
-ngx_int_t ngx_http_chatmaid_hmac_update(ngx_log_t *log,
+ngx_int_t ngx_http_chatmaid_crypto_hmac_update(ngx_log_t *log,
     ngx_http_chatmaid_hmac_t *run, u_char *data, size_t len);
-ngx_int_t ngx_http_chatmaid_hmac_end(ngx_log_t *log,
+ngx_int_t ngx_http_chatmaid_crypto_hmac_end(ngx_log_t *log,
     ngx_http_chatmaid_hmac_t *run, u_char *md);
 
 /* Fills buf with n random bytes.  NGX_OK, or NGX_ERROR (logged). */
-ngx_int_t ngx_http_chatmaid_random(ngx_log_t *log, u_char *buf, size_t n);
+ngx_int_t ngx_http_chatmaid_crypto_random(ngx_log_t *log, u_char *buf,
+    size_t n);
 
 
 #endif /* _NGX_HTTP_CHATMAID_CRYPTO_H_INCLUDED_ */

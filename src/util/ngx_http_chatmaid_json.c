@@ -17,8 +17,8 @@ ngx_int_t
 ngx_http_chatmaid_json_body(ngx_http_request_t *r, json_t **json,
     ngx_str_t *reason)
 {
-    json_error_t                 error;
-    ngx_http_chatmaid_body_t     reader;
+    json_error_t              error;
+    ngx_http_chatmaid_body_t  reader;
 
     ngx_http_chatmaid_body_init(&reader, r);
 
@@ -110,19 +110,6 @@ ngx_http_chatmaid_json_reason(json_error_t *error)
     default:
         return "not JSON";
     }
-}
-
-
-json_t *
-ngx_http_chatmaid_json_parse(ngx_pool_t *pool, ngx_str_t *text)
-{
-    json_t        *json;
-    json_error_t   error;
-
-    json = json_loadb((char *) text->data, text->len,
-                      JSON_DECODE_ANY|JSON_ALLOW_NUL, &error);
-
-    return ngx_http_chatmaid_json_keep(pool, json);
 }
 
 

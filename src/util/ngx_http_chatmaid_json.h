@@ -24,9 +24,6 @@
 ngx_int_t ngx_http_chatmaid_json_body(ngx_http_request_t *r, json_t **json,
     ngx_str_t *reason);
 
-/* Parses "text": NULL where it is not JSON, or there is no memory. */
-json_t *ngx_http_chatmaid_json_parse(ngx_pool_t *pool, ngx_str_t *text);
-
 /* Why a text is not JSON, without a byte of it. */
 const char *ngx_http_chatmaid_json_reason(json_error_t *error);
 

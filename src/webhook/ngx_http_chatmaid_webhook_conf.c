@@ -5,18 +5,20 @@
 
 
 #include "ngx_http_chatmaid_webhook_conf.h"
-#include "ngx_http_chatmaid_gateway_conf.h"
+#include "ngx_http_chatmaid_conf_place.h"
+#include "ngx_http_chatmaid_rewrite.h"
+#include "ngx_http_chatmaid_secret_file.h"
 #include "ngx_http_chatmaid_webhook_signature.h"
 #include "ngx_http_chatmaid_webhook_inbox.h"
 #include <openssl/crypto.h>
 
 
-/* How much longer than they are accepted events are remembered. */
+/* An event is remembered for longer than it is accepted, at least by this. */
 #define NGX_HTTP_CHATMAID_WEBHOOK_MARGIN  300      /* seconds */
 
 
-/* Marks are told apart by name and account: one secret, or set of secrets, must
- * stand behind both. */
+/* A mark knows its location by name and account alone: locations that share
+ * both must have the same set of secrets. */
 
 typedef struct {
     ngx_str_t     location;
@@ -25,6 +27,23 @@ typedef struct {
 } ngx_http_chatmaid_webhook_location_t;
 
 
+/* A directive that means nothing unless a location with "chatmaid_webhook on"
+ * has it, itself or from above. */
+
+typedef struct {
+    void             *value;          /* what it has made */
+    ngx_str_t         name;
+    ngx_str_t         argument;
+    ngx_conf_file_t   place;
+    unsigned          in_location:1;
+    unsigned          used:1;
+} ngx_http_chatmaid_webhook_directive_t;
+
+
+static ngx_int_t ngx_http_chatmaid_webhook_conf_note(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *value);
+static void ngx_http_chatmaid_webhook_conf_use(
+    ngx_http_chatmaid_main_conf_t *mcf, void *value);
 static char *ngx_http_chatmaid_webhook_conf_check_handler(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
 static char *ngx_http_chatmaid_webhook_conf_check_secrets(ngx_conf_t *cf,
@@ -43,10 +62,18 @@ ngx_http_chatmaid_webhook_conf_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_str_t                           *value, secret;
     ngx_http_chatmaid_webhook_secret_t  *ws;
 
+    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     if (lcf->webhook_secrets == NGX_CONF_UNSET_PTR) {
         lcf->webhook_secrets = ngx_array_create(cf->pool, 2,
                                   sizeof(ngx_http_chatmaid_webhook_secret_t));
-        if (lcf->webhook_secrets == NULL) {
+        if (lcf->webhook_secrets == NULL
+            || ngx_http_chatmaid_webhook_conf_note(cf, cmd,
+                                                   lcf->webhook_secrets)
+               != NGX_OK)
+        {
             return NGX_CONF_ERROR;
         }
     }
@@ -59,7 +86,8 @@ ngx_http_chatmaid_webhook_conf_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
     value = cf->args->elts;
     ws->file = value[1];
 
-    if (ngx_http_chatmaid_secret_file_read(cf, cmd, &ws->file, &secret, 0)
+    if (ngx_http_chatmaid_secret_file_read(cf, cmd, &ws->file, &secret,
+                                       NGX_HTTP_CHATMAID_SECRET_FILE_WEBHOOK)
         != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -67,15 +95,16 @@ ngx_http_chatmaid_webhook_conf_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
 
     rv = NGX_CONF_ERROR;
 
-    ws->key = ngx_http_chatmaid_hmac_key(cf->pool, &secret);
+    ws->key = ngx_http_chatmaid_crypto_hmac_key(cf->pool, &secret);
 
     if (ws->key
-        && ngx_http_chatmaid_sha256(cf->log, &secret, ws->digest) == NGX_OK)
+        && ngx_http_chatmaid_crypto_sha256(cf->log, &secret, ws->digest)
+           == NGX_OK)
     {
         rv = NGX_CONF_OK;
     }
 
-    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_MAX_SECRET + 1);
+    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_SECRET_FILE_MAX + 1);
     ngx_pfree(cf->pool, secret.data);
 
     return rv;
@@ -83,23 +112,27 @@ ngx_http_chatmaid_webhook_conf_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 char *
-ngx_http_chatmaid_webhook_conf_stream(ngx_conf_t *cf, ngx_command_t *cmd,
+ngx_http_chatmaid_webhook_conf_inbox(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
     ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
     ngx_int_t                           n;
     ngx_str_t                          *value;
-    ngx_http_chatmaid_webhook_inbox_t  *stream;
+    ngx_http_chatmaid_webhook_inbox_t  *inbox;
 
     static ngx_str_t  maxlen = ngx_string("maxlen=");
 
-    if (lcf->webhook_stream != NGX_CONF_UNSET_PTR) {
+    if (lcf->webhook_inbox != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
-    stream = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_webhook_inbox_t));
-    if (stream == NULL) {
+    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    inbox = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_webhook_inbox_t));
+    if (inbox == NULL) {
         return NGX_CONF_ERROR;
     }
 
@@ -109,7 +142,7 @@ ngx_http_chatmaid_webhook_conf_stream(ngx_conf_t *cf, ngx_command_t *cmd,
         return "needs the key of a stream";
     }
 
-    stream->key = value[1];
+    inbox->key = value[1];
 
     if (cf->args->nelts == 3) {
 
@@ -128,12 +161,58 @@ ngx_http_chatmaid_webhook_conf_stream(ngx_conf_t *cf, ngx_command_t *cmd,
             return "needs a maxlen of at least 1";
         }
 
-        stream->maxlen = n;
+        inbox->maxlen = n;
     }
 
-    lcf->webhook_stream = stream;
+    lcf->webhook_inbox = inbox;
 
-    return NGX_CONF_OK;
+    return (ngx_http_chatmaid_webhook_conf_note(cf, cmd, inbox) == NGX_OK)
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_webhook_conf_note(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *value)
+{
+    ngx_str_t                              *args;
+    ngx_http_chatmaid_main_conf_t          *mcf;
+    ngx_http_chatmaid_webhook_directive_t  *directive;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
+    args = cf->args->elts;
+
+    directive = ngx_array_push(&mcf->webhook_directives);
+    if (directive == NULL) {
+        return NGX_ERROR;
+    }
+
+    directive->value = value;
+    directive->name = cmd->name;
+    directive->argument = args[1];
+    directive->in_location = (cf->cmd_type & NGX_HTTP_LOC_CONF) ? 1 : 0;
+    directive->used = 0;
+
+    ngx_http_chatmaid_conf_place_set(&directive->place, cf);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_webhook_conf_use(ngx_http_chatmaid_main_conf_t *mcf,
+    void *value)
+{
+    ngx_uint_t                              i;
+    ngx_http_chatmaid_webhook_directive_t  *directive;
+
+    directive = mcf->webhook_directives.elts;
+
+    for (i = 0; i < mcf->webhook_directives.nelts; i++) {
+        if (directive[i].value == value) {
+            directive[i].used = 1;
+        }
+    }
 }
 
 
@@ -141,8 +220,62 @@ ngx_int_t
 ngx_http_chatmaid_webhook_conf_init(ngx_conf_t *cf,
     ngx_http_chatmaid_main_conf_t *mcf)
 {
+    if (ngx_array_init(&mcf->webhook_directives, cf->pool, 4,
+                       sizeof(ngx_http_chatmaid_webhook_directive_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_array_init(&mcf->webhooks, cf->pool, 4,
                           sizeof(ngx_http_chatmaid_webhook_location_t));
+}
+
+
+/* In a location of its own a stream is meant to be used, and events that nobody
+ * verifies would go to another handler. */
+
+ngx_int_t
+ngx_http_chatmaid_webhook_conf_check_unused(ngx_conf_t *cf,
+    ngx_http_chatmaid_main_conf_t *mcf)
+{
+    ngx_conf_t                              at;
+    ngx_uint_t                              i, level;
+    ngx_http_chatmaid_webhook_directive_t  *directive;
+
+    static ngx_str_t  stream = ngx_string("chatmaid_webhook_stream");
+
+    directive = mcf->webhook_directives.elts;
+
+    for (i = 0; i < mcf->webhook_directives.nelts; i++) {
+
+        if (directive[i].used) {
+            continue;
+        }
+
+        level = NGX_LOG_WARN;
+
+        if (directive[i].in_location
+            && directive[i].name.len == stream.len
+            && ngx_strncmp(directive[i].name.data, stream.data, stream.len)
+               == 0)
+        {
+            level = NGX_LOG_EMERG;
+        }
+
+        at = ngx_http_chatmaid_conf_place_at(&directive[i].place, cf);
+
+        ngx_conf_log_error(level, &at, 0,
+                           "\"%V\" \"%V\" is used by no location with "
+                           "\"chatmaid_webhook on\"", &directive[i].name,
+                           &directive[i].argument);
+
+        if (level == NGX_LOG_EMERG) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 
@@ -156,10 +289,10 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    if (conf->webhook_stream && mcf->redis == NULL) {
+    if (conf->webhook_inbox && mcf->redis == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"chatmaid_webhook_stream\" \"%V\" needs a "
-                           "\"chatmaid_redis\"", &conf->webhook_stream->key);
+                           "\"chatmaid_redis\"", &conf->webhook_inbox->key);
         return NGX_CONF_ERROR;
     }
 
@@ -186,11 +319,14 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    /* "if" and "limit_except" have what their location has */
+    /* "if" and "limit_except" inherit all from their location */
 
     if (clcf->noname) {
         return NGX_CONF_OK;
     }
+
+    ngx_http_chatmaid_webhook_conf_use(mcf, conf->webhook_secrets);
+    ngx_http_chatmaid_webhook_conf_use(mcf, conf->webhook_inbox);
 
     if (ngx_http_chatmaid_webhook_conf_check_handler(cf, conf, clcf)
         != NGX_CONF_OK)
@@ -198,11 +334,13 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
+    ngx_http_chatmaid_rewrite_warn(cf, clcf, "chatmaid_webhook");
+
     return ngx_http_chatmaid_webhook_conf_check_secrets(cf, conf, clcf);
 }
 
 
-/* Handlers are set when their directives are parsed, and all have been. */
+/* At the end of merge all directives are parsed, so a handler is set by now. */
 
 static char *
 ngx_http_chatmaid_webhook_conf_check_handler(ngx_conf_t *cf,
@@ -216,7 +354,7 @@ ngx_http_chatmaid_webhook_conf_check_handler(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    if (clcf->handler == NULL && conf->webhook_stream == NULL) {
+    if (clcf->handler == NULL && conf->webhook_inbox == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"chatmaid_webhook\" is on in the location \"%V\", "
                            "which has neither a content handler, such as "

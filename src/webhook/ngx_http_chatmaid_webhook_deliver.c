@@ -4,11 +4,11 @@
  */
 
 
-#include "ngx_http_chatmaid_webhook_step.h"
+#include "ngx_http_chatmaid_webhook_deliver.h"
+#include "ngx_http_chatmaid_webhook_inbox.h"
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_crypto.h"
-#include "ngx_http_chatmaid_notes_id.h"
-#include "ngx_http_chatmaid_webhook_inbox.h"
+#include "ngx_http_chatmaid_notes.h"
 
 
 #define NGX_HTTP_CHATMAID_WEBHOOK_RETRY_AFTER  5   /* seconds */
@@ -21,12 +21,13 @@ static ngx_int_t ngx_http_chatmaid_webhook_deliver_busy(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_t *wh, ngx_uint_t code, const char *detail);
 
 
-/* A message has changed: those who wait for it ask at once. */
+/* The message has changed: requests that wait for it ask at once. */
 
 ngx_int_t
-ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     u_char                          id[NGX_HTTP_CHATMAID_ID_LEN];
     uint64_t                        stamp;
     ngx_http_chatmaid_loc_conf_t   *conf;
@@ -44,38 +45,39 @@ ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r,
     if (ngx_http_chatmaid_notes_id(r->pool, &conf->account_name,
                                    &wh->event.message_id, id)
         != NGX_OK
-        || ngx_http_chatmaid_random(r->connection->log, (u_char *) &stamp,
-                                    sizeof(stamp))
+        || ngx_http_chatmaid_crypto_random(r->connection->log,
+                                           (u_char *) &stamp, sizeof(stamp))
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    mcf->store->note(mcf->store_data, id, stamp ? stamp : 1);
+    ngx_http_chatmaid_notes_leave(mcf, id, stamp ? stamp : 1);
 
     return NGX_OK;
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_deliver_add(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_deliver_add(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_http_chatmaid_loc_conf_t   *conf;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    if (conf->webhook_stream == NULL) {
+    if (conf->webhook_inbox == NULL) {
         return NGX_OK;
     }
 
-    wh->command = ngx_http_chatmaid_webhook_inbox_add(mcf, conf->webhook_stream,
-                                     &wh->event, &wh->body,
-                                     conf->webhook_dedup,
-                                     ngx_http_chatmaid_webhook_deliver_add_handler,
-                                     wh);
+    wh->command = ngx_http_chatmaid_webhook_inbox_add(mcf,
+                               conf->webhook_inbox, &wh->event, &wh->body,
+                               conf->webhook_dedup,
+                               ngx_http_chatmaid_webhook_deliver_add_handler,
+                               wh);
 
     return wh->command ? NGX_AGAIN : NGX_ERROR;
 }
@@ -90,43 +92,47 @@ ngx_http_chatmaid_webhook_deliver_add_handler(void *data, ngx_uint_t error,
     wh->command = NULL;
     wh->added = ngx_http_chatmaid_webhook_inbox_added(error, reply);
 
-    ngx_http_chatmaid_webhook_resume(wh);
+    ngx_http_chatmaid_steps_resume(wh->request, &wh->steps);
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_deliver_added(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_deliver_added(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    if (conf->webhook_stream == NULL) {
+    if (conf->webhook_inbox == NULL) {
         return NGX_OK;
     }
 
     switch (wh->added) {
 
     case NGX_OK:
-        return ngx_http_chatmaid_webhook_acknowledge(r, wh, "verified");
+        return ngx_http_chatmaid_webhook_request_acknowledge(r, wh,
+                                                             "verified");
 
     case NGX_DECLINED:
-        return ngx_http_chatmaid_webhook_acknowledge(r, wh, "duplicate");
+        return ngx_http_chatmaid_webhook_request_acknowledge(r, wh,
+                                                             "duplicate");
     }
 
     return ngx_http_chatmaid_webhook_deliver_busy(r, wh,
-                                       NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
-                                       "Redis did not take the event");
+                                          NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
+                                          "Redis did not take the event");
 }
 
 
-/* An event is never refused for want of a store: it is handed on unmarked. */
+/* Without a store an event is not refused: it is handed on without a mark. */
 
 ngx_int_t
-ngx_http_chatmaid_webhook_deliver_claim(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_deliver_claim(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_http_chatmaid_loc_conf_t   *conf;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
@@ -137,47 +143,53 @@ ngx_http_chatmaid_webhook_deliver_claim(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    wh->delivery = ngx_http_chatmaid_webhook_delivery_create(mcf, wh->event.id,
-                                                             conf->webhook_dedup);
+    wh->delivery = ngx_http_chatmaid_webhook_delivery_create(mcf,
+                                                         wh->event.id,
+                                                         conf->webhook_dedup);
     if (wh->delivery == NULL) {
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_webhook_delivery_claim(wh->delivery,
-                                     ngx_http_chatmaid_webhook_deliver_claim_handler,
-                                     wh);
+    return ngx_http_chatmaid_webhook_delivery_ask(wh->delivery,
+                             ngx_http_chatmaid_webhook_deliver_claim_handler,
+                             wh);
 }
 
 
 static void
 ngx_http_chatmaid_webhook_deliver_claim_handler(void *data)
 {
-    ngx_http_chatmaid_webhook_resume(data);
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
+    ngx_http_chatmaid_steps_resume(wh->request, &wh->steps);
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_deliver_claimed(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_deliver_claimed(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_uint_t                             result;
     const char                            *reason;
+    ngx_http_chatmaid_loc_conf_t          *conf;
     ngx_http_chatmaid_webhook_delivery_t  *delivery;
 
-    delivery = wh->delivery;
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    if (delivery == NULL) {
+    if (conf->webhook_dedup == 0) {
         return NGX_OK;
     }
 
-    result = delivery->claim.result;
+    delivery = wh->delivery;
+    result = delivery->lease.claim.result;
 
     if (result == NGX_HTTP_CHATMAID_CLAIMED) {
-        ngx_http_chatmaid_webhook_delivery_keep(delivery);
+        ngx_http_chatmaid_lease_begin(&delivery->lease);
         return NGX_OK;
     }
 
-    reason = delivery->claim.reason;
+    reason = delivery->lease.claim.reason;
 
     wh->delivery = NULL;
     ngx_http_chatmaid_webhook_delivery_abandon(delivery);
@@ -185,12 +197,13 @@ ngx_http_chatmaid_webhook_deliver_claimed(ngx_http_request_t *r,
     switch (result) {
 
     case NGX_HTTP_CHATMAID_DONE:
-        return ngx_http_chatmaid_webhook_acknowledge(r, wh, "duplicate");
+        return ngx_http_chatmaid_webhook_request_acknowledge(r, wh,
+                                                             "duplicate");
 
     case NGX_HTTP_CHATMAID_IN_FLIGHT:
         return ngx_http_chatmaid_webhook_deliver_busy(r, wh,
-                                          NGX_HTTP_CHATMAID_DELIVERY_IN_FLIGHT,
-                                          "the event is being delivered");
+                                         NGX_HTTP_CHATMAID_DELIVERY_IN_FLIGHT,
+                                         "the event is being delivered");
     }
 
     ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
@@ -201,12 +214,15 @@ ngx_http_chatmaid_webhook_deliver_claimed(ngx_http_request_t *r,
 }
 
 
-ngx_int_t
+/* The sender is to try again soon. */
+
+static ngx_int_t
 ngx_http_chatmaid_webhook_deliver_busy(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_t *wh, ngx_uint_t code, const char *detail)
 {
-    ngx_http_chatmaid_problem(r, wh->ctx, code, "%s", detail);
-    wh->ctx->problem.retry_after = NGX_HTTP_CHATMAID_WEBHOOK_RETRY_AFTER;
+    ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem, code, "%s",
+                                  detail);
+    wh->reply->problem.retry_after = NGX_HTTP_CHATMAID_WEBHOOK_RETRY_AFTER;
 
     return NGX_DECLINED;
 }

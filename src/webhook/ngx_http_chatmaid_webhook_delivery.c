@@ -5,33 +5,29 @@
 
 
 #include "ngx_http_chatmaid_webhook_delivery.h"
-#include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid.h"
 
 
-/* Longer than a send's: how long a receiver takes is not ours to say, and what
- * a crash costs is one more minute until the sender tries again. */
-#define NGX_HTTP_CHATMAID_DELIVERY_LEASE    30000   /* milliseconds */
-#define NGX_HTTP_CHATMAID_DELIVERY_RENEWAL  7500
+/* Longer than a send's: a handler may take its time, and a crash costs only one
+ * more minute until the sender tries again. */
+#define NGX_HTTP_CHATMAID_DELIVERY_LEASE_TIME    30000   /* milliseconds */
+#define NGX_HTTP_CHATMAID_DELIVERY_RENEWAL_TIME  7500
 
 
-static void ngx_http_chatmaid_webhook_delivery_claimed(
-    ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_webhook_delivery_renew_handler(ngx_event_t *ev);
-static void ngx_http_chatmaid_webhook_delivery_settled(
-    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_webhook_delivery_settled(void *data);
 
 
-/* Settled ones of which the store has not heard yet.  A worker that ends at
- * once leaves them here: their leases will end. */
+/* Deliveries that are settled here, but not yet in the store.  A worker that is
+ * terminated at once leaves them here; their leases run out. */
 
-static ngx_queue_t  ngx_http_chatmaid_settling = {
-    &ngx_http_chatmaid_settling,
-    &ngx_http_chatmaid_settling
+static ngx_queue_t  ngx_http_chatmaid_webhook_delivery_settling = {
+    &ngx_http_chatmaid_webhook_delivery_settling,
+    &ngx_http_chatmaid_webhook_delivery_settling
 };
 
 
 ngx_http_chatmaid_webhook_delivery_t *
-ngx_http_chatmaid_webhook_delivery_create(ngx_http_chatmaid_main_conf_t *conf,
+ngx_http_chatmaid_webhook_delivery_create(ngx_http_chatmaid_main_conf_t *mcf,
     u_char *id, ngx_msec_t ttl)
 {
     ngx_pool_t                            *pool;
@@ -45,122 +41,71 @@ ngx_http_chatmaid_webhook_delivery_create(ngx_http_chatmaid_main_conf_t *conf,
 
     delivery = ngx_pcalloc(pool, sizeof(ngx_http_chatmaid_webhook_delivery_t));
     if (delivery == NULL) {
-        goto failed;
+        ngx_destroy_pool(pool);
+        return NULL;
     }
 
-    delivery->conf = conf;
+    delivery->lease.renewal_time = NGX_HTTP_CHATMAID_DELIVERY_RENEWAL_TIME;
 
-    claim = &delivery->claim;
-
-    if (ngx_http_chatmaid_random(ngx_cycle->log, claim->owner,
-                                 NGX_HTTP_CHATMAID_OWNER_LEN)
-        != NGX_OK)
-    {
-        goto failed;
-    }
+    claim = &delivery->lease.claim;
 
     ngx_memcpy(claim->id, id, NGX_HTTP_CHATMAID_ID_LEN);
     ngx_memcpy(claim->fingerprint, id, NGX_HTTP_CHATMAID_ID_LEN);
 
-    claim->event = 1;
+    claim->webhook_event = 1;
     claim->ttl = ttl;
-    claim->lease_time = NGX_HTTP_CHATMAID_DELIVERY_LEASE;
+    claim->lease_time = NGX_HTTP_CHATMAID_DELIVERY_LEASE_TIME;
     claim->pool = pool;
+    claim->mcf = mcf;
 
     return delivery;
-
-failed:
-
-    ngx_destroy_pool(pool);
-
-    return NULL;
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_delivery_claim(ngx_http_chatmaid_webhook_delivery_t *delivery,
-    ngx_http_chatmaid_webhook_delivery_pt handler, void *data)
+ngx_http_chatmaid_webhook_delivery_ask(
+    ngx_http_chatmaid_webhook_delivery_t *delivery,
+    ngx_http_chatmaid_claim_pt handler, void *data)
 {
-    delivery->handler = handler;
-    delivery->data = data;
+    delivery->lease.claim.handler = handler;
+    delivery->lease.claim.data = data;
 
-    delivery->claim.handler = ngx_http_chatmaid_webhook_delivery_claimed;
-    delivery->claim.data = delivery;
-
-    return delivery->conf->store->claim(delivery->conf->store_data,
-                                        &delivery->claim);
-}
-
-
-static void
-ngx_http_chatmaid_webhook_delivery_claimed(ngx_http_chatmaid_claim_t *claim)
-{
-    ngx_http_chatmaid_webhook_delivery_t  *delivery = claim->data;
-
-    delivery->handler(delivery->data);
+    return ngx_http_chatmaid_lease_ask(&delivery->lease);
 }
 
 
 void
-ngx_http_chatmaid_webhook_delivery_keep(ngx_http_chatmaid_webhook_delivery_t *delivery)
-{
-    delivery->renewal.handler = ngx_http_chatmaid_webhook_delivery_renew_handler;
-    delivery->renewal.data = delivery;
-    delivery->renewal.log = ngx_cycle->log;
-
-    ngx_add_timer(&delivery->renewal, NGX_HTTP_CHATMAID_DELIVERY_RENEWAL);
-}
-
-
-static void
-ngx_http_chatmaid_webhook_delivery_renew_handler(ngx_event_t *ev)
-{
-    ngx_http_chatmaid_webhook_delivery_t  *delivery = ev->data;
-
-    delivery->conf->store->renew(delivery->conf->store_data, &delivery->claim);
-
-    ngx_add_timer(ev, NGX_HTTP_CHATMAID_DELIVERY_RENEWAL);
-}
-
-
-void
-ngx_http_chatmaid_webhook_delivery_settle(ngx_http_chatmaid_webhook_delivery_t *delivery,
-    ngx_uint_t delivered)
+ngx_http_chatmaid_webhook_delivery_settle(
+    ngx_http_chatmaid_webhook_delivery_t *delivery, ngx_uint_t delivered)
 {
     ngx_int_t                   rc;
-    ngx_http_chatmaid_claim_t  *claim;
-    ngx_http_chatmaid_store_t  *store;
+    ngx_http_chatmaid_lease_t  *lease;
 
-    if (delivery->renewal.timer_set) {
-        ngx_del_timer(&delivery->renewal);
-    }
+    static ngx_str_t  empty = ngx_string("");
 
-    claim = &delivery->claim;
-    claim->handler = ngx_http_chatmaid_webhook_delivery_settled;
+    lease = &delivery->lease;
 
-    ngx_queue_insert_tail(&ngx_http_chatmaid_settling, &delivery->settling);
+    ngx_http_chatmaid_lease_end(lease);
 
-    store = delivery->conf->store;
+    lease->claim.handler = ngx_http_chatmaid_webhook_delivery_settled;
+    lease->claim.data = delivery;
 
-    if (delivered) {
-        claim->status = NGX_HTTP_OK;
-        ngx_str_set(&claim->answer, "");
-        rc = store->finish(delivery->conf->store_data, claim);
+    ngx_queue_insert_tail(&ngx_http_chatmaid_webhook_delivery_settling,
+                          &delivery->settling);
 
-    } else {
-        rc = store->remove(delivery->conf->store_data, claim);
-    }
+    rc = delivered ? ngx_http_chatmaid_lease_finish(lease, &empty, NGX_HTTP_OK)
+                   : ngx_http_chatmaid_lease_remove(lease);
 
     if (rc != NGX_AGAIN) {
-        ngx_http_chatmaid_webhook_delivery_settled(claim);
+        ngx_http_chatmaid_webhook_delivery_settled(delivery);
     }
 }
 
 
 static void
-ngx_http_chatmaid_webhook_delivery_settled(ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_webhook_delivery_settled(void *data)
 {
-    ngx_http_chatmaid_webhook_delivery_t  *delivery = claim->data;
+    ngx_http_chatmaid_webhook_delivery_t  *delivery = data;
 
     ngx_queue_remove(&delivery->settling);
 
@@ -169,14 +114,10 @@ ngx_http_chatmaid_webhook_delivery_settled(ngx_http_chatmaid_claim_t *claim)
 
 
 void
-ngx_http_chatmaid_webhook_delivery_abandon(ngx_http_chatmaid_webhook_delivery_t *delivery)
+ngx_http_chatmaid_webhook_delivery_abandon(
+    ngx_http_chatmaid_webhook_delivery_t *delivery)
 {
-    if (delivery->renewal.timer_set) {
-        ngx_del_timer(&delivery->renewal);
-    }
+    ngx_http_chatmaid_lease_abandon(&delivery->lease);
 
-    delivery->conf->store->abandon(delivery->conf->store_data,
-                                   &delivery->claim);
-
-    ngx_destroy_pool(delivery->claim.pool);
+    ngx_destroy_pool(delivery->lease.claim.pool);
 }

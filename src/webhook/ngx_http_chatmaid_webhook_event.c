@@ -6,69 +6,82 @@
 
 #include "ngx_http_chatmaid_webhook_event.h"
 #include "ngx_http_chatmaid_crypto.h"
-#include "ngx_http_chatmaid_json_exact.h"
-#include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
+#include "ngx_http_chatmaid_json_tree.h"
+#include "ngx_http_chatmaid_json_write.h"
 
 
-static ngx_int_t ngx_http_chatmaid_webhook_event_members(ngx_pool_t *pool,
-    json_t *json, ngx_http_chatmaid_webhook_event_t *event, const char **reason);
-static ngx_int_t ngx_http_chatmaid_webhook_event_string(ngx_pool_t *pool,
-    json_t *object, const char *name, ngx_str_t *text);
-static ngx_int_t ngx_http_chatmaid_webhook_event_identity(ngx_pool_t *pool,
-    json_t *json, ngx_str_t *account_name, ngx_str_t *location,
-    ngx_http_chatmaid_webhook_event_t *event);
-static ngx_int_t ngx_http_chatmaid_webhook_event_canonical(ngx_pool_t *pool,
-    json_t *object, const char *name, ngx_str_t *text);
+static ngx_int_t ngx_http_chatmaid_webhook_event_members(
+    ngx_http_chatmaid_json_tree_t *tree,
+    ngx_http_chatmaid_webhook_event_t *event, ngx_str_t *reason);
+static ngx_int_t ngx_http_chatmaid_webhook_event_string(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t value, ngx_str_t *text);
+static ngx_int_t ngx_http_chatmaid_webhook_event_identity(
+    ngx_http_chatmaid_json_tree_t *tree, ngx_str_t *account_name,
+    ngx_str_t *location, ngx_http_chatmaid_webhook_event_t *event);
+static ngx_int_t ngx_http_chatmaid_webhook_event_canonical(
+    ngx_http_chatmaid_json_tree_t *tree, const char *name, ngx_str_t *text);
 
 
 ngx_int_t
 ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool, ngx_str_t *body,
     ngx_str_t *account_name, ngx_str_t *location,
-    ngx_http_chatmaid_webhook_event_t *event, const char **reason)
+    ngx_http_chatmaid_webhook_event_t *event, ngx_str_t *reason)
 {
-    json_t     *json;
-    ngx_int_t   rc;
+    ngx_int_t                      rc;
+    ngx_http_chatmaid_json_tree_t  tree;
 
-    rc = ngx_http_chatmaid_json_exact_parse(pool->log, body, &json, reason);
+    rc = ngx_http_chatmaid_json_tree_parse(pool, body, 0, &tree, reason);
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    rc = ngx_http_chatmaid_webhook_event_members(pool, json, event, reason);
+    rc = ngx_http_chatmaid_webhook_event_members(&tree, event, reason);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_webhook_event_identity(pool, json, account_name,
+        rc = ngx_http_chatmaid_webhook_event_identity(&tree, account_name,
                                                       location, event);
     }
 
-    json_decref(json);
+    ngx_http_chatmaid_json_tree_free(&tree);
 
     return rc;
 }
 
 
-/* Chatmaid may change whatever it signs: only the event's name is needed. */
+/* Only the name is required: Chatmaid may change all else that it signs. */
 
 static ngx_int_t
-ngx_http_chatmaid_webhook_event_members(ngx_pool_t *pool, json_t *json,
-    ngx_http_chatmaid_webhook_event_t *event, const char **reason)
+ngx_http_chatmaid_webhook_event_members(ngx_http_chatmaid_json_tree_t *tree,
+    ngx_http_chatmaid_webhook_event_t *event, ngx_str_t *reason)
 {
-    json_t  *data;
+    uint32_t  data, name, timestamp, message_id, id;
 
-    if (!json_is_object(json)) {
-        *reason = "it is not an object";
+    if (ngx_http_chatmaid_json_tree_type(tree, 0) != '{') {
+        ngx_str_set(reason, "it is not an object");
         return NGX_ABORT;
     }
 
-    data = json_object_get(json, "data");
+    name = ngx_http_chatmaid_json_tree_member(tree, 0, "event");
+    timestamp = ngx_http_chatmaid_json_tree_member(tree, 0, "timestamp");
+    data = ngx_http_chatmaid_json_tree_member(tree, 0, "data");
 
-    if (ngx_http_chatmaid_webhook_event_string(pool, json, "event", &event->name)
+    message_id = 0;
+    id = 0;
+
+    if (data) {
+        message_id = ngx_http_chatmaid_json_tree_member(tree, data,
+                                                        "messageId");
+        id = ngx_http_chatmaid_json_tree_member(tree, data, "id");
+    }
+
+    if (ngx_http_chatmaid_webhook_event_string(tree, name, &event->name)
         != NGX_OK
-        || ngx_http_chatmaid_webhook_event_string(pool, json, "timestamp",
+        || ngx_http_chatmaid_webhook_event_string(tree, timestamp,
                                                   &event->timestamp)
            != NGX_OK
-        || ngx_http_chatmaid_webhook_event_string(pool, data, "messageId",
+        || ngx_http_chatmaid_webhook_event_string(tree, message_id,
                                                   &event->message_id)
            != NGX_OK)
     {
@@ -76,7 +89,7 @@ ngx_http_chatmaid_webhook_event_members(ngx_pool_t *pool, json_t *json,
     }
 
     if (event->name.len == 0) {
-        *reason = "its \"event\" is not a string, or empty";
+        ngx_str_set(reason, "its \"event\" is not a string, or empty");
         return NGX_ABORT;
     }
 
@@ -86,41 +99,51 @@ ngx_http_chatmaid_webhook_event_members(ngx_pool_t *pool, json_t *json,
         return NGX_OK;
     }
 
-    return ngx_http_chatmaid_webhook_event_string(pool, data, "id",
+    return ngx_http_chatmaid_webhook_event_string(tree, id,
                                                   &event->message_id);
 }
 
 
-/* An object's string member; empty where it is no object, or has none. */
+/* A copy of a string, since variables are read after the body may be gone;
+ * empty if it is another value, or there is none. */
 
 static ngx_int_t
-ngx_http_chatmaid_webhook_event_string(ngx_pool_t *pool, json_t *object,
-    const char *name, ngx_str_t *text)
+ngx_http_chatmaid_webhook_event_string(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t value, ngx_str_t *text)
 {
     ngx_int_t  rc;
 
-    rc = ngx_http_chatmaid_json_exact_string(pool, json_object_get(object, name),
-                                             text);
+    ngx_str_null(text);
 
-    if (rc == NGX_DECLINED) {
-        ngx_str_set(text, "");
+    if (value == 0) {
         return NGX_OK;
     }
 
-    return rc;
+    rc = ngx_http_chatmaid_json_tree_string(tree, value,
+                                            NGX_HTTP_CHATMAID_JSON_PRINTABLE,
+                                            text);
+
+    if (rc == NGX_OK) {
+        text->data = ngx_pstrdup(tree->pool, text);
+        return text->data ? NGX_OK : NGX_ERROR;
+    }
+
+    return (rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
 }
 
 
 /*
- * A repeat of an event about a message may have a timestamp of its own; what
- * has no messageId is told apart by the timestamp too.
+ * Event identity comes only from signed fields.  A repeat of an event about a
+ * message may have a new timestamp.  Where there is no messageId, events that
+ * differ may be equal but for their timestamp.
  */
 
 static ngx_int_t
-ngx_http_chatmaid_webhook_event_identity(ngx_pool_t *pool, json_t *json,
+ngx_http_chatmaid_webhook_event_identity(ngx_http_chatmaid_json_tree_t *tree,
     ngx_str_t *account_name, ngx_str_t *location,
     ngx_http_chatmaid_webhook_event_t *event)
 {
+    ngx_int_t   rc;
     ngx_str_t   fields[6];
     ngx_uint_t  n;
 
@@ -128,51 +151,63 @@ ngx_http_chatmaid_webhook_event_identity(ngx_pool_t *pool, json_t *json,
     fields[1] = *account_name;
     fields[2] = *location;
 
-    if (ngx_http_chatmaid_webhook_event_canonical(pool, json, "event", &fields[3])
-        != NGX_OK
-        || ngx_http_chatmaid_webhook_event_canonical(pool, json, "data", &fields[4])
-           != NGX_OK)
-    {
-        return NGX_ERROR;
+    rc = ngx_http_chatmaid_webhook_event_canonical(tree, "event", &fields[3]);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_chatmaid_webhook_event_canonical(tree, "data",
+                                                       &fields[4]);
     }
 
     n = 5;
 
-    if (!event->has_message_id || !ngx_http_chatmaid_webhook_event_of_message(event)) {
-
-        if (ngx_http_chatmaid_webhook_event_canonical(pool, json, "timestamp",
-                                                      &fields[n++])
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    if (rc == NGX_OK
+        && (!event->has_message_id
+            || !ngx_http_chatmaid_webhook_event_of_message(event)))
+    {
+        rc = ngx_http_chatmaid_webhook_event_canonical(tree, "timestamp",
+                                                       &fields[n++]);
     }
 
-    return ngx_http_chatmaid_sha256_fields(pool, fields, n, event->id);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_chatmaid_crypto_sha256_fields(tree->pool, fields, n,
+                                                event->id);
+
+    if (fields[4].data) {
+        (void) ngx_pfree(tree->pool, fields[4].data);
+    }
+
+    return rc;
 }
 
 
-/* The same text for equal values, and another for others: nothing for none. */
+/* Equal values, and only they, have the same text; a missing value has none. */
 
 static ngx_int_t
-ngx_http_chatmaid_webhook_event_canonical(ngx_pool_t *pool, json_t *object,
+ngx_http_chatmaid_webhook_event_canonical(ngx_http_chatmaid_json_tree_t *tree,
     const char *name, ngx_str_t *text)
 {
-    json_t  *value;
+    ngx_int_t  rc;
+    uint32_t   value;
 
-    value = json_object_get(object, name);
+    value = ngx_http_chatmaid_json_tree_member(tree, 0, name);
 
-    if (value == NULL) {
+    if (value == 0) {
         ngx_str_null(text);
         return NGX_OK;
     }
 
-    return ngx_http_chatmaid_json_dump(pool, value, JSON_SORT_KEYS, text);
+    rc = ngx_http_chatmaid_json_write(tree, value, 1, text);
+
+    return (rc == NGX_ABORT) ? NGX_HTTP_REQUEST_ENTITY_TOO_LARGE : rc;
 }
 
 
 ngx_uint_t
-ngx_http_chatmaid_webhook_event_of_message(ngx_http_chatmaid_webhook_event_t *event)
+ngx_http_chatmaid_webhook_event_of_message(
+    ngx_http_chatmaid_webhook_event_t *event)
 {
     static ngx_str_t  prefix = ngx_string("message.");
 

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What a webhook's body says, and by what it is known again.
+ * The event in a webhook's body, and the identity by which a repeat is known.
  */
 
 
@@ -18,22 +18,23 @@ typedef struct {
     ngx_str_t   timestamp;       /* or empty */
     ngx_str_t   message_id;      /* data.messageId, else data.id; or empty */
 
-    /* Equal for events that are one, by the account and location they came to;
+    /* Equal for all copies of an event that come to one account and location:
      * see README, "Webhooks" */
     u_char      id[NGX_HTTP_CHATMAID_ID_LEN];
 
-    unsigned    has_message_id:1;    /* has a data.messageId */
+    unsigned    has_message_id:1;    /* message_id is data.messageId */
 } ngx_http_chatmaid_webhook_event_t;
 
 
-/* Reads an event from a body whose signature is good.  NGX_OK; NGX_DECLINED: no
- * JSON, NGX_ABORT: no event, and "reason" says why, without a byte of it;
- * NGX_ERROR: no memory.  All strings are in the pool. */
-ngx_int_t ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool, ngx_str_t *body,
-    ngx_str_t *account_name, ngx_str_t *location,
-    ngx_http_chatmaid_webhook_event_t *event, const char **reason);
+/* Reads an event from a verified body.  NGX_OK; NGX_DECLINED: it is no JSON, or
+ * NGX_ABORT: it is no event, and "reason" says why, without a byte of the body;
+ * NGX_HTTP_REQUEST_ENTITY_TOO_LARGE: it would take too much memory; NGX_ERROR:
+ * there is none.  All strings are in the pool. */
+ngx_int_t ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool,
+    ngx_str_t *body, ngx_str_t *account_name, ngx_str_t *location,
+    ngx_http_chatmaid_webhook_event_t *event, ngx_str_t *reason);
 
-/* Whether it is of a message: its name begins with "message.". */
+/* Is it about a message?  Then its name begins with "message.". */
 ngx_uint_t ngx_http_chatmaid_webhook_event_of_message(
     ngx_http_chatmaid_webhook_event_t *event);
 

@@ -9,7 +9,7 @@
 #include <openssl/crypto.h>
 
 
-/* A time that fits any clock, and 64 bits with every sum of two. */
+/* Enough digits for any clock; the sum of two such times fits 64 bits. */
 #define NGX_HTTP_CHATMAID_MAX_T  15
 
 
@@ -21,16 +21,16 @@ static const char *ngx_http_chatmaid_webhook_signature_time(
 static ngx_uint_t ngx_http_chatmaid_webhook_signature_digest(u_char *digest,
     ngx_str_t *value);
 static ngx_int_t ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_signature_t *signature, ngx_http_chatmaid_hmac_t **runs,
-    ngx_uint_t n);
+    ngx_http_chatmaid_webhook_signature_t *signature,
+    ngx_http_chatmaid_hmac_t **runs, ngx_uint_t n);
 static ngx_int_t ngx_http_chatmaid_webhook_signature_update(ngx_log_t *log,
     ngx_http_chatmaid_hmac_t **runs, ngx_uint_t n, u_char *data, size_t len);
 
 
 /*
- * Elements are separated by commas, with spaces and tabs around them; what
- * stands before the first "=" is the key.  Keys that are not known, and what
- * has no "=", may be of a later version: they are ignored.
+ * Elements are separated by commas; spaces and tabs around them do not count.
+ * The key of an element ends at its first "=".  Elements with an unknown key
+ * or without "=" may be of a later version of the header: they are ignored.
  */
 
 ngx_int_t
@@ -77,7 +77,8 @@ ngx_http_chatmaid_webhook_signature_parse(ngx_str_t *value,
         text.data = equals + 1;
         text.len = end - text.data;
 
-        *reason = ngx_http_chatmaid_webhook_signature_element(signature, &key, &text,
+        *reason = ngx_http_chatmaid_webhook_signature_element(signature, &key,
+                                                              &text,
                                                               &candidates);
         if (*reason) {
             return NGX_DECLINED;
@@ -98,11 +99,12 @@ ngx_http_chatmaid_webhook_signature_parse(ngx_str_t *value,
 }
 
 
-/* NULL, or what is wrong. */
+/* Returns NULL, or what is wrong. */
 
 static const char *
-ngx_http_chatmaid_webhook_signature_element(ngx_http_chatmaid_webhook_signature_t *signature,
-    ngx_str_t *key, ngx_str_t *value, ngx_uint_t *candidates)
+ngx_http_chatmaid_webhook_signature_element(
+    ngx_http_chatmaid_webhook_signature_t *signature, ngx_str_t *key,
+    ngx_str_t *value, ngx_uint_t *candidates)
 {
     u_char  *digest;
 
@@ -120,7 +122,7 @@ ngx_http_chatmaid_webhook_signature_element(ngx_http_chatmaid_webhook_signature_
 
     digest = signature->v1[signature->n];
 
-    /* what has another form can't match */
+    /* a v1 of another form can't match: it does not count */
 
     signature->n += ngx_http_chatmaid_webhook_signature_digest(digest, value);
 
@@ -128,11 +130,11 @@ ngx_http_chatmaid_webhook_signature_element(ngx_http_chatmaid_webhook_signature_
 }
 
 
-/* Only the form that is read the same by everybody: "01" or "+1" is not. */
+/* Only a form that every parser reads alike, so neither "01" nor "+1". */
 
 static const char *
-ngx_http_chatmaid_webhook_signature_time(ngx_http_chatmaid_webhook_signature_t *signature,
-    ngx_str_t *value)
+ngx_http_chatmaid_webhook_signature_time(
+    ngx_http_chatmaid_webhook_signature_t *signature, ngx_str_t *value)
 {
     size_t  i;
 
@@ -188,8 +190,8 @@ ngx_http_chatmaid_webhook_signature_digest(u_char *digest, ngx_str_t *value)
 }
 
 
-/* In one pass over the body for all secrets; all pairs are compared, so that
- * the time taken says nothing of where one matched. */
+/* One pass over the body serves all secrets.  All pairs are compared, so that
+ * the time taken does not tell which one matched. */
 
 ngx_int_t
 ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
@@ -216,7 +218,7 @@ ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
 
     for (i = 0; i < secrets->nelts; i++) {
 
-        runs[i] = ngx_http_chatmaid_hmac_begin(log, secret[i].key);
+        runs[i] = ngx_http_chatmaid_crypto_hmac_begin(log, secret[i].key);
 
         if (runs[i] == NULL) {
             rc = NGX_ERROR;
@@ -233,7 +235,7 @@ ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
     for (i = 0; i < secrets->nelts; i++) {
 
         if (runs[i] == NULL
-            || ngx_http_chatmaid_hmac_end(log, runs[i], md) != NGX_OK)
+            || ngx_http_chatmaid_crypto_hmac_end(log, runs[i], md) != NGX_OK)
         {
             rc = NGX_ERROR;
             continue;
@@ -256,25 +258,27 @@ ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
 }
 
 
-/* What is signed: t, a dot, and the body as it came. */
+/* The signed text is t, a dot, and the raw body. */
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_signature_t *signature, ngx_http_chatmaid_hmac_t **runs,
-    ngx_uint_t n)
+    ngx_http_chatmaid_webhook_signature_t *signature,
+    ngx_http_chatmaid_hmac_t **runs, ngx_uint_t n)
 {
-    ssize_t                      len;
-    ngx_log_t                   *log;
-    ngx_http_chatmaid_body_t     reader;
+    ssize_t                   len;
+    ngx_log_t                *log;
+    ngx_http_chatmaid_body_t  reader;
 
-    u_char                       piece[8192];
+    u_char                    piece[8192];
 
     log = r->connection->log;
 
-    if (ngx_http_chatmaid_webhook_signature_update(log, runs, n, signature->t.data,
+    if (ngx_http_chatmaid_webhook_signature_update(log, runs, n,
+                                                   signature->t.data,
                                                    signature->t.len)
         != NGX_OK
-        || ngx_http_chatmaid_webhook_signature_update(log, runs, n, (u_char *) ".", 1)
+        || ngx_http_chatmaid_webhook_signature_update(log, runs, n,
+                                                      (u_char *) ".", 1)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -307,7 +311,9 @@ ngx_http_chatmaid_webhook_signature_update(ngx_log_t *log,
 
     for (i = 0; i < n; i++) {
 
-        if (ngx_http_chatmaid_hmac_update(log, runs[i], data, len) != NGX_OK) {
+        if (ngx_http_chatmaid_crypto_hmac_update(log, runs[i], data, len)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The X-Chatmaid-Signature header and what it proves.  It knows nothing of the
- * flow of a request.
+ * The X-Chatmaid-Signature header: parsed, and compared with the body's HMAC.
+ * Nothing here knows of a request's steps.
  */
 
 
@@ -15,7 +15,7 @@
 #include "ngx_http_chatmaid_crypto.h"
 
 
-/* More signatures in one header are refused: each costs work. */
+/* A header with more signatures is refused: each costs work. */
 #define NGX_HTTP_CHATMAID_MAX_V1  8
 
 
@@ -37,14 +37,14 @@ typedef struct {
 } ngx_http_chatmaid_webhook_secret_t;
 
 
-/* Takes a header's value apart: NGX_OK, or NGX_DECLINED where it is malformed
- * and "reason" says how, without a byte of it.  The value must outlive "t". */
+/* NGX_OK; NGX_DECLINED: the value is malformed, and "reason" says how, without
+ * a byte of it.  "t" points into the value. */
 ngx_int_t ngx_http_chatmaid_webhook_signature_parse(ngx_str_t *value,
     ngx_http_chatmaid_webhook_signature_t *signature, const char **reason);
 
-/* Whether any of its signatures is that of the request's body, which has
- * arrived, by any of the secrets: NGX_OK, NGX_DECLINED; NGX_ERROR: no memory,
- * the body can't be read, OpenSSL failed (logged). */
+/* Compares each signature with the HMAC of the request's body, which is here,
+ * under each of the secrets.  NGX_OK: one is equal; NGX_DECLINED: none is;
+ * NGX_ERROR: no memory, the body can't be read, or OpenSSL failed (logged). */
 ngx_int_t ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_signature_t *signature, ngx_array_t *secrets);
 

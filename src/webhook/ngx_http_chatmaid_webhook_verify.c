@@ -4,55 +4,60 @@
  */
 
 
-#include "ngx_http_chatmaid_webhook_step.h"
+#include "ngx_http_chatmaid_webhook_verify.h"
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_body.h"
+#include "ngx_http_chatmaid_request.h"
 
 
-/* A clock may be ahead of ours by this much, or by the tolerance if less. */
+/* How far the sender's clock may be ahead: at most this, and at most the
+ * tolerance. */
 #define NGX_HTTP_CHATMAID_WEBHOOK_FUTURE  300     /* seconds */
 
 
-static void ngx_http_chatmaid_webhook_verify_body_handler(ngx_http_request_t *r);
+static void ngx_http_chatmaid_webhook_verify_body_handler(
+    ngx_http_request_t *r);
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     static ngx_str_t  post = ngx_string("POST");
 
     if (r->method == NGX_HTTP_POST) {
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_add_header(r, "Allow", &post) != NGX_OK) {
+    if (ngx_http_chatmaid_answer_add_header(r, "Allow", &post) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_problem(r, wh->ctx,
-                                       NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
-                                       "webhooks are sent by POST");
+    return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
+                                     NGX_HTTP_CHATMAID_METHOD_NOT_ALLOWED,
+                                     "webhooks are sent by POST");
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     const char       *reason;
     ngx_table_elt_t  *h, *other;
 
-    h = ngx_http_chatmaid_header(&r->headers_in.headers.part,
-                                 "x-chatmaid-signature", NULL);
+    h = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
+                                         "x-chatmaid-signature", NULL);
     if (h == NULL) {
         goto missing;
     }
 
-    other = ngx_http_chatmaid_header(&r->headers_in.headers.part,
-                                     "x-chatmaid-signature", h);
+    other = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
+                                             "x-chatmaid-signature", h);
     if (other) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                         NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
                                         "X-Chatmaid-Signature is given twice");
     }
@@ -61,29 +66,31 @@ ngx_http_chatmaid_webhook_verify_signature(ngx_http_request_t *r,
         goto missing;
     }
 
-    if (ngx_http_chatmaid_webhook_signature_parse(&h->value, &wh->signature, &reason)
+    if (ngx_http_chatmaid_webhook_signature_parse(&h->value, &wh->signature,
+                                                  &reason)
         != NGX_OK)
     {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
-                                       NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
-                                       "X-Chatmaid-Signature is malformed: %s",
-                                       reason);
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
+                                        NGX_HTTP_CHATMAID_MALFORMED_SIGNATURE,
+                                        "X-Chatmaid-Signature is malformed: "
+                                        "%s", reason);
     }
 
     return NGX_OK;
 
 missing:
 
-    return ngx_http_chatmaid_problem(r, wh->ctx,
-                                          NGX_HTTP_CHATMAID_MISSING_SIGNATURE,
-                                          "there is no X-Chatmaid-Signature");
+    return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
+                                     NGX_HTTP_CHATMAID_MISSING_SIGNATURE,
+                                     "there is no X-Chatmaid-Signature");
 }
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     int64_t                        age;
     time_t                         future;
     ngx_http_chatmaid_loc_conf_t  *conf;
@@ -94,13 +101,13 @@ ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
     future = ngx_min(conf->webhook_tolerance, NGX_HTTP_CHATMAID_WEBHOOK_FUTURE);
 
     if (age > conf->webhook_tolerance) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                 NGX_HTTP_CHATMAID_TIMESTAMP_OUT_OF_TOLERANCE,
                                 "the signature is %L s old", age);
     }
 
     if (age < -future) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                 NGX_HTTP_CHATMAID_TIMESTAMP_OUT_OF_TOLERANCE,
                                 "the signature is of %L s from now", -age);
     }
@@ -109,19 +116,20 @@ ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r,
 }
 
 
-/* Reads it, and ends this run: the phase is entered again when it has come, be
- * it from within this call. */
+/* Ends this run of the steps: the phase is entered again once the body is here,
+ * which may be before nginx's function returns. */
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_int_t  rc;
 
-    wh->reading = 1;
+    wh->state = NGX_HTTP_CHATMAID_WEBHOOK_READING;
 
     rc = ngx_http_read_client_request_body(r,
-                                       ngx_http_chatmaid_webhook_verify_body_handler);
+                               ngx_http_chatmaid_webhook_verify_body_handler);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         return rc;
@@ -138,8 +146,8 @@ ngx_http_chatmaid_webhook_verify_body_handler(ngx_http_request_t *r)
 {
     ngx_http_chatmaid_webhook_t  *wh;
 
-    wh = ngx_http_chatmaid_webhook_get(r);
-    wh->reading = 0;
+    wh = ngx_http_chatmaid_webhook_request_get(r);
+    wh->state = NGX_HTTP_CHATMAID_WEBHOOK_RUNNING;
 
     r->preserve_body = 1;       /* for an error_page's handler too */
 
@@ -149,22 +157,26 @@ ngx_http_chatmaid_webhook_verify_body_handler(ngx_http_request_t *r)
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_int_t                      rc;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    /* an error_page may lead here before all of an unbuffered body has come */
+    if (r->reading_body) {
+        /* an error_page may lead here while an unbuffered body is read */
+        rc = NGX_DECLINED;
 
-    rc = r->reading_body ? NGX_DECLINED
-                         : ngx_http_chatmaid_webhook_signature_check(r, &wh->signature,
+    } else {
+        rc = ngx_http_chatmaid_webhook_signature_check(r, &wh->signature,
                                                        conf->webhook_secrets);
+    }
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                       NGX_HTTP_CHATMAID_SIGNATURE_MISMATCH,
                                       "the signature is not of this body, or "
                                       "not by a secret known here");
@@ -175,11 +187,12 @@ ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r,
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_t *wh)
+ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r, void *data)
 {
+    ngx_http_chatmaid_webhook_t  *wh = data;
+
     ngx_int_t                      rc;
-    const char                    *reason;
+    ngx_str_t                      reason;
     ngx_http_core_loc_conf_t      *clcf;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
@@ -190,21 +203,28 @@ ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    rc = ngx_http_chatmaid_webhook_event_read(r->pool, &wh->body, &conf->account_name,
-                                              &clcf->name, &wh->event, &reason);
+    rc = ngx_http_chatmaid_webhook_event_read(r->pool, &wh->body,
+                                              &conf->account_name, &clcf->name,
+                                              &wh->event, &reason);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
-                                              NGX_HTTP_CHATMAID_INVALID_JSON,
-                                              "the body is no JSON text: %s",
-                                              reason);
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
+                                         NGX_HTTP_CHATMAID_INVALID_JSON,
+                                         "the body is no JSON text: %V",
+                                         &reason);
     }
 
     if (rc == NGX_ABORT) {
-        return ngx_http_chatmaid_problem(r, wh->ctx,
-                                              NGX_HTTP_CHATMAID_INVALID_EVENT,
-                                              "the body is no event: %s",
-                                              reason);
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
+                                         NGX_HTTP_CHATMAID_INVALID_EVENT,
+                                         "the body is no event: %V", &reason);
+    }
+
+    if (rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
+        return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
+                                         NGX_HTTP_CHATMAID_BODY_TOO_LARGE,
+                                         "the event would take too much "
+                                         "memory");
     }
 
     wh->authentic = (rc == NGX_OK);

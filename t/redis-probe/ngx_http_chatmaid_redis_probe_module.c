@@ -15,16 +15,17 @@
  *                                                    releases
  *
  * all queued in one turn.  The answer has, for each,
- * {"error": KIND, "reply": ..., "ms": MS, "turn": whether the handler was called
- * later than command() returned}, or {"kinds": {KIND: COUNT, ...}, "ms": the
- * longest}, or null.  Bytes are characters of the same number.  GET answers
- * {"up": 0 or 1, "told": how often}.
+ * {"error": KIND, "reply": ..., "ms": MS, "turn": whether the handler was
+ * called later than command() returned}, or {"kinds": {KIND: COUNT, ...}, "ms":
+ * the longest}, or null.  Bytes are characters of the same number.  GET answers
+ * {"up": 0 or 1}.
  */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include <jansson.h>
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conf.h"
 
@@ -82,14 +83,11 @@ static ngx_int_t probe_answer(probe_t *probe);
 static ngx_int_t probe_text(ngx_http_request_t *r, ngx_str_t *text);
 static void probe_print(probe_text_t *t, redisReply *reply);
 static void probe_add(probe_text_t *t, const char *fmt, ...);
-static void probe_watch(void *data, ngx_uint_t up);
 
 
 static const char  *probe_kinds[PROBE_KINDS] = {
     "ok", "unreachable", "timeout", "lost", "protocol", "refused", "error"
 };
-
-static ngx_uint_t  probe_told;
 
 
 static ngx_command_t  probe_commands[] = {
@@ -154,11 +152,8 @@ probe_handler(ngx_http_request_t *r)
 
     if (r->method != NGX_HTTP_POST) {
         text.data = ngx_pnalloc(r->pool, 128);
-
-        ngx_http_chatmaid_redis_watch(redis, probe_watch, NULL);
-
-        text.len = ngx_sprintf(text.data, "{\"up\":%ui,\"told\":%ui}",
-                               ngx_http_chatmaid_redis_up(redis), probe_told)
+        text.len = ngx_sprintf(text.data, "{\"up\":%ui}",
+                               ngx_http_chatmaid_redis_up(redis))
                    - text.data;
 
         return probe_text(r, &text);
@@ -167,13 +162,6 @@ probe_handler(ngx_http_request_t *r)
     rc = ngx_http_read_client_request_body(r, probe_body);
 
     return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
-}
-
-
-static void
-probe_watch(void *data, ngx_uint_t up)
-{
-    probe_told++;
 }
 
 

@@ -82,7 +82,7 @@ sub answer_of ($res, $error, $raw = undef) {
         status  => $res->code // 0,
         headers => {map { lc $_ => $res->headers->header($_) } @$names},
         body    => $body,
-        json    => scalar eval { decode_json($body) },
+        json    => scalar eval { decode_json("$body") },     # which may change it
         error   => $error && !$error->{code} ? $error->{message} : undef,
         raw     => $raw // "$head\n$body",
     };

@@ -1,0 +1,24 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * The internal location that a chatmaid_gateway names, by which Chatmaid is
+ * reached: found and checked once the configuration has been read.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_INTERNAL_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_INTERNAL_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid.h"
+
+
+/* Finds the location of each gateway and refuses one in which every call would
+ * fail, or be refused for the key's sake.  api_key.c checks each call again: a
+ * rewrite, an "if" or a variable decides only then.  NGX_OK; NGX_ERROR after a
+ * message. */
+ngx_int_t ngx_http_chatmaid_internal_init(ngx_conf_t *cf);
+
+
+#endif /* _NGX_HTTP_CHATMAID_INTERNAL_H_INCLUDED_ */

@@ -1,0 +1,901 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * From a command's way into the queue to its end, in this order; scripts and
+ * the buffer come last.
+ */
+
+
+#include "ngx_http_chatmaid_redis_command.h"
+
+
+/* After how many timeouts a reply that is due won't come any more. */
+#define NGX_HTTP_CHATMAID_REDIS_COMMAND_PATIENCE  4
+
+#define NGX_HTTP_CHATMAID_REDIS_COMMAND_OUT       4096   /* at first, */
+#define NGX_HTTP_CHATMAID_REDIS_COMMAND_OUT_KEPT  65536  /* what is kept */
+
+
+struct ngx_http_chatmaid_redis_command_s {
+    ngx_queue_t                         fifo;     /* in queued or sent */
+    ngx_queue_t                         queue;    /* in live or ended */
+    ngx_msec_t                          deadline;
+    size_t                              size;     /* of its bytes */
+
+    ngx_http_chatmaid_redis_pt          handler;
+    void                               *data;
+    ngx_uint_t                          error;    /* of an ended one */
+
+    ngx_http_chatmaid_redis_script_t   *script;   /* not yet sent as EVAL */
+    char                               *evalsha;  /* hiredis' */
+    size_t                              evalsha_len;
+    ngx_uint_t                          nargs;    /* words of this command */
+
+    unsigned                            in_fifo:1;
+    unsigned                            live:1;
+    unsigned                            ended:1;
+};
+
+
+static ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command_queue(
+    ngx_http_chatmaid_redis_commands_t *commands, const char *bytes,
+    size_t len, ngx_http_chatmaid_redis_pt handler, void *data);
+static void ngx_http_chatmaid_redis_command_enqueue(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, size_t size);
+static void ngx_http_chatmaid_redis_command_free(
+    ngx_http_chatmaid_redis_command_t *command);
+static void ngx_http_chatmaid_redis_command_prune(
+    ngx_http_chatmaid_redis_commands_t *commands);
+static ngx_uint_t ngx_http_chatmaid_redis_command_judge(
+    ngx_http_chatmaid_redis_commands_t *commands, redisReply *reply);
+static ngx_http_chatmaid_redis_refusal_t *
+    ngx_http_chatmaid_redis_command_refusal(ngx_str_t text);
+static void ngx_http_chatmaid_redis_command_timer_handler(ngx_event_t *ev);
+static void ngx_http_chatmaid_redis_command_expire(
+    ngx_http_chatmaid_redis_commands_t *commands);
+static void ngx_http_chatmaid_redis_command_end(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, ngx_uint_t error);
+static void ngx_http_chatmaid_redis_command_end_handler(ngx_event_t *ev);
+static void ngx_http_chatmaid_redis_command_arm(
+    ngx_http_chatmaid_redis_commands_t *commands);
+static ngx_msec_t ngx_http_chatmaid_redis_command_patience(
+    ngx_http_chatmaid_redis_commands_t *commands);
+static ngx_uint_t ngx_http_chatmaid_redis_command_is_noscript(
+    redisReply *reply);
+static ngx_int_t ngx_http_chatmaid_redis_command_eval(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command);
+static ngx_int_t ngx_http_chatmaid_redis_command_append(
+    ngx_http_chatmaid_redis_commands_t *commands, const void *data,
+    size_t len);
+
+
+static ngx_http_chatmaid_redis_refusal_t  ngx_http_chatmaid_redis_refusals[] = {
+    { ngx_string("LOADING"), 0, 0 },
+    { ngx_string("READONLY"), 1, 0 },        /* a failover: it is a replica */
+    { ngx_string("MASTERDOWN"), 1, 0 },
+    { ngx_string("NOAUTH"), 1, 0 },          /* AUTH may help */
+    { ngx_string("WRONGPASS"), 1, 0 },
+    { ngx_string("NOPERM"), 0, 0 },
+    { ngx_string("OOM"), 0, 0 },
+    { ngx_string("MISCONF"), 0, 0 },
+    { ngx_string("NOREPLICAS"), 0, 0 },
+    { ngx_string("BUSY"), 0, 0 },
+    { ngx_string("MOVED"), 0, 1 },
+    { ngx_string("ASK"), 0, 1 },
+    { ngx_string("CROSSSLOT"), 0, 1 },
+    { ngx_string("CLUSTERDOWN"), 0, 1 },
+    { ngx_string("TRYAGAIN"), 0, 1 },
+    { ngx_null_string, 0, 0 }
+};
+
+
+void
+ngx_http_chatmaid_redis_command_init(
+    ngx_http_chatmaid_redis_commands_t *commands, ngx_msec_t timeout,
+    ngx_http_chatmaid_redis_command_handlers_t *handlers, void *data,
+    ngx_log_t *log)
+{
+    commands->timeout = timeout;
+    commands->handlers = handlers;
+    commands->data = data;
+    commands->log = log;
+
+    ngx_queue_init(&commands->queued);
+    ngx_queue_init(&commands->sent);
+    ngx_queue_init(&commands->live);
+    ngx_queue_init(&commands->ended);
+
+    commands->timer.handler = ngx_http_chatmaid_redis_command_timer_handler;
+    commands->timer.data = commands;
+    commands->timer.log = log;
+    commands->timer.cancelable = 1;
+
+    commands->end.handler = ngx_http_chatmaid_redis_command_end_handler;
+    commands->end.data = commands;
+    commands->end.log = log;
+}
+
+
+void
+ngx_http_chatmaid_redis_command_exit(
+    ngx_http_chatmaid_redis_commands_t *commands)
+{
+    ngx_http_chatmaid_redis_command_close(commands,
+                                          NGX_HTTP_CHATMAID_REDIS_LOST);
+    ngx_http_chatmaid_redis_command_drop(commands);
+
+    while (!ngx_queue_empty(&commands->ended)) {
+        ngx_http_chatmaid_redis_command_cancel(commands,
+            ngx_queue_data(ngx_queue_head(&commands->ended),
+                           ngx_http_chatmaid_redis_command_t, queue));
+    }
+
+    if (commands->out.start) {
+        ngx_free(commands->out.start);
+    }
+
+    if (commands->timer.timer_set) {
+        ngx_del_timer(&commands->timer);
+    }
+
+    if (commands->end.posted) {
+        ngx_delete_posted_event(&commands->end);
+    }
+}
+
+
+ngx_http_chatmaid_redis_command_t *
+ngx_http_chatmaid_redis_command_add(
+    ngx_http_chatmaid_redis_commands_t *commands, ngx_uint_t argc,
+    const char **argv, const size_t *len, ngx_http_chatmaid_redis_pt handler,
+    void *data)
+{
+    char                               *bytes;
+    long long                           n;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    n = redisFormatCommandArgv(&bytes, argc, argv, len);
+    if (n < 0) {
+        return NULL;
+    }
+
+    command = ngx_http_chatmaid_redis_command_queue(commands, bytes, n,
+                                                    handler, data);
+    redisFreeCommand(bytes);
+
+    return command;
+}
+
+
+static ngx_http_chatmaid_redis_command_t *
+ngx_http_chatmaid_redis_command_queue(
+    ngx_http_chatmaid_redis_commands_t *commands, const char *bytes,
+    size_t len, ngx_http_chatmaid_redis_pt handler, void *data)
+{
+    size_t                              unsent;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    command = ngx_calloc(sizeof(ngx_http_chatmaid_redis_command_t),
+                         commands->log);
+    if (command == NULL) {
+        return NULL;
+    }
+
+    command->handler = handler;
+    command->data = data;
+
+    unsent = commands->out.last - commands->out.pos + len;
+
+    if (commands->handlers->accept(commands->data, unsent) != NGX_OK) {
+        ngx_http_chatmaid_redis_command_end(commands, command,
+                                         NGX_HTTP_CHATMAID_REDIS_UNREACHABLE);
+        return command;
+    }
+
+    if (ngx_http_chatmaid_redis_command_append(commands, bytes, len)
+        != NGX_OK)
+    {
+        ngx_http_chatmaid_redis_command_free(command);
+        return NULL;
+    }
+
+    ngx_http_chatmaid_redis_command_enqueue(commands, command, len);
+
+    /* timeouts are equal, so the queue is in the order of its deadlines */
+
+    command->deadline = ngx_current_msec + commands->timeout;
+    command->live = 1;
+    ngx_queue_insert_tail(&commands->live, &command->queue);
+
+    ngx_http_chatmaid_redis_command_arm(commands);
+
+    return command;
+}
+
+
+/* Its bytes, "size" of them, are the last in "out". */
+
+static void
+ngx_http_chatmaid_redis_command_enqueue(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, size_t size)
+{
+    command->size = size;
+    command->in_fifo = 1;
+    ngx_queue_insert_tail(&commands->queued, &command->fifo);
+
+    commands->handlers->changed(commands->data);
+}
+
+
+void
+ngx_http_chatmaid_redis_command_cancel(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command)
+{
+    if (!command->live && !command->ended) {
+        return;
+    }
+
+    ngx_queue_remove(&command->queue);
+    command->live = 0;
+    command->ended = 0;
+
+    if (!command->in_fifo) {
+        ngx_http_chatmaid_redis_command_free(command);
+    }
+
+    commands->handlers->changed(commands->data);
+}
+
+
+static void
+ngx_http_chatmaid_redis_command_free(
+    ngx_http_chatmaid_redis_command_t *command)
+{
+    if (command->evalsha) {
+        redisFreeCommand(command->evalsha);
+    }
+
+    ngx_free(command);
+}
+
+
+void
+ngx_http_chatmaid_redis_command_open(
+    ngx_http_chatmaid_redis_commands_t *commands)
+{
+    commands->open = 1;
+
+    ngx_http_chatmaid_redis_command_prune(commands);
+}
+
+
+void
+ngx_http_chatmaid_redis_command_close(
+    ngx_http_chatmaid_redis_commands_t *commands, ngx_uint_t error)
+{
+    ngx_queue_t                        *q;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    commands->open = 0;
+
+    commands->out.pos += commands->partial;
+    commands->partial = 0;
+
+    while (!ngx_queue_empty(&commands->sent)) {
+        q = ngx_queue_head(&commands->sent);
+        ngx_queue_remove(q);
+
+        command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, fifo);
+        command->in_fifo = 0;
+
+        if (command->live) {
+            ngx_http_chatmaid_redis_command_end(commands, command, error);
+
+        } else if (!command->ended) {
+            ngx_http_chatmaid_redis_command_free(command);
+        }
+    }
+
+    ngx_http_chatmaid_redis_command_prune(commands);
+}
+
+
+void
+ngx_http_chatmaid_redis_command_drop(
+    ngx_http_chatmaid_redis_commands_t *commands)
+{
+    ngx_queue_t                        *q;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    for (q = ngx_queue_head(&commands->queued);
+         q != ngx_queue_sentinel(&commands->queued);
+         q = ngx_queue_next(q))
+    {
+        command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, fifo);
+
+        if (command->live) {
+            ngx_http_chatmaid_redis_command_end(commands, command,
+                                         NGX_HTTP_CHATMAID_REDIS_UNREACHABLE);
+        }
+    }
+
+    ngx_http_chatmaid_redis_command_prune(commands);
+}
+
+
+/* Takes out of "queued" and "out" what nobody waits for any more.  Only while
+ * the last sent command has been written as a whole. */
+
+static void
+ngx_http_chatmaid_redis_command_prune(
+    ngx_http_chatmaid_redis_commands_t *commands)
+{
+    u_char                             *p, *last;
+    ngx_queue_t                        *q, *next;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    p = commands->out.pos;
+    last = commands->out.pos;
+
+    for (q = ngx_queue_head(&commands->queued);
+         q != ngx_queue_sentinel(&commands->queued);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, fifo);
+
+        if (command->live) {
+            if (last != p) {
+                ngx_memmove(last, p, command->size);
+            }
+
+            p += command->size;
+            last += command->size;
+            continue;
+        }
+
+        p += command->size;
+
+        ngx_queue_remove(q);
+        command->in_fifo = 0;
+
+        if (!command->ended) {
+            ngx_http_chatmaid_redis_command_free(command);
+        }
+    }
+
+    commands->out.last = last;
+}
+
+
+void
+ngx_http_chatmaid_redis_command_written(
+    ngx_http_chatmaid_redis_commands_t *commands, size_t n)
+{
+    ngx_buf_t                          *out;
+    ngx_queue_t                        *q;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    out = &commands->out;
+    out->pos += n;
+
+    while (n > commands->partial) {
+        n -= commands->partial;
+
+        q = ngx_queue_head(&commands->queued);
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&commands->sent, q);
+
+        command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, fifo);
+        commands->partial = command->size;
+    }
+
+    commands->partial -= n;
+
+    if (out->pos == out->last
+        && out->end - out->start > NGX_HTTP_CHATMAID_REDIS_COMMAND_OUT_KEPT)
+    {
+        ngx_free(out->start);
+        ngx_memzero(out, sizeof(ngx_buf_t));
+    }
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_redis_command_reply(
+    ngx_http_chatmaid_redis_commands_t *commands, redisReply *reply)
+{
+    ngx_uint_t                          error;
+    ngx_queue_t                        *q;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    if (ngx_queue_empty(&commands->sent)) {
+        return NGX_ERROR;
+    }
+
+    q = ngx_queue_head(&commands->sent);
+    ngx_queue_remove(q);
+
+    command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, fifo);
+    command->in_fifo = 0;
+
+    if (command->ended) {
+        /* too late: the handler is about to be told */
+        return NGX_OK;
+    }
+
+    error = ngx_http_chatmaid_redis_command_judge(commands, reply);
+
+    if (!command->live) {
+        ngx_http_chatmaid_redis_command_free(command);
+        return NGX_OK;
+    }
+
+    if (error != NGX_HTTP_CHATMAID_REDIS_REFUSED) {
+        commands->handlers->answered(commands->data);
+    }
+
+    if (command->script
+        && ngx_http_chatmaid_redis_command_is_noscript(reply)
+        && ngx_http_chatmaid_redis_command_eval(commands, command) == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    ngx_queue_remove(&command->queue);
+    command->live = 0;
+
+    command->handler(command->data, error, reply);
+
+    ngx_http_chatmaid_redis_command_free(command);
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_redis_command_judge(
+    ngx_http_chatmaid_redis_commands_t *commands, redisReply *reply)
+{
+    ngx_str_t                           text;
+    ngx_http_chatmaid_redis_refusal_t  *refusal;
+
+    if (reply->type != REDIS_REPLY_ERROR) {
+        return NGX_HTTP_CHATMAID_REDIS_OK;
+    }
+
+    text.data = (u_char *) reply->str;
+    text.len = reply->len;
+
+    refusal = ngx_http_chatmaid_redis_command_refusal(text);
+
+    if (refusal == NULL) {
+        return NGX_HTTP_CHATMAID_REDIS_ERROR;
+    }
+
+    commands->handlers->refused(commands->data, refusal, &text);
+
+    return NGX_HTTP_CHATMAID_REDIS_REFUSED;
+}
+
+
+static ngx_http_chatmaid_redis_refusal_t *
+ngx_http_chatmaid_redis_command_refusal(ngx_str_t text)
+{
+    u_char                             *p;
+    ngx_http_chatmaid_redis_refusal_t  *refusal;
+
+    static ngx_str_t  wrapped = ngx_string("ERR Error running script ");
+
+    /* before Redis 7, what a command of a script met is within the text */
+
+    if (text.len > wrapped.len
+        && ngx_strncmp(text.data, wrapped.data, wrapped.len) == 0)
+    {
+        p = ngx_strnstr(text.data, ": -", text.len);
+
+        if (p) {
+            text.len -= p + 3 - text.data;
+            text.data = p + 3;
+        }
+    }
+
+    for (refusal = ngx_http_chatmaid_redis_refusals;
+         refusal->code.len;
+         refusal++)
+    {
+        if (text.len >= refusal->code.len
+            && ngx_strncmp(text.data, refusal->code.data, refusal->code.len)
+               == 0
+            && (text.len == refusal->code.len
+                || text.data[refusal->code.len] == ' '))
+        {
+            return refusal;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_redis_command_due(
+    ngx_http_chatmaid_redis_commands_t *commands)
+{
+    return !ngx_queue_empty(&commands->sent);
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_redis_command_pending(
+    ngx_http_chatmaid_redis_commands_t *commands)
+{
+    return !ngx_queue_empty(&commands->live)
+           || !ngx_queue_empty(&commands->ended);
+}
+
+
+void
+ngx_http_chatmaid_redis_command_settle(
+    ngx_http_chatmaid_redis_commands_t *commands)
+{
+    ngx_uint_t  pending;
+
+    pending = ngx_http_chatmaid_redis_command_pending(commands);
+
+    commands->timer.cancelable = !pending;
+
+    if (!pending && ngx_queue_empty(&commands->sent)
+        && ngx_queue_empty(&commands->queued) && commands->timer.timer_set)
+    {
+        ngx_del_timer(&commands->timer);
+    }
+}
+
+
+static void
+ngx_http_chatmaid_redis_command_timer_handler(ngx_event_t *ev)
+{
+    ngx_http_chatmaid_redis_commands_t  *commands;
+
+    commands = ev->data;
+
+    ngx_http_chatmaid_redis_command_expire(commands);
+
+    if (!ngx_queue_empty(&commands->sent)
+        && (ngx_msec_int_t) (ngx_http_chatmaid_redis_command_patience(commands)
+                             - ngx_current_msec) <= 0)
+    {
+        commands->handlers->silent(commands->data);
+    }
+
+    ngx_http_chatmaid_redis_command_arm(commands);
+
+    commands->handlers->settled(commands->data);
+}
+
+
+static void
+ngx_http_chatmaid_redis_command_expire(
+    ngx_http_chatmaid_redis_commands_t *commands)
+{
+    ngx_uint_t                          late;
+    ngx_queue_t                        *q;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    late = 0;
+
+    while (!ngx_queue_empty(&commands->live)) {
+        q = ngx_queue_head(&commands->live);
+        command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, queue);
+
+        if ((ngx_msec_int_t) (command->deadline - ngx_current_msec) > 0) {
+            break;
+        }
+
+        /* what is queued while the flow is open may yet be sent */
+
+        ngx_http_chatmaid_redis_command_end(commands, command,
+                                      commands->open
+                                      ? NGX_HTTP_CHATMAID_REDIS_TIMEOUT
+                                      : NGX_HTTP_CHATMAID_REDIS_UNREACHABLE);
+        late = 1;
+    }
+
+    if (late) {
+        commands->handlers->late(commands->data);
+    }
+}
+
+
+/* The handler is called in the next turn: whoever is calling us now need not
+ * think of what it may do. */
+
+static void
+ngx_http_chatmaid_redis_command_end(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, ngx_uint_t error)
+{
+    if (command->live) {
+        ngx_queue_remove(&command->queue);
+        command->live = 0;
+    }
+
+    command->error = error;
+    command->ended = 1;
+    ngx_queue_insert_tail(&commands->ended, &command->queue);
+
+    ngx_http_chatmaid_redis_command_arm(commands);
+
+    ngx_post_event(&commands->end, &ngx_posted_next_events);
+}
+
+
+static void
+ngx_http_chatmaid_redis_command_end_handler(ngx_event_t *ev)
+{
+    ngx_queue_t                          ended, *q;
+    ngx_http_chatmaid_redis_command_t   *command;
+    ngx_http_chatmaid_redis_commands_t  *commands;
+
+    commands = ev->data;
+
+    /* what a handler queues now and what fails at once is for the next turn */
+
+    ngx_queue_init(&ended);
+
+    if (!ngx_queue_empty(&commands->ended)) {
+        ngx_queue_add(&ended, &commands->ended);
+        ngx_queue_init(&commands->ended);
+    }
+
+    while (!ngx_queue_empty(&ended)) {
+        q = ngx_queue_head(&ended);
+        ngx_queue_remove(q);
+
+        command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, queue);
+        command->ended = 0;
+
+        command->handler(command->data, command->error, NULL);
+
+        if (!command->in_fifo) {
+            ngx_http_chatmaid_redis_command_free(command);
+        }
+    }
+
+    commands->handlers->settled(commands->data);
+}
+
+
+/*
+ * The timer is never later than the earliest deadline.  It may be earlier, for
+ * it is not moved at each reply: then it only is set anew.
+ */
+
+static void
+ngx_http_chatmaid_redis_command_arm(
+    ngx_http_chatmaid_redis_commands_t *commands)
+{
+    ngx_msec_t                          due;
+    ngx_queue_t                        *q;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    /* pending commands hold a worker that is shutting down */
+
+    commands->timer.cancelable =
+                           !ngx_http_chatmaid_redis_command_pending(commands);
+
+    if (commands->timer.timer_set) {
+        return;
+    }
+
+    due = ngx_current_msec + commands->timeout;
+
+    if (!ngx_queue_empty(&commands->live)) {
+        q = ngx_queue_head(&commands->live);
+        command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, queue);
+        due = command->deadline;
+
+    } else if (!ngx_queue_empty(&commands->sent)) {
+        due = ngx_http_chatmaid_redis_command_patience(commands);
+
+    } else if (ngx_queue_empty(&commands->ended)) {
+        return;
+    }
+
+    if ((ngx_msec_int_t) (due - ngx_current_msec) <= 0) {
+        due = ngx_current_msec + 1;
+    }
+
+    ngx_add_timer(&commands->timer, due - ngx_current_msec);
+}
+
+
+/* When the oldest reply that is due has been due for too long. */
+
+static ngx_msec_t
+ngx_http_chatmaid_redis_command_patience(
+    ngx_http_chatmaid_redis_commands_t *commands)
+{
+    ngx_queue_t                        *q;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    q = ngx_queue_head(&commands->sent);
+    command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, fifo);
+
+    return command->deadline
+           + commands->timeout
+             * (NGX_HTTP_CHATMAID_REDIS_COMMAND_PATIENCE - 1);
+}
+
+
+ngx_http_chatmaid_redis_command_t *
+ngx_http_chatmaid_redis_command_add_script(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_script_t *script, ngx_uint_t nkeys,
+    ngx_uint_t argc, const char **argv, const size_t *len,
+    ngx_http_chatmaid_redis_pt handler, void *data)
+{
+    char                               *bytes;
+    size_t                              lens[NGX_HTTP_CHATMAID_REDIS_MAX_ARGS
+                                             + 3];
+    u_char                              number[NGX_INT_T_LEN];
+    long long                           n;
+    const char                         *args[NGX_HTTP_CHATMAID_REDIS_MAX_ARGS
+                                             + 3];
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    if (argc > NGX_HTTP_CHATMAID_REDIS_MAX_ARGS) {
+        ngx_log_error(NGX_LOG_ALERT, commands->log, 0,
+                      "chatmaid script with %ui arguments", argc);
+        return NULL;
+    }
+
+    args[0] = "EVALSHA";
+    lens[0] = sizeof("EVALSHA") - 1;
+
+    args[1] = (char *) script->sha1;
+    lens[1] = sizeof(script->sha1);
+
+    args[2] = (char *) number;
+    lens[2] = ngx_sprintf(number, "%ui", nkeys) - number;
+
+    ngx_memcpy(&args[3], argv, argc * sizeof(char *));
+    ngx_memcpy(&lens[3], len, argc * sizeof(size_t));
+
+    n = redisFormatCommandArgv(&bytes, argc + 3, args, lens);
+    if (n < 0) {
+        return NULL;
+    }
+
+    command = ngx_http_chatmaid_redis_command_queue(commands, bytes, n,
+                                                    handler, data);
+    if (command == NULL) {
+        redisFreeCommand(bytes);
+        return NULL;
+    }
+
+    /* its arguments, should EVAL be needed */
+
+    command->script = script;
+    command->evalsha = bytes;
+    command->evalsha_len = n;
+    command->nargs = argc + 3;
+
+    return command;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_redis_command_is_noscript(redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR
+           && reply->len >= sizeof("NOSCRIPT") - 1
+           && ngx_strncmp(reply->str, "NOSCRIPT", sizeof("NOSCRIPT") - 1) == 0;
+}
+
+
+/* EVALSHA and EVAL have all words in common but the first two. */
+
+static ngx_int_t
+ngx_http_chatmaid_redis_command_eval(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command)
+{
+    size_t      n, size;
+    u_char      head[sizeof("*" CRLF "$4" CRLF "EVAL" CRLF "$" CRLF)
+                     + NGX_INT_T_LEN + NGX_SIZE_T_LEN];
+    u_char      skip[NGX_INT_T_LEN];
+    u_char     *p;
+    ngx_str_t  *text;
+
+    text = &command->script->text;
+
+    p = ngx_sprintf(head, "*%ui" CRLF "$4" CRLF "EVAL" CRLF "$%uz" CRLF,
+                    command->nargs, text->len);
+
+    n = ngx_sprintf(skip, "%ui", command->nargs) - skip;
+    n += sizeof("*" CRLF "$7" CRLF "EVALSHA" CRLF "$40" CRLF CRLF) - 1
+         + sizeof(command->script->sha1);
+
+    size = commands->out.last - commands->out.pos;
+
+    if (ngx_http_chatmaid_redis_command_append(commands, head, p - head)
+        != NGX_OK
+        || ngx_http_chatmaid_redis_command_append(commands, text->data,
+                                                  text->len)
+           != NGX_OK
+        || ngx_http_chatmaid_redis_command_append(commands, CRLF,
+                                                  sizeof(CRLF) - 1)
+           != NGX_OK
+        || ngx_http_chatmaid_redis_command_append(commands,
+                                                  command->evalsha + n,
+                                                  command->evalsha_len - n)
+           != NGX_OK)
+    {
+        commands->out.last = commands->out.pos + size;
+        return NGX_ERROR;
+    }
+
+    command->script = NULL;
+
+    ngx_http_chatmaid_redis_command_enqueue(commands, command,
+                              commands->out.last - commands->out.pos - size);
+
+    return NGX_OK;
+}
+
+
+/* To "out".  Without memory "out" is as it was. */
+
+static ngx_int_t
+ngx_http_chatmaid_redis_command_append(
+    ngx_http_chatmaid_redis_commands_t *commands, const void *data, size_t len)
+{
+    size_t      size, used;
+    u_char     *p;
+    ngx_buf_t  *out;
+
+    out = &commands->out;
+    used = out->last - out->pos;
+
+    if (used == 0) {
+        out->pos = out->start;
+        out->last = out->start;
+    }
+
+    if ((size_t) (out->end - out->last) < len) {
+
+        size = ngx_max(out->end - out->start,
+                       NGX_HTTP_CHATMAID_REDIS_COMMAND_OUT);
+
+        while (size < used + len) {
+            size *= 2;
+        }
+
+        p = ngx_alloc(size, commands->log);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (out->start) {
+            ngx_memcpy(p, out->pos, used);
+            ngx_free(out->start);
+        }
+
+        out->start = p;
+        out->pos = p;
+        out->last = p + used;
+        out->end = p + size;
+    }
+
+    out->last = ngx_cpymem(out->last, data, len);
+
+    return NGX_OK;
+}

@@ -1,0 +1,156 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * One connection to one server: its addresses in turn, TCP, TLS, a greeting of
+ * AUTH, SELECT and PING, and the pauses between attempts.  It carries bytes out
+ * and replies in, and knows nothing of commands.  What happens is told to its
+ * owner, who decides whether to connect at all.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_REDIS_CONN_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_REDIS_CONN_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_redis_conf.h"
+#include <ngx_event_connect.h>
+#include <hiredis/hiredis.h>
+
+
+/* Beyond these a reply counts as endless. */
+
+#define NGX_HTTP_CHATMAID_REDIS_CONN_MAX_REPLY     (8 * 1024 * 1024)
+#define NGX_HTTP_CHATMAID_REDIS_CONN_MAX_ELEMENTS  65536  /* in all arrays */
+
+
+typedef enum {
+    NGX_HTTP_CHATMAID_REDIS_CONN_DOWN = 0,
+    NGX_HTTP_CHATMAID_REDIS_CONN_PAUSING,     /* before the next attempt */
+    NGX_HTTP_CHATMAID_REDIS_CONN_CONNECTING,
+    NGX_HTTP_CHATMAID_REDIS_CONN_SECURING,    /* TLS handshake */
+    NGX_HTTP_CHATMAID_REDIS_CONN_GREETING,    /* AUTH, SELECT, PING */
+    NGX_HTTP_CHATMAID_REDIS_CONN_READY
+} ngx_http_chatmaid_redis_conn_state_e;
+
+
+/* The end of a connection or of an attempt. */
+
+typedef struct {
+    const char                         *reason;   /* for the log */
+    ngx_err_t                           err;      /* an errno or 0 */
+    ngx_msec_t                          pause;    /* before the next attempt */
+
+    unsigned                            ready:1;     /* it was READY, */
+    unsigned                            lasted:1;    /* and for a second */
+    unsigned                            leaving:1;   /* see leave() */
+    unsigned                            protocol:1;  /* what came is no reply */
+    unsigned                            all:1;       /* attempts at all
+                                                      * addresses failed */
+} ngx_http_chatmaid_redis_conn_lost_t;
+
+
+/* What is told to the owner, with its "data".  Only due() and settled() may
+ * connect or disconnect. */
+
+typedef struct {
+    /* The pause is over: connect() is due. */
+    void                              (*due)(void *data);
+
+    /* The greeting has been answered: "out" may be written. */
+    void                              (*ready)(void *data);
+
+    /* It has been ready for a second. */
+    void                              (*lasted)(void *data);
+
+    /* A command of the greeting was answered by this error.  lost() follows. */
+    void                              (*refused)(void *data,
+                                          const char *command,
+                                          ngx_str_t *text);
+
+    /* n bytes of "out" have been written: move its pos. */
+    void                              (*written)(void *data, size_t n);
+
+    /* A reply, which remains ours.  NGX_OK; NGX_ERROR: none is due; NGX_DONE:
+     * it was the last before leaving. */
+    ngx_int_t                         (*reply)(void *data, redisReply *reply);
+
+    /* It has gone, and a pause has begun. */
+    void                              (*lost)(void *data,
+                                          ngx_http_chatmaid_redis_conn_lost_t
+                                          *lost);
+
+    /* The end of each event of ours. */
+    void                              (*settled)(void *data);
+} ngx_http_chatmaid_redis_conn_handlers_t;
+
+
+typedef struct {
+    ngx_http_chatmaid_redis_conf_t     *conf;
+    ngx_http_chatmaid_redis_conn_handlers_t  *handlers;
+    void                               *data;
+    ngx_log_t                          *log;
+    ngx_log_t                           quiet;    /* of tries known to fail */
+
+    ngx_str_t                           name;     /* of the address */
+    ngx_uint_t                          address;
+    ngx_uint_t                          tries;    /* addresses tried in vain */
+    ngx_msec_t                          delay;    /* of the last pause */
+
+    ngx_http_chatmaid_redis_conn_state_e  state;
+    ngx_peer_connection_t               peer;
+    ngx_event_t                         timer;    /* pause's or attempt's end;
+                                                   * or the proof of a life */
+
+    ngx_buf_t                           hello;    /* the greeting's bytes */
+    const char                         *steps[3]; /* and its commands */
+    ngx_uint_t                          nsteps;
+    ngx_uint_t                          step;     /* whose reply is due */
+
+    ngx_buf_t                          *out;      /* the owner's bytes */
+
+    redisReader                        *reader;
+    size_t                              received; /* of an unfinished reply */
+    size_t                              elements; /* the same */
+
+    unsigned                            lasted:1;   /* READY for a second */
+    unsigned                            leaving:1;  /* writes no more */
+} ngx_http_chatmaid_redis_conn_t;
+
+
+/* Before anything else, on zeroed memory.  While READY it writes what is
+ * between pos and last of "out".  "handlers" and "out" must outlive it. */
+void ngx_http_chatmaid_redis_conn_init(ngx_http_chatmaid_redis_conn_t *conn,
+    ngx_http_chatmaid_redis_conf_t *conf, ngx_buf_t *out,
+    ngx_http_chatmaid_redis_conn_handlers_t *handlers, void *data,
+    ngx_log_t *log);
+
+/* Begins to connect to the address whose turn it is; only when DOWN or due().
+ * "quiet": nginx's own log lines are not wanted. */
+void ngx_http_chatmaid_redis_conn_connect(
+    ngx_http_chatmaid_redis_conn_t *conn, ngx_uint_t quiet);
+
+/* Writes what may be written now.  May lose the connection. */
+void ngx_http_chatmaid_redis_conn_write(ngx_http_chatmaid_redis_conn_t *conn);
+
+/* The same within any other event: a failure is left to the next write(). */
+void ngx_http_chatmaid_redis_conn_flush(ngx_http_chatmaid_redis_conn_t *conn);
+
+/* Writes no more: to be lost once the replies that are due have come. */
+void ngx_http_chatmaid_redis_conn_leave(ngx_http_chatmaid_redis_conn_t *conn);
+
+/* Gives it up as lost. */
+void ngx_http_chatmaid_redis_conn_lose(ngx_http_chatmaid_redis_conn_t *conn,
+    ngx_err_t err, const char *reason);
+
+/* Closes it, if it is there, without a word and without a plan to connect
+ * again. */
+void ngx_http_chatmaid_redis_conn_disconnect(
+    ngx_http_chatmaid_redis_conn_t *conn);
+
+/* Whether a worker that is shutting down may end without it. */
+void ngx_http_chatmaid_redis_conn_idle(ngx_http_chatmaid_redis_conn_t *conn,
+    ngx_uint_t idle);
+
+
+#endif /* _NGX_HTTP_CHATMAID_REDIS_CONN_H_INCLUDED_ */

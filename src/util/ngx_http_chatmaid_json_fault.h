@@ -1,0 +1,26 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * What is wrong with a JSON text, for whoever wrote it.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_JSON_FAULT_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_JSON_FAULT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_chatmaid_json_parser.h"
+
+
+/* Writes to the pool what the parser refused, and where: the line, the column
+ * and, of half a surrogate pair, the JSON pointer, for which the parser needs
+ * its tokens.  Of the text itself only names are in it.  NGX_DECLINED, or
+ * NGX_ERROR without memory. */
+ngx_int_t ngx_http_chatmaid_json_fault(ngx_pool_t *pool,
+    ngx_http_chatmaid_json_parser_t *parser, ngx_str_t *reason);
+
+
+#endif /* _NGX_HTTP_CHATMAID_JSON_FAULT_H_INCLUDED_ */

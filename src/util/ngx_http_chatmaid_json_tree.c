@@ -1,0 +1,524 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_json_tree.h"
+#include "ngx_http_chatmaid_json_fault.h"
+#include "ngx_http_chatmaid_json_text.h"
+
+
+static ngx_int_t ngx_http_chatmaid_json_tree_sort_all(
+    ngx_http_chatmaid_json_tree_t *tree);
+static uint32_t ngx_http_chatmaid_json_tree_sort(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t *names, uint32_t n);
+static uint32_t ngx_http_chatmaid_json_tree_merge(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t one, uint32_t two);
+static uint32_t ngx_http_chatmaid_json_tree_find(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t object, const char *name);
+static void ngx_http_chatmaid_json_tree_inner(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t token, ngx_str_t *inner);
+static uint32_t ngx_http_chatmaid_json_tree_pair(
+    ngx_http_chatmaid_json_tree_t *tree);
+static ngx_int_t ngx_http_chatmaid_json_tree_literal(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t token, ngx_str_t *string);
+static ngx_int_t ngx_http_chatmaid_json_tree_room(
+    ngx_http_chatmaid_json_tree_t *tree, size_t len);
+static void ngx_http_chatmaid_json_tree_unlink(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t object, uint32_t name);
+static void ngx_http_chatmaid_json_tree_link(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t object, uint32_t name);
+
+
+ngx_int_t
+ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_uint_t unicode, ngx_http_chatmaid_json_tree_t *tree, ngx_str_t *reason)
+{
+    ngx_int_t                        rc;
+    ngx_http_chatmaid_json_parser_t  parser;
+
+    ngx_memzero(tree, sizeof(ngx_http_chatmaid_json_tree_t));
+    ngx_memzero(&parser, sizeof(ngx_http_chatmaid_json_parser_t));
+
+    tree->pool = pool;
+    tree->text = *text;
+    tree->max = ngx_http_chatmaid_json_max_tokens(text->len)
+                + NGX_HTTP_CHATMAID_JSON_TREE_SPARE;
+
+    tree->tokens = ngx_palloc(pool, tree->max
+                                    * sizeof(ngx_http_chatmaid_json_token_t));
+    if (tree->tokens == NULL) {
+        return NGX_ERROR;
+    }
+
+    parser.first = text->data;
+    parser.last = text->data + text->len;
+    parser.tokens = tree->tokens;
+    parser.utf8 = 1;
+    parser.unicode = unicode;
+
+    rc = ngx_http_chatmaid_json_parser_run(&parser);
+
+    tree->ntokens = parser.ntokens;
+    tree->numbers = parser.numbers;
+
+    if (rc == NGX_OK && ngx_http_chatmaid_json_tree_sort_all(tree) != NGX_OK) {
+        parser.reason = "a member name stands twice in one object";
+        parser.pos = text->data + tree->tokens[tree->repeated].start;
+        rc = NGX_DECLINED;
+    }
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_chatmaid_json_fault(pool, &parser, reason);
+    ngx_http_chatmaid_json_tree_free(tree);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_json_tree_sort_all(ngx_http_chatmaid_json_tree_t *tree)
+{
+    uint32_t                         i, n, name, names;
+    ngx_http_chatmaid_json_token_t  *token;
+
+    for (i = 0; i < tree->ntokens; i++) {
+
+        token = &tree->tokens[i];
+
+        if (tree->text.data[token->start] != '{' || token->end == 0) {
+            continue;
+        }
+
+        names = token->end;
+
+        for (n = 0, name = names; name; name = tree->tokens[name].next) {
+            n++;
+        }
+
+        token->end = ngx_http_chatmaid_json_tree_sort(tree, &names, n);
+    }
+
+    return tree->repeated ? NGX_DECLINED : NGX_OK;
+}
+
+
+/* Merge sort of the first n names of a list, which is cut off behind them: of
+ * hostile texts too, it compares no more than n * log(n) times. */
+
+static uint32_t
+ngx_http_chatmaid_json_tree_sort(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t *names, uint32_t n)
+{
+    uint32_t  one, two;
+
+    if (n == 1) {
+        one = *names;
+        *names = tree->tokens[one].next;
+        tree->tokens[one].next = 0;
+
+        return one;
+    }
+
+    one = ngx_http_chatmaid_json_tree_sort(tree, names, n / 2);
+    two = ngx_http_chatmaid_json_tree_sort(tree, names, n - n / 2);
+
+    return ngx_http_chatmaid_json_tree_merge(tree, one, two);
+}
+
+
+static uint32_t
+ngx_http_chatmaid_json_tree_merge(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t one, uint32_t two)
+{
+    uint32_t    head, *link;
+    ngx_int_t   rc;
+    ngx_str_t   first, second;
+
+    link = &head;
+
+    while (one && two) {
+
+        ngx_http_chatmaid_json_tree_inner(tree, one, &first);
+        ngx_http_chatmaid_json_tree_inner(tree, two, &second);
+
+        rc = ngx_http_chatmaid_json_text_compare(&first, &second);
+
+        if (rc == 0) {
+            tree->repeated = ngx_max(one, two);
+        }
+
+        if (rc <= 0) {
+            *link = one;
+            link = &tree->tokens[one].next;
+            one = *link;
+
+        } else {
+            *link = two;
+            link = &tree->tokens[two].next;
+            two = *link;
+        }
+    }
+
+    *link = one ? one : two;
+
+    return head;
+}
+
+
+void
+ngx_http_chatmaid_json_tree_free(ngx_http_chatmaid_json_tree_t *tree)
+{
+    (void) ngx_pfree(tree->pool, tree->tokens);
+    tree->tokens = NULL;
+}
+
+
+u_char
+ngx_http_chatmaid_json_tree_type(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t value)
+{
+    u_char  ch;
+
+    ch = tree->text.data[tree->tokens[value].start];
+
+    return (ch == '-' || (ch >= '0' && ch <= '9')) ? '0' : ch;
+}
+
+
+uint32_t
+ngx_http_chatmaid_json_tree_first(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t value)
+{
+    u_char  type;
+
+    type = ngx_http_chatmaid_json_tree_type(tree, value);
+
+    return (type == '{' || type == '[') ? tree->tokens[value].end : 0;
+}
+
+
+uint32_t
+ngx_http_chatmaid_json_tree_next(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t child)
+{
+    return tree->tokens[child].next;
+}
+
+
+uint32_t
+ngx_http_chatmaid_json_tree_member(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t object, const char *name)
+{
+    uint32_t  found;
+
+    found = ngx_http_chatmaid_json_tree_find(tree, object, name);
+
+    return found ? found + 1 : 0;
+}
+
+
+/* The token of a member's name, or 0. */
+
+static uint32_t
+ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t object, const char *name)
+{
+    uint32_t   token;
+    ngx_str_t  wanted, inner;
+
+    if (ngx_http_chatmaid_json_tree_type(tree, object) != '{') {
+        return 0;
+    }
+
+    wanted.data = (u_char *) name;
+    wanted.len = ngx_strlen(name);
+
+    for (token = tree->tokens[object].end;
+         token;
+         token = tree->tokens[token].next)
+    {
+        ngx_http_chatmaid_json_tree_inner(tree, token, &inner);
+
+        if (ngx_http_chatmaid_json_text_compare(&inner, &wanted) == 0) {
+            break;
+        }
+    }
+
+    return token;
+}
+
+
+/* What a string has between its quotes. */
+
+static void
+ngx_http_chatmaid_json_tree_inner(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t token, ngx_str_t *inner)
+{
+    inner->data = tree->text.data + tree->tokens[token].start + 1;
+    inner->len = tree->tokens[token].end - tree->tokens[token].start - 2;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_json_tree_string(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t value, ngx_uint_t form, ngx_str_t *string)
+{
+    ngx_str_t  text;
+
+    if (ngx_http_chatmaid_json_tree_type(tree, value) != '"') {
+        return NGX_DECLINED;
+    }
+
+    text.data = tree->text.data + tree->tokens[value].start;
+    text.len = tree->tokens[value].end - tree->tokens[value].start;
+
+    return ngx_http_chatmaid_json_text_string(tree->pool, &text, form, string);
+}
+
+
+void
+ngx_http_chatmaid_json_tree_remove(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t object, const char *name)
+{
+    uint32_t  token;
+
+    token = ngx_http_chatmaid_json_tree_find(tree, object, name);
+
+    if (token) {
+        ngx_http_chatmaid_json_tree_unlink(tree, object, token);
+    }
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_json_tree_rename(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t object, const char *from, const char *to)
+{
+    uint32_t   token;
+    ngx_str_t  name;
+
+    token = ngx_http_chatmaid_json_tree_find(tree, object, from);
+
+    if (token == 0) {
+        return NGX_OK;
+    }
+
+    name.data = (u_char *) to;
+    name.len = ngx_strlen(to);
+
+    ngx_http_chatmaid_json_tree_unlink(tree, object, token);
+
+    if (ngx_http_chatmaid_json_tree_literal(tree, token, &name) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_chatmaid_json_tree_link(tree, object, token);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_json_tree_add(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t object, const char *name, ngx_str_t *string)
+{
+    uint32_t   token;
+    ngx_int_t  rc;
+    ngx_str_t  member;
+
+    token = ngx_http_chatmaid_json_tree_pair(tree);
+
+    if (token == 0) {
+        return NGX_ERROR;
+    }
+
+    member.data = (u_char *) name;
+    member.len = ngx_strlen(name);
+
+    rc = ngx_http_chatmaid_json_tree_literal(tree, token, &member);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_chatmaid_json_tree_literal(tree, token + 1, string);
+    }
+
+    if (rc == NGX_OK) {
+        ngx_http_chatmaid_json_tree_link(tree, object, token);
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_json_tree_wrap(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t object, const char *name)
+{
+    uint32_t                         old, token;
+    ngx_http_chatmaid_json_token_t  *tokens;
+
+    old = ngx_http_chatmaid_json_tree_find(tree, object, name);
+    token = ngx_http_chatmaid_json_tree_pair(tree);
+
+    if (old == 0 || token == 0
+        || ngx_http_chatmaid_json_tree_room(tree, 1) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    tokens = tree->tokens;
+
+    tokens[token].start = tokens[old].start;
+    tokens[token].end = tokens[old].end;
+
+    tokens[token + 1].start = tree->text.len;
+    tokens[token + 1].end = old + 1;
+    tokens[token + 1].next = 0;
+
+    tree->text.data[tree->text.len++] = '[';
+    tree->room--;
+
+    ngx_http_chatmaid_json_tree_unlink(tree, object, old);
+    ngx_http_chatmaid_json_tree_link(tree, object, token);
+
+    return NGX_OK;
+}
+
+
+/* Tokens for a name and its value, or 0: no more are left. */
+
+static uint32_t
+ngx_http_chatmaid_json_tree_pair(ngx_http_chatmaid_json_tree_t *tree)
+{
+    uint32_t  token;
+
+    token = tree->ntokens;
+
+    if (tree->max - token < 2) {
+        return 0;
+    }
+
+    tree->ntokens += 2;
+
+    return token;
+}
+
+
+/* Makes a string a token's text, which is put behind all other text. */
+
+static ngx_int_t
+ngx_http_chatmaid_json_tree_literal(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t token, ngx_str_t *string)
+{
+    u_char                           *p;
+    size_t                            len;
+    ngx_http_chatmaid_json_token_t   *t;
+    ngx_http_chatmaid_json_parser_t   parser;
+
+    len = sizeof("\"\"") - 1 + string->len
+          + ngx_escape_json(NULL, string->data, string->len);
+
+    if (ngx_http_chatmaid_json_tree_room(tree, len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = tree->text.data + tree->text.len;
+
+    *p++ = '"';
+    p = (u_char *) ngx_escape_json(p, string->data, string->len);
+    *p++ = '"';
+
+    ngx_memzero(&parser, sizeof(ngx_http_chatmaid_json_parser_t));
+
+    parser.first = p - len;
+    parser.last = p;
+    parser.utf8 = 1;
+
+    if (ngx_http_chatmaid_json_parser_run(&parser) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    t = &tree->tokens[token];
+
+    t->start = tree->text.len;
+    t->end = t->start + len;
+    t->next = 0;
+
+    tree->text.len += len;
+    tree->room -= len;
+
+    return NGX_OK;
+}
+
+
+/* Makes room behind the text.  Offsets stay, strings that were returned too. */
+
+static ngx_int_t
+ngx_http_chatmaid_json_tree_room(ngx_http_chatmaid_json_tree_t *tree,
+    size_t len)
+{
+    u_char  *p;
+
+    if (len <= tree->room) {
+        return NGX_OK;
+    }
+
+    tree->room = len + 256;
+
+    p = ngx_pnalloc(tree->pool, tree->text.len + tree->room);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, tree->text.data, tree->text.len);
+    tree->text.data = p;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_json_tree_unlink(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t object, uint32_t name)
+{
+    uint32_t  *link;
+
+    link = &tree->tokens[object].end;
+
+    while (*link != name) {
+        link = &tree->tokens[*link].next;
+    }
+
+    *link = tree->tokens[name].next;
+}
+
+
+/* Puts a member in its place, by its name. */
+
+static void
+ngx_http_chatmaid_json_tree_link(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t object, uint32_t name)
+{
+    uint32_t   *link;
+    ngx_str_t   inner, other;
+
+    ngx_http_chatmaid_json_tree_inner(tree, name, &inner);
+
+    for (link = &tree->tokens[object].end;
+         *link;
+         link = &tree->tokens[*link].next)
+    {
+        ngx_http_chatmaid_json_tree_inner(tree, *link, &other);
+
+        if (ngx_http_chatmaid_json_text_compare(&inner, &other) < 0) {
+            break;
+        }
+    }
+
+    tree->tokens[name].next = *link;
+    *link = name;
+}

@@ -1,0 +1,97 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * JSON of others that is compared, or changed before it goes on.  A tree is the
+ * text and its tokens, at most 6 times the text.  Members are in the order of
+ * their names, and no name is there twice in one object.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_JSON_TREE_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_JSON_TREE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_chatmaid_json_parser.h"
+
+
+/* Tokens for what is added, two each time. */
+#define NGX_HTTP_CHATMAID_JSON_TREE_SPARE  8
+
+
+/* Values and names are tokens.  The root is token 0, which is no child of any:
+ * 0 also says that there is none. */
+
+typedef struct {
+    ngx_pool_t                      *pool;
+    ngx_str_t                        text;     /* a copy once it is changed */
+    size_t                           room;     /* of the copy */
+
+    ngx_http_chatmaid_json_token_t  *tokens;
+    uint32_t                         ntokens;
+    uint32_t                         max;
+    uint32_t                         repeated; /* a name that is there twice */
+
+    /* a number is no plain integer of at most 18 digits: only then the
+     * canonical text differs from the other one */
+    unsigned                         numbers:1;
+} ngx_http_chatmaid_json_tree_t;
+
+
+/* Parses one JSON text, which must live as long as the tree.  With "unicode"
+ * \u0000 and half a surrogate pair are refused.  NGX_OK; NGX_DECLINED and
+ * "reason" (see json_fault.h); NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool,
+    ngx_str_t *text, ngx_uint_t unicode, ngx_http_chatmaid_json_tree_t *tree,
+    ngx_str_t *reason);
+
+/* Frees the tokens.  Texts and strings stay in the pool. */
+void ngx_http_chatmaid_json_tree_free(ngx_http_chatmaid_json_tree_t *tree);
+
+/* The first byte of a value: '{', '[', '"', 't', 'f' or 'n'; '0' stands for all
+ * numbers. */
+u_char ngx_http_chatmaid_json_tree_type(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t value);
+
+/* The value of a member, or 0: there is none, or "object" is no object. */
+uint32_t ngx_http_chatmaid_json_tree_member(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t object, const char *name);
+
+/* The first element of an array or name of an object, and the one that follows
+ * it; 0: there is none. */
+uint32_t ngx_http_chatmaid_json_tree_first(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t value);
+uint32_t ngx_http_chatmaid_json_tree_next(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t child);
+
+/* A string as text (see json_text.h).  NGX_OK; NGX_DECLINED: the value is no
+ * string; NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_json_tree_string(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t value, ngx_uint_t form,
+    ngx_str_t *string);
+
+/*
+ * Changes of an object; at most four members can be added or wrapped.  The new
+ * names need no escape, and the object does not have them yet.
+ */
+
+void ngx_http_chatmaid_json_tree_remove(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t object, const char *name);
+
+/* NGX_OK, NGX_ERROR; a member that is not there stays so. */
+ngx_int_t ngx_http_chatmaid_json_tree_rename(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t object, const char *from,
+    const char *to);
+
+/* Adds a string.  NGX_OK; NGX_DECLINED: it is not UTF-8; NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_json_tree_add(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t object, const char *name, ngx_str_t *string);
+
+/* Puts the value of a member into an array.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_json_tree_wrap(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t object, const char *name);
+
+
+#endif /* _NGX_HTTP_CHATMAID_JSON_TREE_H_INCLUDED_ */

@@ -1,0 +1,69 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_request.h"
+
+
+ngx_table_elt_t *
+ngx_http_chatmaid_request_header(ngx_list_part_t *part, const char *name,
+    ngx_table_elt_t *after)
+{
+    size_t            len;
+    ngx_uint_t        i;
+    ngx_table_elt_t  *h;
+
+    len = ngx_strlen(name);
+
+    for ( /* void */ ; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (after) {
+                if (&h[i] == after) {
+                    after = NULL;
+                }
+
+                continue;
+            }
+
+            if (h[i].hash && h[i].key.len == len
+                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
+            {
+                return &h[i];
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_request_is_json(ngx_table_elt_t *content_type)
+{
+    size_t      len;
+    ngx_str_t  *type;
+
+    static ngx_str_t  json = ngx_string("application/json");
+
+    if (content_type == NULL) {
+        return 0;
+    }
+
+    len = json.len;
+    type = &content_type->value;
+
+    if (type->len < len
+        || ngx_strncasecmp(type->data, json.data, len) != 0)
+    {
+        return 0;
+    }
+
+    return type->len == len
+           || type->data[len] == ';' || type->data[len] == ' '
+           || type->data[len] == '\t';
+}

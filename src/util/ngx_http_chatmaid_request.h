@@ -1,0 +1,27 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * Headers, as nginx keeps those of a request and of an upstream's answer.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_REQUEST_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_REQUEST_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+
+/* The first header of this name, or the next one after "after"; NULL: there is
+ * none. */
+ngx_table_elt_t *ngx_http_chatmaid_request_header(ngx_list_part_t *part,
+    const char *name, ngx_table_elt_t *after);
+
+/* Whether a Content-Type (NULL: absent) is application/json. */
+ngx_uint_t ngx_http_chatmaid_request_is_json(ngx_table_elt_t *content_type);
+
+
+#endif /* _NGX_HTTP_CHATMAID_REQUEST_H_INCLUDED_ */
