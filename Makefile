@@ -18,8 +18,7 @@ SHELL       := /bin/bash
 MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
 NGX_SRC ?= /usr/share/nginx/src
-TESTS   ?= t/
-JOBS    ?= $(shell expr $$(nproc) + 1)
+JOBS    ?= $(shell expr $$(nproc) \* 3)
 
 # No warning flags here: nginx's own are -Wall -Wextra -Werror, for gcc and
 # clang, less -Wno-unused-parameter, for its callbacks leave many unused.

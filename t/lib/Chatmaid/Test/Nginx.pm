@@ -155,7 +155,19 @@ sub render ($self, $option = $self->option) {
     );
     1 while $conf =~ s/%([A-Z]+)(?::(\w+))?%/
         ($value{$1} \/\/ croak "unknown placeholder $1")->($2 \/\/ ())/gex;
+
+    # The parameter is deprecated since then, which is worth a warning to nginx.
+    $conf =~ s/(\blisten\s[^;]*?)\s+http2\b([^;]*;)/$1$2 http2 on;/g if version() ge v1.25.1;
     return $conf;
+}
+
+# Of the nginx under test, for comparisons as v-strings.
+sub version () {
+    state $version = do {
+        my $program = $ENV{NGINX} || 'nginx';
+        my ($numbers) = qx($program -v 2>&1) =~ m{nginx/([0-9.]+)} or croak "$program does not run";
+        join '', map { chr } split /\./, $numbers;
+    };
 }
 
 # The module, unless it is built in, and a probe that was built with it.
