@@ -10,7 +10,7 @@ use Time::HiRes qw(time);
 
 my $wrong = sandbox(cert => 'wrong', name => 'wrong');
 my $api   = sandbox;
-my $limit = 20;                                 # chatmaid_timeout in these locations
+my $limit = 12;                                 # chatmaid_timeout in these locations
 
 # A port whose queue of connections is full: the next one is not answered.
 my $full = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0, Listen => 0) or die "listen: $@";

@@ -18,13 +18,13 @@ my @accounts = (qw(late full), @many);
 my $nginx = nginx(
     internal => 'proxy_pass http://chatmaid_api/;',
     files  => {webhook_secret => webhook_secret . "\n"},
-    http   => 'chatmaid_idempotency off; chatmaid_sender +15550100001; chatmaid_wait_max 90s; chatmaid_webhook_secret_file %DIR%/webhook_secret;'
+    http   => 'chatmaid_idempotency off; chatmaid_sender +15550100001; chatmaid_wait_max 300s; chatmaid_webhook_secret_file %DIR%/webhook_secret;'
         . ' chatmaid_redis ' . $redis->url . ';',
     server => 'location = /done { return 204; }' . join "\n", map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account $_; }
         location = /webhook/$_ { chatmaid_webhook on; chatmaid_account $_; proxy_pass http://127.0.0.1:%PORT%/done; }" } @accounts);
 
 sub calls (@ids) { my $n = 0; $n += reads($_) for @ids; return $n }
-sub waits_read ($account, $id) { waits($account, $id, 'wait=80&until=read') }
+sub waits_read ($account, $id) { waits($account, $id, 'wait=300&until=read') }
 
 sub left_note ($account, $id) { $redis->cli('SET', note_of($account, $id), sprintf('%016x', 1e9 + ++$count), 'PX', 60000) }
 
