@@ -18,8 +18,7 @@ SHELL       := /bin/bash
 MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
 NGX_SRC ?= /usr/share/nginx/src
-TESTS   ?= t/
-JOBS    ?= $(shell expr $$(nproc) + 1)
+JOBS    ?= $(shell expr $$(nproc) \* 3)
 
 # No warning flags here: nginx's own are -Wall -Wextra -Werror, for gcc and
 # clang, less -Wno-unused-parameter, for its callbacks leave many unused.
@@ -88,7 +87,7 @@ $(BUILD)/settings: FORCE
 	     exit 1; \
 	 fi >&2
 	@mkdir -p $(BUILD)
-	@{ printf '%s\n' '$(NGX_DIR)' '$(CC)' '$(CC_OPT)' '$(LD_OPT)' '$(NGX_CONF)'; \
+	@{ printf '%s\n' '$(CURDIR)' '$(NGX_DIR)' '$(CC)' '$(CC_OPT)' '$(LD_OPT)' '$(NGX_CONF)'; \
 	   $(CC) --version | head -n 1; \
 	   cd $(NGX_DIR); cat src/core/nginx.h; cat conf_flags 2> /dev/null || true; \
 	 } > $@.new
@@ -115,6 +114,12 @@ asan-test:
 	@script/install-packages build run test asan
 	@script/build-asan $(BUILD)/asan
 	@$(call prove,$(BUILD_DIR)/asan/nginx,$(BUILD_DIR)/asan/$(MODULE).so)
+
+# The longest first, so that none of them is left alone at the end.
+LONGEST := volume-wait send-retries redis-away webhook-away wait-shared \
+           volume-storm-redis redis-gateways wait-failures wait-exit \
+           redis-fake wait-redis wait-notes wait-message
+TESTS   ?= $(LONGEST:%=t/%.t) $(filter-out $(LONGEST:%=t/%.t),$(wildcard t/*.t))
 
 # prove NGINX MODULE.  How much the tests that take a volume do is from 0 to 1.
 # None run, or all skipped, is a failure, which prove itself does not say.

@@ -277,7 +277,7 @@ ngx_module_t  ngx_http_chatmaid_module = {
 };
 
 
-/* The variables of others that we read, and our own. */
+/* The variable of nginx's that we read, and our own. */
 
 static ngx_int_t
 ngx_http_chatmaid_add_variables(ngx_conf_t *cf)

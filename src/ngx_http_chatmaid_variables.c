@@ -14,7 +14,7 @@ static ngx_int_t ngx_http_chatmaid_variables_event(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
 
-/* All change in the course of a request: nothing is cached. */
+/* All may change during a request, so they are not cacheable. */
 
 static ngx_http_variable_t  ngx_http_chatmaid_variables[] = {
 
@@ -84,7 +84,7 @@ ngx_http_chatmaid_variables_webhook(ngx_http_request_t *r,
 }
 
 
-/* Only what the signature has proved: before that, it is empty. */
+/* Empty until the signature has proved the event. */
 
 static ngx_int_t
 ngx_http_chatmaid_variables_event(ngx_http_request_t *r,

@@ -4,6 +4,8 @@
 use Chatmaid::Test;
 use Chatmaid::Test::World qw(leaks_in);
 
+debug_logs;
+
 my $plain  = sandbox(plain => 1, name => 'plain');
 my $second = sandbox(name => 'second');
 my $rogue  = sandbox(name => 'rogue', cert => 'foreign');

@@ -18,7 +18,7 @@ my %upstream = (
     backup     => 'server 127.0.0.1:%PORT:nobody% down; server 127.0.0.1:%API% backup; keepalive 4;',
     both       => 'zone both 64k; least_conn; server 127.0.0.1:%API%; server 127.0.0.1:' . $other->port . '; keepalive 4;',
     spare      => 'server 127.0.0.1:%API%; server 127.0.0.1:' . $other->port . ' backup; keepalive 4;',
-    unkept     => 'server 127.0.0.1:%API%;',
+    unkept     => 'server 127.0.0.1:%API%; keepalive_requests 1;',    # since 1.29.7 nginx keeps them by default
 );
 my $nginx = nginx(
     http => join("\n", map { "upstream $_ { $upstream{$_} }" } sort keys %upstream) . <<'END',

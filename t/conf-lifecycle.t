@@ -173,6 +173,7 @@ END
     my $worker = ($nginx->workers)[0];
     my $made   = $api->made;
     my $calls  = $api->count;
+    my $fds    = $nginx->fds($worker);
 
     # Who has begun a request can't be taken his connection: one after the other.
     my @full;
@@ -199,6 +200,7 @@ END
     is($api->count, $calls, 'nothing was called');
 
     close $_ for @full;
+    wait_for(sub { $nginx->fds($worker) <= $fds }, 'nginx to notice');
     for my $n (1 .. 5) {
         is(post('/send', message)->{status}, 201, "and then, $n");
     }

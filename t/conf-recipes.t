@@ -29,7 +29,7 @@ like(typed(recipe('ACL SETUSER') =~ s/PASSWORD/open-sesame-for-the-gateway/r), q
 
 my $password = secret('open-sesame-for-the-gateway');
 nginx(files => {password => $password, key => live_key}, key => live_key, gateway => 'chatmaid_sender +15550100001;',
-    http => "chatmaid_redis redis://gateway\@127.0.0.1:$port password_file=%DIR%/password timeout=1s fallback=reject; chatmaid_retries 0;");
+    http => "chatmaid_redis redis://gateway\@127.0.0.1:$port password_file=%DIR%/password timeout=30s fallback=reject; chatmaid_retries 0;");
 
 my $m = {to => '+15550100099', text => 'Hello'};
 is(post('/send', $m, 'Idempotency-Key' => 'order-1')->{status}, 201, 'a send under it');
@@ -48,7 +48,7 @@ subtest 'a stream and its consumer group' => sub {
     my ($create, $read, $ack, $claim) = split /\n/, recipe('XREADGROUP');
     typed('redis-cli ACL SETUSER gateway +xadd');
     edge(files => {password => $password}, webhook => '-proxy_pass; chatmaid_webhook_stream chatmaid:events;',
-        http => "chatmaid_redis redis://gateway\@127.0.0.1:$port password_file=%DIR%/password timeout=1s;");
+        http => "chatmaid_redis redis://gateway\@127.0.0.1:$port password_file=%DIR%/password timeout=30s;");
 
     like(typed($create), qr/\AOK\n\z/, 'the group');
     my $body = event('message.received', {messageId => 'inmsg_1'}, '2026-07-25T17:21:00.500Z');

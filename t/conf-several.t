@@ -2,6 +2,8 @@
 
 use Chatmaid::Test;
 
+debug_logs;
+
 my %key = map { $_ => api_key(/live/ ? 'live' : 'test') } qw(main other other_live third);
 my $api = sandbox(keys => [
     {key => $key{main},       account => 'main'},

@@ -29,7 +29,7 @@ END
 
 my $nginx = nginx(
     probe   => 'filter',
-    http    => 'chatmaid_redis ' . $redis->url . ' timeout=5s;',
+    http    => 'chatmaid_redis ' . $redis->url . ' timeout=30s;',
     gateway => 'chatmaid_sender +15550100001;',
     server  => join '', map({ location($_) } sort keys %replaced), <<"END");
         location = /page { return 200 "a page"; }

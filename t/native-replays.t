@@ -30,7 +30,7 @@ my $odd  = qq({ "data":{"z":1.50 ,"id":"msg_odd","status":"sent", "u":"\\u0047r\
 my $data = {z => 1.5, id => 'msg_odd', status => 'sent', u => "Gr\x{fc}/"};
 
 for my $store (qw(zone redis)) {
-    $nginx = nginx(name => $store, workers => 2, http => 'chatmaid_retries 0;' . ($store eq 'redis' ? 'chatmaid_redis ' . $redis->url . ' timeout=1s;' : ''),
+    $nginx = nginx(name => $store, workers => 2, http => 'chatmaid_retries 0;' . ($store eq 'redis' ? 'chatmaid_redis ' . $redis->url . ' timeout=30s;' : ''),
         gateway => 'chatmaid_sender +15550100001;', server => <<'END');
         location ^~ /impatient/ { chatmaid_gateway /.chatmaid/; chatmaid_idempotency_wait 0; }
 END

@@ -13,9 +13,9 @@ my @no    = (status => 404, json => {success => \0, message => ['who?']});
 
 sub gateway ($redis, $options = '', %more) {
     state $serial = 0;
-    return nginx(name => 'gateway' . ++$serial, error_log => 'notice', internal => 'proxy_connect_timeout 60s; proxy_read_timeout 60s;',
-        http    => 'chatmaid_redis ' . $redis->url . " $options" . ($options =~ m{timeout} ? ";" : " timeout=250ms;") . ' chatmaid_retries 0;',
-        gateway => 'chatmaid_sender +15550100001; chatmaid_idempotency_window 1000h; chatmaid_timeout 60s;', %more);
+    return nginx(name => 'gateway' . ++$serial, error_log => 'notice', internal => 'proxy_connect_timeout 1h; proxy_read_timeout 1h;',
+        http    => 'chatmaid_redis ' . $redis->url . " $options" . ($options =~ m{timeout} ? ";" : " timeout=2s;") . ' chatmaid_retries 0;',
+        gateway => 'chatmaid_sender +15550100001; chatmaid_idempotency_window 1000h; chatmaid_timeout 1h;', %more);
 }
 
 sub keys_of ($m)  { map { Mojo::JSON::decode_json($_->{body})->{idempotencyKey} } sends_of($m) }
@@ -39,7 +39,7 @@ my $slow = redis_server;
 my ($late, $paused, $other) = map { gateway($slow, '', api => $beside) } 1 .. 3;
 my %stopped = map { $_ => {key => key, message => message} } qw(late paused);
 
-$_->client->timeout(300) for $late, $paused;    # asked now, answered at the end
+$_->client->timeout(1200) for $late, $paused;    # asked now, answered at the end
 connected($_) for $late, $paused, $other;
 
 $beside->fault({hold => 'after'});
@@ -76,7 +76,7 @@ my %ways = (
     },
     'asleep' => {
         break => sub ($redis) {
-            $redis->{sleep} = process('sleep', command => ['redis-cli', '-s', $redis->socket, qw(DEBUG SLEEP 6)]);
+            $redis->{sleep} = process('sleep', command => ['redis-cli', '-s', $redis->socket, qw(DEBUG SLEEP 15)]);
             wait_for(sub { !IO::Select->new(ping($redis))->can_read(0.2) }, 'it to sleep');
         },
         mend => sub ($redis) { },                   # by itself
@@ -90,8 +90,8 @@ my %ways = (
         mend  => sub ($redis) { $redis->cli('REPLICAOF', 'NO', 'ONE') },
     },
     'wanting a password' => {
-        break => sub ($redis) { $redis->cli('CONFIG', 'SET', 'requirepass', 'another'); $redis->cli(qw(--no-auth-warning -a another CLIENT KILL TYPE normal)) },
-        mend  => sub ($redis) { $redis->cli(qw(--no-auth-warning -a another CONFIG SET requirepass), '') },
+        break => sub ($redis) { $redis->cli('CONFIG', 'SET', 'requirepass', 'another'); $redis->cli([qw(AUTH another)], qw(CLIENT KILL TYPE normal)) },
+        mend  => sub ($redis) { $redis->cli([qw(AUTH another)], qw(CONFIG SET requirepass), '') },
     },
 );
 

@@ -92,7 +92,7 @@ my @failed = ask(map { ['GET', 'k'] } 1 .. 20);
 is($_->{error}, 'unreachable', 'killed: unreachable') for $failed[0], $failed[19];
 cmp_ok($failed[19]{ms}, '<', 245, 'without a timeout');
 is($failed[0]{turn}, Mojo::JSON->true, 'but not before the call has returned');
-select undef, undef, undef, 1.5;
+pause(1.5);
 $redis->start;
 wait_for(\&up, 'nginx to connect by itself');
 is((ask(['SET', 'k', 'v']))[0]{error}, 'ok', 'and back by itself');

@@ -6,6 +6,8 @@
 use lib 't/lib';
 use Chatmaid::Test::Redis;
 
+debug_logs;
+
 my $password = secret('correct-horse-battery');
 my $odd      = secret("horse \tb\xc3\xa4tt\xc3\xa9ry \"staple\"");    # behind a blank
 my $wrong    = secret('wrong-horse-battery-st');
@@ -112,10 +114,10 @@ my $nginx = works('redis://localhost:' . $plain->port, 'a name with two addresse
 $nginx = works("unix:${\$plain->socket}", 'a unix socket');
 $nginx = works("unix:${\$plain->socket}:4", 'a unix socket and a database');
 ask(['SET', 'where', 'four']);
-is($plain->cli('-n', 4, 'GET', 'where'), 'four', 'that database');
+is($plain->cli([SELECT => 4], 'GET', 'where'), 'four', 'that database');
 $nginx = works($plain->url . '/7', 'a database');
 ask(['SET', 'where', 'seven']);
-is($plain->cli('-n', 7, 'GET', 'where'), 'seven', 'that one');
+is($plain->cli([SELECT => 7], 'GET', 'where'), 'seven', 'that one');
 fails($plain->url . '/99', qr/it answers to SELECT: "ERR DB index is out of range"/, 'no such database');
 fails($plain->url . ' password_file=%DIR%/password', qr/it answers to AUTH: "ERR"/, 'a password that the server has not');
 
@@ -144,7 +146,7 @@ works("$url ca_file=%CA%", 'TLS to an address in the certificate');
 works("$name ca_file=%CA%", 'TLS to a name in the certificate');
 fails($url, qr/(?:unable to get local issuer certificate|self.signed certificate)/, 'TLS with the default trust store');
 works("$url verify=off", 'TLS without verifying');
-$nginx = works("$url ca_file=%CA% timeout=2s", 'TLS with much to write');
+$nginx = works("$url ca_file=%CA% timeout=30s", 'TLS with much to write');
 my $big = 'x' x 4_000_000;
 my @all = ask(map { (['SET', "k$_", $big], ['GET', "k$_"]) } 1 .. 2);
 ok($all[3]{reply} eq $big, 'and to read');

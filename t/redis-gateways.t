@@ -14,7 +14,7 @@ my $redis = redis_server;
 
 sub start ($name) {
     return nginx(name => $name, workers => 2, files => {live_key => live_key, shop_key => $shop},
-        http    => 'chatmaid_redis ' . $redis->url . ' timeout=2s prefix=shared:; chatmaid_retries 0;',
+        http    => 'chatmaid_redis ' . $redis->url . ' timeout=30s prefix=shared:; chatmaid_retries 0;',
         gateway => 'chatmaid_sender +15550100001;', server => <<'END');
         chatmaid_sender +15550100001;
         location ^~ /impatient/ { chatmaid_gateway /.chatmaid/; chatmaid_idempotency_wait 0; }

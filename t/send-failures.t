@@ -15,7 +15,7 @@ my @waiting = map { IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $fu
 my $pass  = "proxy_pass https://chatmaid_api/; %PROXY%";
 my %place = (
     refused   => "proxy_pass https://127.0.0.1:%PORT:nobody%/; %PROXY%",
-    clear     => 'proxy_pass http://127.0.0.1:%PORT:nobody%/;',
+    clear     => 'internal; proxy_pass http://127.0.0.1:%PORT:nobody%/;',
     down      => "proxy_pass https://down/; %PROXY%",
     wrong     => 'proxy_pass https://127.0.0.1:' . $wrong->port . "/; %PROXY%",
     foreign   => 'proxy_pass https://127.0.0.1:' . $foreign->port . "/; %PROXY%",
@@ -36,12 +36,11 @@ my $nginx = nginx(
     http    => 'chatmaid_idempotency off; chatmaid_retries 0; proxy_cache_path %DIR%/cache keys_zone=answers:1m; upstream down { server 127.0.0.1:1 down; server 127.0.0.1:2 down; }',
     server  => join "\n", 'chatmaid_sender +15550100001;',
         'location = /page { return 200 \'{"success":true,"data":{"id":"msg_page"}}\'; }',
-        (map { "location ^~ /$_/ { chatmaid_gateway /.$_/; } location ^~ /.$_/ { internal; $place{$_} }" } sort keys %place),
+        (map { "location ^~ /$_/ { chatmaid_gateway /.$_/; } location ^~ /.$_/ { $place{$_} }" } sort keys %place),
         map { "location ^~ /limited$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account limited$_; }" } 1 .. 8,
 );
 
 my $m = {to => '+15550100099', text => 'Your table is ready'};
-
 
 # Where nothing is held back yet: a 429 cools its whole account down.
 sub fresh () { state $n = 0; 'limited' . ++$n }
@@ -127,15 +126,15 @@ subtest 'odd, but whole' => sub {
 
 subtest 'Chatmaid cannot be reached' => sub {
     my $before = $api->count;
-    both('connect refused',        undef, "$error not_sent", "$error -", 'refused');
-    both('refused, without TLS',   undef, "$error not_sent", "$error -", 'clear');
-    both('all peers down',         undef, "$error not_sent", "$error -", 'down');
-    both('TLS name wrong',         undef, "$error not_sent", "$error -", 'wrong');
-    both('TLS CA wrong',           undef, "$error not_sent", "$error -", 'foreign');
-    both('no connection in time',  undef, '504 upstream_timeout not_sent', '504 upstream_timeout -', 'full');
+    both('connect refused',        undef, "$error not_sent", "$error", 'refused');
+    both('refused, without TLS',   undef, "$error not_sent", "$error", 'clear');
+    both('all peers down',         undef, "$error not_sent", "$error", 'down');
+    both('TLS name wrong',         undef, "$error not_sent", "$error", 'wrong');
+    both('TLS CA wrong',           undef, "$error not_sent", "$error", 'foreign');
+    both('no connection in time',  undef, '504 upstream_timeout not_sent', '504 upstream_timeout', 'full');
     is($_->count, 0, $_->name . ' heard nothing') for $wrong, $foreign;
     is($api->count, $before, 'nor did Chatmaid');
-    both('no answer in time', {hold => 'after'}, '504 upstream_timeout unknown', '504 upstream_timeout -', 'slow');
+    both('no answer in time', {hold => 'after'}, '504 upstream_timeout unknown', '504 upstream_timeout', 'slow');
     $api->fault({hold => 'after'});
     is(told(post(url('/slow/send'), {%$m, text => 'late'})), '504 upstream_timeout unknown', 'no answer in time, a new message');
     is(($api->messages)[-1]{content}, 'late', 'it was made');
@@ -201,14 +200,14 @@ subtest "Chatmaid's own errors" => sub {
 
 subtest 'answers from elsewhere' => sub {
     my $message = {headers => {'X-Accel-Redirect' => '/page'}};
-    both('X-Accel-Redirect', $message, "$invalid unknown", "$invalid -", 'accel');
-    both('X-Accel-Redirect to a gateway', {headers => {'X-Accel-Redirect' => '/.accel/v1/account'}}, "$invalid unknown", "$invalid -", 'accel');
-    both('X-Accel-Redirect to itself', {headers => {'X-Accel-Redirect' => '/.accel/'}}, "$invalid unknown", "$invalid -", 'accel');
-    both('intercepted 400', $envelope->(400), '400 invalid_request not_sent', '400 invalid_request -', 'intercept');
-    both('intercepted 503', $envelope->(503), "$error unknown", "$error -", 'intercept');
-    both('error_page for a timeout', {hold => 'after'}, '504 upstream_timeout unknown', '504 upstream_timeout -', 'errors');
+    both('X-Accel-Redirect', $message, "$invalid unknown", "$invalid", 'accel');
+    both('X-Accel-Redirect to a gateway', {headers => {'X-Accel-Redirect' => '/.accel/v1/account'}}, "$invalid unknown", "$invalid", 'accel');
+    both('X-Accel-Redirect to itself', {headers => {'X-Accel-Redirect' => '/.accel/'}}, "$invalid unknown", "$invalid", 'accel');
+    both('intercepted 400', $envelope->(400), '400 invalid_request not_sent', '400 invalid_request', 'intercept');
+    both('intercepted 503', $envelope->(503), "$error unknown", "$error", 'intercept');
+    both('error_page for a timeout', {hold => 'after'}, '504 upstream_timeout unknown', '504 upstream_timeout', 'errors');
     $api->release;
-    both('error_page for no answer', {close => 'before'}, "$error unknown", "$error -", 'errors');
+    both('error_page for no answer', {close => 'before'}, "$error unknown", "$error", 'errors');
 };
 
 sub files ($where) { my @found = `find $where -type f 2>/dev/null`; return scalar @found }

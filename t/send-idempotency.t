@@ -13,7 +13,7 @@ my ($nginx, $store);
 sub start ($name) {
     $store = $name;
     $nginx = nginx(name => $name, workers => 2, files => {live_key => live_key},
-        http => 'chatmaid_retries 0; ' . ($name eq 'redis' ? 'chatmaid_redis ' . $redis->url . ' timeout=1s;' : ''), gateway => 'chatmaid_sender +15550100001;', servers => <<'END');
+        http => 'chatmaid_retries 0; ' . ($name eq 'redis' ? 'chatmaid_redis ' . $redis->url . ' timeout=30s;' : ''), gateway => 'chatmaid_sender +15550100001;', servers => <<'END');
     server {
         listen 127.0.0.1:%PORT:more%;
         chatmaid_sender +15550100001;
@@ -22,9 +22,9 @@ sub start ($name) {
         location /off/       { chatmaid_gateway /.chatmaid/; chatmaid_idempotency off; }
         location /scoped/    { chatmaid_gateway /.chatmaid/; chatmaid_idempotency_scope $http_x_service; }
         location /windowless/ { chatmaid_gateway /.chatmaid/; chatmaid_idempotency_window 0; }
-        location /windowed/  { chatmaid_gateway /.chatmaid/; chatmaid_idempotency_window 1s; }
+        location /windowed/  { chatmaid_gateway /.chatmaid/; chatmaid_idempotency_window 2s; }
         location /brief/     { chatmaid_gateway /.chatmaid/; chatmaid_idempotency_ttl 300ms; }
-        location /hasty/     { chatmaid_gateway /.chatmaid/; chatmaid_timeout 300ms; }
+        location /hasty/     { chatmaid_gateway /.chatmaid/; chatmaid_timeout 1s; }
         location /live/      { chatmaid_gateway /.chatmaid/; chatmaid_api_key_file %DIR%/live_key; }
         location /shop/      { chatmaid_gateway /.chatmaid/; chatmaid_account shop; }
         location /.chatmaid/ { %PROXY% proxy_pass https://127.0.0.1:%API%/; proxy_read_timeout 20s; }
@@ -34,6 +34,7 @@ END
 
 
 sub at ($path)  { 'http://127.0.0.1:' . $nginx->port('more') . $path }
+sub window ()   { int(time / 2) }            # of /windowed/
 sub ids (@all)  { join ' ', map { $_->{json}{id} // $_->{status} } @all }
 
 # What made of it: how many messages have this text.
@@ -141,26 +142,31 @@ subtest "$store: refused or not sent: forgotten" => sub {
 subtest "$store: keyless sends" => sub {
     my $m = message;
     my @two = map { post('/send', $m) } 1 .. 2;
-    SKIP: {
-        is(ids($two[1]), ids($two[0]), 'equal ones are one');
-        is(made($m), 1, 'one message');
-    }
+    is(ids($two[1]), ids($two[0]), 'equal ones are one');
+    is(made($m), 1, 'one message');
     my $k = $two[0]{headers}{'idempotency-key'};
     is(ids(post('/send', $m, 'Idempotency-Key' => $k)), ids($two[0]), 'its key sent back names it');
 
     $m = message;
     isnt(ids(post(at('/windowless/send'), $m)), ids(post(at('/windowless/send'), $m)), 'no window: each is one');
 
-    # across the border of a window, but less than a window after the first
-    $m = message;
-    wait_for(sub { my $t = time; $t - int $t > 0.85 && $t - int $t < 0.95 }, 'the end of a window');
-    my $first = post(at('/windowed/send'), $m);
-    my $start = time;
-    wait_for(sub { int time > int $start }, 'the next window');
-    my $next = post(at('/windowed/send'), $m);
+    # Across the border of a window, but less than a window after the first: again
+    # where the machine was too slow for that.
+    my ($first, $next, $start, $sent);
+    do {
+        $m = message;
+        wait_for(sub { time / 2 - window > 0.6 }, 'the second half of a window');
+        $start = time;
+        my $window = window;
+        $first = post(at('/windowed/send'), $m);
+        $sent  = time;
+        $start = 0 if window != $window;
+        wait_for(sub { window > $window }, 'the next window');
+        $next = post(at('/windowed/send'), $m);
+    } until time - $start < 2;
     is(ids($next), ids($first), 'found across the border');
     is($next->{headers}{'idempotency-key'}, $first->{headers}{'idempotency-key'}, 'under its key');
-    wait_for(sub { time - $start > 1.1 }, 'a window after the first');
+    wait_for(sub { time - $sent > 2.1 }, 'a window after the first');
     isnt(ids(post(at('/windowed/send'), $m)), ids($first), 'a window later it is another send');
 };
 

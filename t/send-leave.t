@@ -4,6 +4,8 @@
 use Chatmaid::Test;
 use Mojo::JSON qw(encode_json);
 
+debug_logs;
+
 my $api   = sandbox;
 my $nginx = nginx(http => 'chatmaid_retries 0;', gateway => 'chatmaid_sender +15550100001;');
 my ($worker) = $nginx->workers;

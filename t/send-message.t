@@ -4,6 +4,8 @@ use Chatmaid::Test;
 use Mojo::JSON qw(encode_json);
 use Mojo::Util qw(encode);
 
+debug_logs;
+
 my $api   = sandbox;
 my $nginx = nginx(
     http    => 'chatmaid_idempotency off;',     # each send reaches Chatmaid

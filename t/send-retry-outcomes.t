@@ -2,7 +2,7 @@
 # and what goes on in a pause: duplicates, callers that leave, reloads.
 
 use Chatmaid::Test;
-use Chatmaid::Test::World qw(patience);
+use Chatmaid::Test::World qw(at_most);
 use Mojo::JSON qw(decode_json encode_json);
 use Time::HiRes qw(time);
 
@@ -108,7 +108,7 @@ subtest 'the deadline' => sub {
     is($answer->{headers}{'retry-after'}, 2, 'its Retry-After');
     is(scalar(sends_of($m)), 2, 'two tries');
     cmp_ok($took, '>', 1.9, 'the first wait was whole');
-    cmp_ok($took, '<', 3 + patience(1), 'in time');
+    cmp_ok($took, '<', 3 + at_most(1), 'in time');
     $api->clear_faults;
 
     for my $case (['hasty_one', 3, {hold => 'before', times => 0}, qr/^504 upstream_timeout/], ['one', 1, {status => 503, times => 0}, qr/^50[24] upstream_/]) {
@@ -118,7 +118,7 @@ subtest 'the deadline' => sub {
             my $before = $api->count;
             $api->fault($fault);
             my $answer = $what eq 'send' ? sent($path, $m, $k) : get(at("$path/phones"));
-            cmp_ok(time - $start, '<', $limit + patience(1), "$path: in time: $what");
+            cmp_ok(time - $start, '<', $limit + at_most(1), "$path: in time: $what");
             like(told($answer), $what eq 'send' ? qr/$want\w* unknown$/ : $want, "$path: $what");
             cmp_ok($api->count - $before, '>=', 2, "$path: several tries: $what");
             $api->clear_faults;

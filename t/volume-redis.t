@@ -15,10 +15,10 @@ sub round ($command, $window = 32) {
 }
 
 for my $case ([$redis->url, 'TCP'], ["unix:${\$redis->socket}", 'a unix socket'],
-    [$tls->url =~ s/redis:/rediss:/r . ' ca_file=%CA% timeout=2s', 'TLS'])
+    [$tls->url =~ s/redis:/rediss:/r . ' ca_file=%CA%', 'TLS'])
 {
     my ($directive, $name) = @$case;
-    my $nginx = probe("$directive", error_log => 'notice');
+    my $nginx = probe("$directive timeout=30s", error_log => 'notice');
     wait_for(\&up, 'a connection');
     my ($worker) = $nginx->workers;
 

@@ -56,7 +56,7 @@ sub called () { scalar(() = slurp($plain->dir . '/access.log') =~ /"POST \/v1\/m
 sub flat ($name, $redis) {
     my $nginx = nginx(name => "volume-$name", error_log => 'warn', gateway => 'chatmaid_sender +15550100001;',
         server => 'keepalive_requests 1000000; access_log off;',
-        http   => 'chatmaid_zone chatmaid:512k;' . ($redis ? 'chatmaid_redis ' . $redis->url . ' timeout=5s;' : ''));
+        http   => 'chatmaid_zone chatmaid:512k;' . ($redis ? 'chatmaid_redis ' . $redis->url . ' timeout=30s;' : ''));
     my @sockets = map { connection($nginx->port) } 1 .. 8;
     my $worker  = ($nginx->workers)[0];
     my $first   = int($sends / 10);

@@ -52,7 +52,7 @@ sub idle ($edge) {
     return wait_for(sub { $edge->get($edge->url('/state'))->{body} =~ /^Active connections: 1 .*Reading: 0 Writing: 1 Waiting: 0/s });
 }
 
-for my $case (['zone'], ['redis', http => 'chatmaid_redis ' . $redis->url . ' timeout=2s;']) {
+for my $case (['zone'], ['redis', http => 'chatmaid_redis ' . $redis->url . ' timeout=30s;']) {
     my ($name, @option) = @$case;
     subtest "senders that hang up: $name" => sub {
         my @edges = map { edge_of("$name$_", @option) } 1 .. ($name eq 'redis' ? 2 : 1);

@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 my $receiver = receiver;
 my $redis    = redis_server;
 my @edges    = map { edge(name => "edge$_", workers => 2, error_log => 'notice', webhook => 'proxy_read_timeout 300ms;',
-    http => 'chatmaid_redis ' . $redis->url . ' timeout=5s;') } 1, 2;
+    http => 'chatmaid_redis ' . $redis->url . ' timeout=30s;') } 1, 2;
 
 # Each ninth request, three ways: an error, no answer, one that comes too late.
 $receiver->fault({status => 500, times => 0, every => 9}, {close => 'before', times => 0, every => 8}, {delay => 600, times => 0, every => 7});

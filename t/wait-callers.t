@@ -4,6 +4,8 @@
 use Chatmaid::Test;
 use Chatmaid::Test::Wait;
 
+debug_logs;
+
 my $api   = sandbox(plain => 1);         # a first read is soon answered
 my $nginx = nginx(
     workers  => 2,

@@ -4,7 +4,7 @@
 use Chatmaid::Test;
 use Chatmaid::Test::Wait;
 use Chatmaid::Test::Http2;
-use Chatmaid::Test::World qw(patience);
+use Chatmaid::Test::World qw(at_most);
 use Time::HiRes qw(time);
 
 my $api    = sandbox;
@@ -37,9 +37,9 @@ subtest 'reload' => sub {
     $nginx->reload;
     all_waited('those of whose message something is known', '200 pending timeout', @waits);
     is(answer($h2, $stream)->{status}, 200, 'a stream as well');
-    cmp_ok(time - $start, '<', patience(3), 'at once');
+    cmp_ok(time - $start, '<', at_most(3), 'at once');
     all_waited('those of whose message nothing is', '504 upstream_timeout 504', @first);
-    cmp_ok(time - $start, '<', patience(5), 'within 5 s');
+    cmp_ok(time - $start, '<', at_most(5), 'within 5 s');
     is(scalar(grep { ($_->answer->{headers}{connection} // '') ne 'close' } @waits, @first), 0, 'their connections end');
 
     my $wait = waits('chatmaid', $known);
@@ -77,7 +77,7 @@ subtest 'a pause' => sub {
     my $start = time;
     $nginx->reload;
     all_waited('does not hold anybody', '504 upstream_timeout 504', @waits);
-    cmp_ok(time - $start, '<', patience(5), 'for 5 s');
+    cmp_ok(time - $start, '<', at_most(5), 'for 5 s');
     ok(gone($nginx, @old), 'nor the old worker');
     is($api->count(of($id)), 1, 'nothing else was asked');
 };
@@ -91,7 +91,7 @@ subtest 'quit' => sub {
     $nginx->kill('QUIT');
     all_waited('all are answered', '200 pending timeout', @waits);
     ok(wait_for(sub { !$nginx->alive }, 'its end'), 'it ends');
-    cmp_ok(time - $start, '<', patience(5), 'within 5 s');
+    cmp_ok(time - $start, '<', at_most(5), 'within 5 s');
     is($nginx->status, 0, 'with status 0');
 };
 

@@ -5,6 +5,8 @@ use Chatmaid::Test;
 use Chatmaid::Test::Wait;
 use Time::HiRes qw(time);
 
+debug_logs;
+
 my $api = sandbox;
 
 # An account of its own for each case.

@@ -2,7 +2,7 @@
 
 use Chatmaid::Test;
 use Chatmaid::Test::Wait;
-use Chatmaid::Test::World qw(patience);
+use Chatmaid::Test::World qw(at_most);
 use Time::HiRes qw(time);
 
 my $api   = sandbox;
@@ -138,7 +138,7 @@ subtest 'the time of a wait' => sub {
         is(waited($answer), '200 pending timeout', "$path: as it is");
         is(timeout($answer), 'timeout', "$path: by its deadline");
         cmp_ok($took, '>=', $time - 0.01, "$path: not before");
-        cmp_ok($took, '<', $time + patience(2), "$path: not long after");
+        cmp_ok($took, '<', $time + at_most(2), "$path: not long after");
         ok(!grep({ lc eq 'close' } $answer->{headers}{connection} // ''), "$path: its connection is kept");
     }
     my ($answer, $took) = timed(url("/none/messages/$id?wait=9"));
@@ -190,7 +190,7 @@ subtest 'what cannot be read' => sub {
     is(waited($answer), '504 upstream_timeout 504', 'no answer in time');
     like($answer->{json}{detail}, qr/within the wait/, 'says so');
     is($answer->{headers}{connection}, 'close', 'its call goes on');
-    cmp_ok($took, '<', 1 + patience(2), 'soon after its time');
+    cmp_ok($took, '<', 1 + at_most(2), 'soon after its time');
     $api->release;
 };
 

@@ -5,7 +5,7 @@ use Chatmaid::Test;
 use Chatmaid::Test::Wait;
 use Chatmaid::Test::Redis;
 use Chatmaid::Test::Webhook qw(webhook_secret event signed);
-use Chatmaid::Test::World qw(patience);
+use Chatmaid::Test::World qw(at_most);
 use Time::HiRes qw(time);
 
 my $api   = sandbox;
@@ -14,7 +14,7 @@ my $count = 0;
 
 sub gateway ($name, $workers, $store) {
     return nginx(name => $name, workers => $workers, files => {webhook_secret => webhook_secret . "\n"},
-        http   => "chatmaid_sender +15550100001; chatmaid_webhook_secret_file %DIR%/webhook_secret; $store",
+        http   => "chatmaid_sender +15550100001; chatmaid_wait_max 300s; chatmaid_webhook_secret_file %DIR%/webhook_secret; $store",
         server => <<'END');
         listen 127.0.0.1:%PORT:both% reuseport;
         location ^~ /shop/        { chatmaid_gateway /.chatmaid/; chatmaid_account shop; }
@@ -33,7 +33,7 @@ my %at = (
     away  => gateway(away  => 1, 'chatmaid_redis redis://127.0.0.1:' . port('nobody') . ';'),
 );
 
-sub waits_at ($name, $id, $query = 'wait=60&until=read') { $at{$name}->later(GET => 'http://127.0.0.1:' . $at{$name}->port('both') . "/shop/messages/$id?$query") }
+sub waits_at ($name, $id, $query = 'wait=300&until=read') { $at{$name}->later(GET => 'http://127.0.0.1:' . $at{$name}->port('both') . "/shop/messages/$id?$query") }
 
 sub left_note ($id, $value = sprintf '%016x', 1e9 + ++$count) {
     $redis->cli('SET', note_of('shop', $id) =~ s/^chatmaid:/waits:/r, $value, 'PX', 60000);
@@ -44,12 +44,12 @@ sub hook ($name, $id, $event = 'message.read', $path = '/webhook') {
     return $at{$name}->post($at{$name}->url($path), $body, signed($body))->{status};
 }
 
-# What is asked from now on, until so long after the last of "$then".
-sub asked_again ($id, $seconds, $then) {
+# What is asked from "$then" on: as often as it should be, and for so long no more.
+sub asked_again ($id, $times, $seconds, $then) {
     my $before = reads($id);
     $then->();
-    my $end = time + $seconds;
-    wait_for(sub { time > $end }, $seconds + 1);
+    wait_for(sub { reads($id) - $before >= $times }, 'it to be asked for');
+    pause($seconds);
     return reads($id) - $before;
 }
 
@@ -76,13 +76,13 @@ is(total($_), 20, "$_: twenty with the first reads") for sort keys %at;
 subtest 'a note' => sub {
     my $id = $id{one}[0];
     $api->move($id, 'delivered');
-    is(asked_again($id, 1.5, sub { }), 0, 'without one nobody asks');
-    is(asked_again($id, 2.5, sub { left_note($id) }), 1, 'with one: once');
+    is(asked_again($id, 0, 1.5, sub { }), 0, 'without one nobody asks');
+    is(asked_again($id, 1, 1, sub { left_note($id) }), 1, 'with one: once');
     my $since = time;
     $api->move($id, 'read');
     left_note($id);
     is(waited($waiting{one}[0][0]->result), '200 read', 'another one, and the wait is over');
-    cmp_ok(time - $since, '<', patience(1) + 1, 'soon');
+    cmp_ok(time - $since, '<', at_most(1) + 1, 'soon');
     ok(!$waiting{one}[1][0]->done, 'that for another message is not');
 };
 
@@ -98,22 +98,22 @@ subtest 'a webhook' => sub {
     is(waited($_->result), '200 read', 'the wait in each worker') for @{$waiting{alone}[1]};
     is(hook('away', $away), 204, 'Redis is away');
     is(waited($waiting{away}[1][0]->result), '200 read', 'the wait there');
-    cmp_ok(time - $since, '<', patience(4) + 2, 'soon');
+    cmp_ok(time - $since, '<', at_most(4) + 2, 'soon');
 };
 
 subtest 'no news' => sub {
     my $id = $id{two}[2];
-    is(asked_again($id, 1.5, sub { hook('one', $id, 'message.sent', '/webhook/other') }), 0, 'another account');
-    is(asked_again($id, 1.5, sub { hook('one', "x$id"); hook('one', '') }), 0, 'another message');
-    is(asked_again($id, 1.5, sub { left_note($id, $_) for '', 'x', '0' x 16, 'a' x 17 }), 0, 'what is no note');
-    is(asked_again($id, 1.5, sub { hook('two', $id, 'message.sent', '/webhook') }), 1, 'but this is');
+    is(asked_again($id, 0, 1.5, sub { hook('one', $id, 'message.sent', '/webhook/other') }), 0, 'another account');
+    is(asked_again($id, 0, 1.5, sub { hook('one', "x$id"); hook('one', '') }), 0, 'another message');
+    is(asked_again($id, 0, 1.5, sub { left_note($id, $_) for '', 'x', '0' x 16, 'a' x 17 }), 0, 'what is no note');
+    is(asked_again($id, 1, 1, sub { hook('two', $id, 'message.sent', '/webhook') }), 1, 'but this is');
 
     my $new = sent_message($at{one});
     left_note($new);
     is(hook('alone', $new), 204, 'a note from before');
     my @waits = map { waits_at($_, $new) } qw(two alone);
     $api->wait_requests(2, path => "/v1/messages/$new");
-    is(asked_again($new, 2, sub { }), 0, 'was there before the wait');
+    is(asked_again($new, 0, 2, sub { }), 0, 'was there before the wait');
     $api->move($new, 'read');
     left_note($new);
     hook('alone', $new);

@@ -5,7 +5,7 @@ use Chatmaid::Test;
 use Chatmaid::Test::Wait;
 use Chatmaid::Test::Redis;
 use Chatmaid::Test::Webhook qw(webhook_secret event signed);
-use Chatmaid::Test::World qw(patience);
+use Chatmaid::Test::World qw(at_most);
 use Time::HiRes qw(time);
 
 my $api   = sandbox(plain => 1);         # for many connections at once
@@ -18,13 +18,13 @@ my @accounts = (qw(late full), @many);
 my $nginx = nginx(
     internal => 'proxy_pass http://chatmaid_api/;',
     files  => {webhook_secret => webhook_secret . "\n"},
-    http   => 'chatmaid_idempotency off; chatmaid_sender +15550100001; chatmaid_wait_max 90s; chatmaid_webhook_secret_file %DIR%/webhook_secret;'
+    http   => 'chatmaid_idempotency off; chatmaid_sender +15550100001; chatmaid_wait_max 300s; chatmaid_webhook_secret_file %DIR%/webhook_secret;'
         . ' chatmaid_redis ' . $redis->url . ';',
     server => 'location = /done { return 204; }' . join "\n", map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account $_; }
         location = /webhook/$_ { chatmaid_webhook on; chatmaid_account $_; proxy_pass http://127.0.0.1:%PORT%/done; }" } @accounts);
 
 sub calls (@ids) { my $n = 0; $n += reads($_) for @ids; return $n }
-sub waits_read ($account, $id) { waits($account, $id, 'wait=80&until=read') }
+sub waits_read ($account, $id) { waits($account, $id, 'wait=300&until=read') }
 
 sub left_note ($account, $id) { $redis->cli('SET', note_of($account, $id), sprintf('%016x', 1e9 + ++$count), 'PX', 60000) }
 
@@ -42,7 +42,7 @@ sub quiet ($account) {
     return (\@ids, \@waits);
 }
 
-sub soon ($since, $name) { cmp_ok(time - $since, '<', patience(1) + 1, $name) }
+sub soon ($since, $name) { cmp_ok(time - $since, '<', at_most(1) + 1, $name) }
 
 
 subtest 'Redis was late once' => sub {

@@ -3,7 +3,7 @@
 
 use Chatmaid::Test;
 use Chatmaid::Test::Wait;
-use Chatmaid::Test::World qw(patience);
+use Chatmaid::Test::World qw(at_most);
 use Time::HiRes qw(time);
 
 my $api = sandbox;

@@ -11,7 +11,7 @@ my $serial   = 0;
 
 sub edge_of ($redis, $options, %more) {
     return edge(name => 'edge' . ++$serial, error_log => 'notice', webhook => 'proxy_ignore_client_abort on;',
-        http => 'chatmaid_redis ' . $redis->url . " $options" . ($options =~ /timeout/ ? ";" : " timeout=250ms;"), %more);
+        http => 'chatmaid_redis ' . $redis->url . " $options" . ($options =~ /timeout/ ? ";" : " timeout=2s;"), %more);
 }
 
 sub killed ($redis) {
@@ -19,11 +19,29 @@ sub killed ($redis) {
     wait_for(sub { !$redis->alive }, 'Redis to die');
 }
 
-sub back ($edge) {
+# The events that Redis has as delivered: an answer alone does not mean that it has
+# been told.
+sub done_in ($redis) {
+    my $count = $redis->cli('EVAL', q{
+        local n = 0
+        for _, key in ipairs(redis.call('KEYS', '*event:*')) do
+            if redis.call('HGET', key, 'state') == 'done' then n = n + 1 end
+        end
+        return n}, 0);
+    return $count =~ /\A\d+\z/ ? $count : 0;
+}
+
+sub recorded ($redis, $count) { wait_for(sub { done_in($redis) >= $count }, "$count events in Redis") }
+
+# It writes to Redis again, and has said so.
+sub back ($edge, $redis) {
     wait_for(sub {
-        return 1 if $edge->logged(qr/redis ".*" is back/);
+        my $known = done_in($redis);
         hook_at($edge, event('message.sent'));
-        select undef, undef, undef, 0.1;
+        for (1 .. 20) {
+            return 1 if done_in($redis) > $known && $edge->logged(qr/redis ".*" is back/);
+            pause(0.02);
+        }
         return 0;
     }, $edge->name . ' to have it back');
 }
@@ -65,6 +83,7 @@ for my $name (sort keys %ways) {
             $receiver->wait_held($fallback eq 'zone' ? 1 : 2);
         }
         once($run->{other}, 'at another edge');
+        recorded($redis, 3);
         $ways{$name}[0]->($redis);
         is(code(hook_at(@{$run->{$_}}{qw(edge during)})), '503 delivery_in_flight', "$_: one under way") for qw(zone reject);
         $receiver->release;
@@ -92,7 +111,7 @@ for my $name (sort keys %ways) {
     subtest "$name: back" => sub {
         my $run   = $run{$name};
         my $other = $run->{other};
-        back($_) for $other, map { $run->{$_}{edge} } qw(zone reject);
+        back($_, $run->{redis}) for $other, map { $run->{$_}{edge} } qw(zone reject);
 
         for my $fallback (qw(zone reject)) {
             my $one    = $run->{$fallback};
@@ -102,7 +121,9 @@ for my $name (sort keys %ways) {
             is(join(' ', map { passed($receiver, $_) } @bodies), '1 1 1 2', "$fallback: known at the edge that delivered them");
             is(code(hook_again($other, $one->{before})), 200, "$fallback: one of before, at the other edge");
             is(passed($receiver, $one->{before}), 1, "$fallback: is known by Redis");
+            my $known = done_in($run->{redis});
             my $after = once($edge, "$fallback: afterwards");
+            recorded($run->{redis}, $known + 1);
             is(code(hook_again($other, $after)), 200, "$fallback: and at the other edge");
             is(passed($receiver, $after), 1, "$fallback: is known there");
             is(scalar($edge->logged(qr/\[(?:error|crit)\].*chatmaid/)), 0, "$fallback: nothing worse than a warning");
@@ -122,13 +143,14 @@ subtest 'claimed in Redis, ended without it, and the other way round' => sub {
     my $redis = redis_server(args => [qw(--appendonly yes --appendfsync always)]);
     my ($edge, $other) = map { edge_of($redis, '') } 1, 2;
     once($edge, 'connected');
+    recorded($redis, 1);
     killed($redis);
     my $body = event('message.sent');
     $receiver->fault({hold => 'before'});
     my $held = hook_later_at($edge, $body);
     $receiver->wait_held;
     $redis->start;
-    back($_) for $edge, $other;
+    back($_, $redis) for $edge, $other;
     is(code(hook_at($edge, $body)), '503 delivery_in_flight', 'under way since before it was back');
     $receiver->release;
     is(code($held->result), 200, 'delivered');

@@ -13,7 +13,7 @@ my $redis    = redis_server;
 
 my $nginx = nginx(
     workers => 2,
-    http    => 'chatmaid_webhook_secret_file %DIR%/webhook_secret; chatmaid_redis ' . $redis->url . ' timeout=2s;',
+    http    => 'chatmaid_webhook_secret_file %DIR%/webhook_secret; chatmaid_redis ' . $redis->url . ' timeout=30s;',
     gateway => 'chatmaid_sender +15550100001; chatmaid_api_key_file %DIR%/live_key;',
     files   => {webhook_secret => webhook_secret . "\n", live_key => live_key},
     servers => <<"END_CONF");
@@ -24,7 +24,7 @@ my $nginx = nginx(
         location = /webhooks/chatmaid {
             chatmaid_webhook          on;
             proxy_pass                http://127.0.0.1:${\$receiver->port};
-            proxy_read_timeout        300ms;
+            proxy_read_timeout        2s;
             proxy_ignore_client_abort on;
             proxy_set_header          X-Chatmaid-Event \$chatmaid_webhook_event;
         }
@@ -38,7 +38,7 @@ my @life = ([10, 'sent'], [20, 'delivered'], [30, 'read']);
 sub chatmaid (%webhooks) {
     $_->reset, $_->clear_faults for $api, $receiver;
     $api->config(schedule => \@life, webhooks => {endpoints => [{url => $url, secret => webhook_secret}],
-        scale => 0.002, resign => 1, timeout => 5, retries => [60, 300, 900], %webhooks});
+        scale => 0.002, resign => 1, timeout => 30, retries => [60, 300, 900], %webhooks});
 }
 
 sub send_one () { post('/send', {to => '+15550100099', text => 'Your table is ready, ' . ++$count})->{json}{id} }
@@ -73,8 +73,8 @@ for my $resign (1, 0) {
 
 # Chatmaid gives up on an answer that the receiver is still working on.
 subtest 'an impatient Chatmaid' => sub {
-    chatmaid(timeout => 0.1, scale => 0.005);
-    $receiver->fault({delay => 200, times => 3});
+    chatmaid(timeout => 0.5, scale => 0.01);
+    $receiver->fault({delay => 1000, times => 3});
     my $id = send_one;
     ok(wait_for(sub { $api->deliveries == 3 }), 'three events');
     is($api->wait_deliveries, 3, 'is content in the end');

@@ -10,7 +10,7 @@ my $receiver = receiver;
 my $clock    = clock;
 my $redis    = redis_server;
 my @common   = (clock => $clock, webhook => 'proxy_read_timeout 1h; proxy_send_timeout 1h; proxy_ignore_client_abort on;');
-my $shared   = 'chatmaid_redis ' . $redis->url . ' timeout=5s;';
+my $shared   = 'chatmaid_redis ' . $redis->url . ' timeout=30s;';
 
 my $zone = edge(name => 'zone', workers => 2, @common);
 my $one  = edge(name => 'one', http => $shared, @common);

@@ -9,7 +9,7 @@ my $receiver = receiver;
 my $redis    = redis_server;
 my $up       = 'proxy_pass http://127.0.0.1:%API%; proxy_intercept_errors on;';
 
-edge(http => 'chatmaid_redis redis://127.0.0.1:' . $redis->port . ' timeout=1s;', server => <<"END");
+edge(http => 'chatmaid_redis redis://127.0.0.1:' . $redis->port . ' timeout=30s;', server => <<"END");
         location = /spooled { chatmaid_webhook on; $up error_page 500 502 = /spool; }
         location = /lost    { chatmaid_webhook on; $up proxy_read_timeout 300ms; error_page 502 504 = /spool; }
         location = /named   { chatmaid_webhook on; $up error_page 500 \@spool; }

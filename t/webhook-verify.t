@@ -4,6 +4,8 @@
 use Chatmaid::Test;
 use Chatmaid::Test::Webhook;
 
+debug_logs;
+
 my $receiver = receiver;
 my $edge     = edge(http => 'client_max_body_size 100k; large_client_header_buffers 4 32k;');
 my $other    = secret('whsec_another-secret-0123');

@@ -68,7 +68,7 @@ subtest 'events that are not delivered, without Redis' => sub {
 
 subtest 'a zone full of sends, with Redis' => sub {
     my $redis = redis_server;
-    my ($nginx, $url) = whole('chatmaid_redis ' . $redis->url . ' timeout=2s; chatmaid_idempotency_window 0;');
+    my ($nginx, $url) = whole('chatmaid_redis ' . $redis->url . ' timeout=30s; chatmaid_idempotency_window 0;');
     $api->fault({status => 500, times => 0});
     like(tally(many(160, \&sent)), qr/, 503 store_unavailable: [1-9]/, 'full of ambiguous ones');
     $receiver->fault({hold => 'before', times => 20});

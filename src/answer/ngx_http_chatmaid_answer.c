@@ -9,7 +9,7 @@
 #include "ngx_http_chatmaid_request.h"
 
 
-/* For a caller to whom nobody says how long to wait. */
+/* If nobody has said how long the caller should wait. */
 #define NGX_HTTP_CHATMAID_ANSWER_RETRY_AFTER  5     /* seconds */
 
 
@@ -71,7 +71,7 @@ ngx_http_chatmaid_answer_request_id(ngx_http_request_t *r, ngx_str_t *id)
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
 
-    /* in any case, since a call has the same */
+    /* in any case, because calls have the same one */
     vv = ngx_http_get_indexed_variable(r, mcf->request_id);
 
     if (vv == NULL || vv->not_found) {
@@ -283,8 +283,8 @@ ngx_http_chatmaid_answer_output(ngx_http_request_t *r,
 
     reply->sent = 1;
 
-    /* nginx would answer with this status, and match preconditions (RFC 9110,
-     * section 13) against what is no stored representation */
+    /* err_status would replace our status; preconditions (RFC 9110, section 13)
+     * are for stored representations, which this is not */
     r->err_status = 0;
     reply->entry_status = 0;
     r->disable_not_modified = 1;

@@ -36,7 +36,7 @@ ngx_http_chatmaid_problem_native_is_asked(ngx_http_request_t *r)
 }
 
 
-/* The decoded path, with one slash before what follows the location's name. */
+/* The decoded path after the location's name, with one slash before it. */
 
 static ngx_str_t
 ngx_http_chatmaid_problem_native_path(ngx_http_request_t *r)

@@ -120,9 +120,9 @@ ngx_http_chatmaid_api_key_upstream(ngx_http_upstream_srv_conf_t *us)
 #if (NGX_HTTP_SSL)
 
 /*
- * A kept-alive connection may have been opened by another location, one that
- * does not verify its peer: nginx tells them apart by address only.  A call
- * takes none that was not opened with its own location's TLS settings.
+ * A kept-alive connection may have been opened by another location, which does
+ * not verify its peer: nginx tells them apart by address only.  A call takes a
+ * connection only if it was opened with the TLS settings of its own location.
  */
 
 static ngx_int_t
@@ -194,8 +194,8 @@ ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    /* one for all calls of the location: nginx tells its kept connections apart
-     * by this address */
+    /* the same for all calls of the location, because nginx tells its kept
+     * connections apart by this address */
 
     r->upstream->conf = &call->conf->gateway->upstream;
     r->upstream->buffering = 0;
@@ -208,8 +208,8 @@ ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
 
 
 /*
- * NULL where the key may be attached to the request that the proxy module has
- * made, with *first behind its first line; else why not.
+ * Whether the key may be attached to the request that the proxy module has
+ * made: NULL, and *first is behind its first line; or why not.
  */
 
 static const char *
@@ -264,7 +264,7 @@ ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
 }
 
 
-/* Whether the line is method, target and protocol, three words. */
+/* Whether the line has three words: method, target and protocol. */
 
 static ngx_uint_t
 ngx_http_chatmaid_api_key_is_http(u_char *p, u_char *last)
@@ -309,7 +309,7 @@ ngx_http_chatmaid_api_key_authorized(u_char *p, u_char *last)
 /*
  * Puts the header line behind the request line, in a buffer of its own that
  * points to configuration memory: no request's pool ever holds the key.  Each
- * buffer starts where it is read from, for nginx rewinds to "start" when it
+ * buffer's "start" equals its "pos", because nginx rewinds to "start" when it
  * sends a request to the next peer.
  */
 

@@ -5,30 +5,9 @@
 
 
 #include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_request.h"
+#include "ngx_http_chatmaid_call_request.h"
 
 
-/*
- * nginx looks into a cache for GET, HEAD and POST.  What is sent is a method's
- * name; its bit says only this here, and whether a request may be sent to the
- * next peer: one with NGX_HTTP_LOCK may not.
- */
-
-#define NGX_HTTP_CHATMAID_CALL_READ  NGX_HTTP_UNKNOWN
-#define NGX_HTTP_CHATMAID_CALL_SEND  NGX_HTTP_LOCK
-
-
-static ngx_int_t ngx_http_chatmaid_call_request(ngx_http_request_t *r,
-    ngx_http_chatmaid_call_t *call, ngx_http_request_t *sr);
-static ngx_int_t ngx_http_chatmaid_call_body(ngx_http_request_t *sr,
-    ngx_str_t *body);
-static ngx_int_t ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
-    ngx_http_chatmaid_call_t *call, ngx_http_request_t *sr);
-static ngx_int_t ngx_http_chatmaid_call_trace(ngx_http_request_t *r,
-    ngx_http_request_t *sr);
-static ngx_uint_t ngx_http_chatmaid_call_traceparent(ngx_str_t *value);
-static ngx_table_elt_t *ngx_http_chatmaid_call_add_header(
-    ngx_http_request_t *sr, const char *name, ngx_str_t *value);
 static const char *ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
     ngx_http_chatmaid_call_t *call);
 static ngx_int_t ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
@@ -76,275 +55,15 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
 
     call->request = sr;
 
-    if (ngx_http_chatmaid_call_request(r, call, sr) != NGX_OK) {
+    if (ngx_http_chatmaid_call_request(r, sr, &call->request_id, call->body)
+        != NGX_OK)
+    {
 
         /* it can't be taken back, but it can be kept from going anywhere */
         call->reason = "there is no memory";
     }
 
     return NGX_AGAIN;
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_call_request(ngx_http_request_t *r,
-    ngx_http_chatmaid_call_t *call, ngx_http_request_t *sr)
-{
-    ngx_http_core_main_conf_t      *cmcf;
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    static ngx_str_t  post = ngx_string("POST");
-
-    sr->method = NGX_HTTP_CHATMAID_CALL_READ;
-
-    if (call->body) {
-        sr->method = NGX_HTTP_CHATMAID_CALL_SEND;
-        sr->method_name = post;
-    }
-
-    sr->filter_need_in_memory = 1;
-    sr->upstream_states = r->upstream_states;
-
-    /* values cached for the caller's request must not go upstream, but its
-     * name stays the same */
-
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
-
-    sr->variables = ngx_pcalloc(r->pool, cmcf->variables.nelts
-                                         * sizeof(ngx_http_variable_value_t));
-    if (sr->variables == NULL) {
-        sr->variables = r->variables;
-        return NGX_ERROR;
-    }
-
-    sr->variables[mcf->request_id] = r->variables[mcf->request_id];
-
-    if (ngx_http_chatmaid_call_body(sr, call->body) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_chatmaid_call_headers(r, call, sr);
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_call_body(ngx_http_request_t *sr, ngx_str_t *body)
-{
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
-
-    sr->request_body = ngx_pcalloc(sr->pool, sizeof(ngx_http_request_body_t));
-    if (sr->request_body == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (body == NULL) {
-        return NGX_OK;
-    }
-
-    b = ngx_calloc_buf(sr->pool);
-    cl = ngx_alloc_chain_link(sr->pool);
-
-    if (b == NULL || cl == NULL) {
-        return NGX_ERROR;
-    }
-
-    b->start = body->data;
-    b->pos = body->data;
-    b->last = body->data + body->len;
-    b->end = b->last;
-    b->memory = 1;
-    b->last_buf = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    sr->request_body->bufs = cl;
-    sr->request_body->buf = b;
-
-    return NGX_OK;
-}
-
-
-/* All that Chatmaid learns of the caller's request. */
-
-static ngx_int_t
-ngx_http_chatmaid_call_headers(ngx_http_request_t *r,
-    ngx_http_chatmaid_call_t *call, ngx_http_request_t *sr)
-{
-    ngx_table_elt_t  *h;
-
-    static ngx_str_t  json = ngx_string("application/json");
-    static ngx_str_t  own = ngx_string("ngx_http_chatmaid_module/"
-                                       NGX_HTTP_CHATMAID_VERSION);
-
-    ngx_memzero(&sr->headers_in, sizeof(ngx_http_headers_in_t));
-
-    if (ngx_list_init(&sr->headers_in.headers, sr->pool, 8,
-                      sizeof(ngx_table_elt_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    sr->headers_in.server = r->headers_in.server;
-    sr->headers_in.content_length_n = -1;
-    sr->headers_in.keep_alive_n = -1;
-
-    /* nginx's variables read these two by their pointers */
-
-    if (sr->request_body->buf) {
-        sr->headers_in.content_length_n = ngx_buf_size(sr->request_body->buf);
-
-        h = ngx_http_chatmaid_call_add_header(sr, "Content-Type", &json);
-        if (h == NULL) {
-            return NGX_ERROR;
-        }
-
-        sr->headers_in.content_type = h;
-    }
-
-    h = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
-                                         "user-agent", NULL);
-
-    h = ngx_http_chatmaid_call_add_header(sr, "User-Agent",
-                                          h ? &h->value : &own);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    sr->headers_in.user_agent = h;
-
-    if (ngx_http_chatmaid_call_add_header(sr, "Accept", &json) == NULL
-        || ngx_http_chatmaid_call_add_header(sr, "X-Request-Id",
-                                             &call->request_id)
-           == NULL)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_chatmaid_call_trace(r, sr);
-}
-
-
-/* W3C Trace Context: tracestate means nothing without its traceparent. */
-
-static ngx_int_t
-ngx_http_chatmaid_call_trace(ngx_http_request_t *r, ngx_http_request_t *sr)
-{
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    part = &r->headers_in.headers.part;
-
-    h = ngx_http_chatmaid_request_header(part, "traceparent", NULL);
-
-    if (h == NULL
-        || ngx_http_chatmaid_request_header(part, "traceparent", h)
-        || !ngx_http_chatmaid_call_traceparent(&h->value))
-    {
-        return NGX_OK;
-    }
-
-    if (ngx_http_chatmaid_call_add_header(sr, "traceparent", &h->value)
-        == NULL)
-    {
-        return NGX_ERROR;
-    }
-
-    for (h = ngx_http_chatmaid_request_header(part, "tracestate", NULL);
-         h;
-         h = ngx_http_chatmaid_request_header(part, "tracestate", h))
-    {
-        if (ngx_http_chatmaid_call_add_header(sr, "tracestate", &h->value)
-            == NULL)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * Version, trace-id, parent-id and flags in lower-case hex: of version 00 just
- * these, a later one may add fields; version ff and IDs of all zeros are
- * invalid.
- */
-
-static ngx_uint_t
-ngx_http_chatmaid_call_traceparent(ngx_str_t *value)
-{
-    size_t   i;
-    u_char  *p;
-
-    static u_char  form[] = "hh-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-"
-                            "hhhhhhhhhhhhhhhh-hh";
-    static u_char  zeros[] = "00000000000000000000000000000000";
-
-    p = value->data;
-
-    if (value->len < sizeof(form) - 1) {
-        return 0;
-    }
-
-    for (i = 0; i < sizeof(form) - 1; i++) {
-
-        if (form[i] == '-') {
-            if (p[i] != '-') {
-                return 0;
-            }
-
-        } else if (!((p[i] >= '0' && p[i] <= '9')
-                     || (p[i] >= 'a' && p[i] <= 'f')))
-        {
-            return 0;
-        }
-    }
-
-    if (ngx_strncmp(p, "ff", 2) == 0
-        || ngx_strncmp(p + 3, zeros, 32) == 0
-        || ngx_strncmp(p + 36, zeros, 16) == 0)
-    {
-        return 0;
-    }
-
-    if (value->len == sizeof(form) - 1) {
-        return 1;
-    }
-
-    return ngx_strncmp(p, "00", 2) != 0 && p[sizeof(form) - 1] == '-';
-}
-
-
-static ngx_table_elt_t *
-ngx_http_chatmaid_call_add_header(ngx_http_request_t *sr, const char *name,
-    ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&sr->headers_in.headers);
-    if (h == NULL) {
-        return NULL;
-    }
-
-    h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->value = *value;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-
-    h->lowcase_key = ngx_pnalloc(sr->pool, h->key.len);
-    if (h->lowcase_key == NULL) {
-        return NULL;
-    }
-
-    h->hash = ngx_hash_strlow(h->lowcase_key, h->key.data, h->key.len);
-
-    return h;
 }
 
 
@@ -371,7 +90,7 @@ ngx_http_chatmaid_call_wake(ngx_http_chatmaid_call_t *call)
     sr = call->request;
 
     if (sr->write_event_handler == ngx_http_handler) {
-        return;                 /* posted when it was made, to begin */
+        return;                 /* it was posted, and has not begun */
     }
 
     (void) ngx_http_post_request(sr, NULL);
@@ -393,8 +112,8 @@ ngx_http_chatmaid_call_get(ngx_http_request_t *r)
 
 /*
  * The proxy module escapes the path of an internal request once more.  So the
- * subrequest has come this far as its location's name alone, and becomes, just
- * before the proxy reads it, an ordinary request for the caller's bytes.
+ * subrequest has come this far with its location's name alone.  Just before the
+ * proxy module reads it, it becomes an ordinary request for the caller's bytes.
  */
 
 ngx_int_t
@@ -411,7 +130,7 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
     }
 
     if (call->upstream) {
-        /* X-Accel-Redirect took it here */
+        /* X-Accel-Redirect led here */
         call->fault = NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM;
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -436,14 +155,13 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
     r->uri.len = uri->len + call->path.len;
     r->internal = 0;
 
-    /* a proxy_pass with a URI skips the location's name, by its length: where
-     * it is seen in the request, there is none */
+    /* a proxy_pass with a URI cuts off the location's name, by its length; one
+     * without a URI leaves these marks in the request line */
 
     ngx_memset(p, NGX_HTTP_CHATMAID_CALL_MARK, uri->len);
     ngx_memcpy(p + uri->len, call->path.data, call->path.len);
 
-    /* nginx zeroes it on a redirect: what comes then is not Chatmaid's
-     * answer */
+    /* nginx zeroes it on a redirect: an answer from there is not Chatmaid's */
     ngx_http_set_ctx(r, call, ngx_http_chatmaid_module);
 
     call->aimed = 1;
@@ -452,7 +170,7 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
 }
 
 
-/* Whether the subrequest is where it was sent: NULL, or what is wrong. */
+/* Whether the subrequest has come to the right place: NULL, or why not. */
 
 static const char *
 ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
@@ -468,7 +186,7 @@ ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
         return "there is no such location";
     }
 
-    /* compared by address: nobody else makes a string there */
+    /* by address: only an unchanged URI is the string of the configuration */
 
     if (call->aimed || sr->uri.data != gateway->uri.data
         || sr->uri.len != gateway->uri.len)
@@ -501,7 +219,7 @@ ngx_int_t
 ngx_http_chatmaid_call_header_filter(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call)
 {
-    /* ours to set: the filter that does it is not reached */
+    /* we must set it, because nginx's own header filter is not reached */
     r->header_sent = 1;
 
     if (call->upstream == NULL || call->upstream != r->upstream

@@ -39,6 +39,9 @@ static const char *ngx_http_chatmaid_gateway_scope(ngx_uint_t scope);
 static ngx_int_t ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
     ngx_str_t *id);
+static ngx_int_t ngx_http_chatmaid_gateway_query(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
+    ngx_str_t *id, ngx_str_t *args);
 static ngx_int_t ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply, ngx_str_t *args);
 
@@ -153,7 +156,8 @@ ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "chatmaid gateway refuses \"%V\": a subrequest (SSI, "
-                  "auth_request, mirror, add_after_body) can't use it", &r->uri);
+                  "auth_request, mirror, add_after_body) can't use it",
+                  &r->uri);
 
     return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
                                          NGX_HTTP_CHATMAID_FORBIDDEN,
@@ -290,46 +294,21 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
     ngx_str_t *id)
 {
-    size_t                      i;
-    u_char                     *p;
-    ngx_int_t                   rc;
-    ngx_str_t                   args, *path;
-    const char                 *s;
-    ngx_http_chatmaid_reply_t  *reply;
+    u_char      *p;
+    ngx_int_t    rc;
+    ngx_str_t    args, *path;
+    const char  *s;
 
-    reply = flow->reply;
-    path = &reply->path;
     args = r->args;
 
     if (route->method == NGX_HTTP_POST) {
         ngx_str_null(&args);
     }
 
-    /* nginx takes none from a caller, but a rewrite may have decoded one */
+    rc = ngx_http_chatmaid_gateway_query(r, flow, route, id, &args);
 
-    for (i = 0; i < args.len; i++) {
-        if (args.data[i] <= ' ' || args.data[i] == 0x7f) {
-            return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
-                                             NGX_HTTP_CHATMAID_INVALID_REQUEST,
-                                             "the query must not hold a space "
-                                             "or a control character");
-        }
-    }
-
-    if (route->waits && !reply->native) {
-        rc = ngx_http_chatmaid_wait_init(flow, id, &args);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    if (route->names_sender) {
-        rc = ngx_http_chatmaid_gateway_sender(r, reply, &args);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     p = ngx_pnalloc(r->pool,
@@ -338,6 +317,7 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    path = &flow->reply->path;
     path->data = p;
 
     for (s = route->api_path; *s; s++) {
@@ -357,6 +337,41 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
     path->len = p - path->data;
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_query(ngx_http_request_t *r,
+    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
+    ngx_str_t *id, ngx_str_t *args)
+{
+    size_t                      i;
+    ngx_int_t                   rc;
+    ngx_http_chatmaid_reply_t  *reply;
+
+    reply = flow->reply;
+
+    /* nginx takes none from a caller, but a rewrite may have decoded one */
+
+    for (i = 0; i < args->len; i++) {
+        if (args->data[i] <= ' ' || args->data[i] == 0x7f) {
+            return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                             NGX_HTTP_CHATMAID_INVALID_REQUEST,
+                                             "the query must not hold a space "
+                                             "or a control character");
+        }
+    }
+
+    if (route->waits && !reply->native) {
+        rc = ngx_http_chatmaid_wait_init(flow, id, args);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return route->names_sender
+           ? ngx_http_chatmaid_gateway_sender(r, reply, args) : NGX_OK;
 }
 
 

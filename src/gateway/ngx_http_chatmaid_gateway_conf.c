@@ -606,7 +606,7 @@ ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf,
 }
 
 
-/* Records are told apart by account: one name must not stand for two. */
+/* Records belong to an account, so one name must not stand for two. */
 
 static char *
 ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,

@@ -13,8 +13,8 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* Directive handlers (ngx_command_t.set): NGX_CONF_OK, NGX_CONF_ERROR after a
- * message of their own, or a text that nginx puts behind the directive. */
+/* Directive handlers (ngx_command_t.set): NGX_CONF_OK; NGX_CONF_ERROR after a
+ * message of their own; or a text for nginx to put behind the directive. */
 
 char *ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -33,7 +33,7 @@ char *ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* ngx_conf_post_t: refuses a time of less than a second, but for 0. */
+/* ngx_conf_post_t: refuses a time between 0 and a second. */
 char *ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post,
     void *data);
 
@@ -41,7 +41,7 @@ char *ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post,
 char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post,
     void *data);
 
-/* At the end of merge: what a gateway needs and what must not be.  Sets
+/* At the end of merge: checks that a gateway has all it needs, and sets
  * conf->account.  NGX_CONF_OK or NGX_CONF_ERROR. */
 char *ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);

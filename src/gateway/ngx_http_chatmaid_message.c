@@ -521,8 +521,8 @@ ngx_http_chatmaid_message_is_https(ngx_str_t *url)
 }
 
 
-/* The spelling that the caller chose, NULL where the member is absent.  The
- * native face knows Chatmaid's own alone. */
+/* The spelling that the caller chose, or NULL if the member is absent.  The
+ * native face knows Chatmaid's own spelling only. */
 
 static const char *
 ngx_http_chatmaid_message_alias(ngx_http_chatmaid_form_t *form,

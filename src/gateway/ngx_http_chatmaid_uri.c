@@ -82,8 +82,8 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
 
 
 /*
- * The path as the caller wrote it.  After a rewrite or an internal redirect
- * there is none: nginx's decoded path is encoded again then.
+ * The path as the caller wrote it.  After a rewrite or an internal redirect it
+ * is not known, and nginx's decoded path is encoded again.
  */
 
 static ngx_int_t
@@ -182,7 +182,7 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
 
         if (*p == '\\') {
             *reason = "the path must not hold a backslash";
-            return NGX_DECLINED;        /* some take it for a slash */
+            return NGX_DECLINED;        /* some servers take it for a slash */
         }
 
         p = ngx_http_chatmaid_query_decode(p, last, &ch);

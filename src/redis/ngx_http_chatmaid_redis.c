@@ -189,6 +189,13 @@ ngx_http_chatmaid_redis_script(ngx_http_chatmaid_redis_t *redis,
 
 
 void
+ngx_http_chatmaid_redis_flush(ngx_http_chatmaid_redis_t *redis)
+{
+    ngx_http_chatmaid_redis_conn_flush(&redis->conn);
+}
+
+
+void
 ngx_http_chatmaid_redis_cancel(ngx_http_chatmaid_redis_t *redis,
     ngx_http_chatmaid_redis_command_t *command)
 {

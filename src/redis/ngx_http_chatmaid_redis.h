@@ -73,6 +73,10 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_script(
     ngx_uint_t nkeys, ngx_uint_t argc, const char **argv, const size_t *len,
     ngx_http_chatmaid_redis_pt handler, void *data);
 
+/* Writes what is queued at once, not at the end of the turn: for a command that
+ * has to be on its way before the caller goes on.  Calls no handler. */
+void ngx_http_chatmaid_redis_flush(ngx_http_chatmaid_redis_t *redis);
+
 /* The handler won't be called any more.  The command itself may already have
  * been sent, or may still be. */
 void ngx_http_chatmaid_redis_cancel(ngx_http_chatmaid_redis_t *redis,

@@ -907,6 +907,15 @@ ngx_http_chatmaid_redis_conn_write(ngx_http_chatmaid_redis_conn_t *conn)
 }
 
 
+void
+ngx_http_chatmaid_redis_conn_flush(ngx_http_chatmaid_redis_conn_t *conn)
+{
+    if (conn->state == NGX_HTTP_CHATMAID_REDIS_CONN_READY && !conn->leaving) {
+        (void) ngx_http_chatmaid_redis_conn_send(conn, conn->out);
+    }
+}
+
+
 static ngx_int_t
 ngx_http_chatmaid_redis_conn_send(ngx_http_chatmaid_redis_conn_t *conn,
     ngx_buf_t *b)

@@ -133,6 +133,9 @@ void ngx_http_chatmaid_redis_conn_connect(
 /* Writes what may be written now.  May lose the connection. */
 void ngx_http_chatmaid_redis_conn_write(ngx_http_chatmaid_redis_conn_t *conn);
 
+/* The same within any other event: a failure is left to the next write(). */
+void ngx_http_chatmaid_redis_conn_flush(ngx_http_chatmaid_redis_conn_t *conn);
+
 /* Writes no more: to be lost once the replies that are due have come. */
 void ngx_http_chatmaid_redis_conn_leave(ngx_http_chatmaid_redis_conn_t *conn);
 

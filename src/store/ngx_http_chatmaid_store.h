@@ -100,6 +100,8 @@ typedef struct {
  * remove()          no try can have been accepted.  If that is not certain of
  *                   the whole record, claim->rc is NGX_DECLINED and the record
  *                   becomes ambiguous; an event's record goes in any case.
+ *                   When this or finish() returns, the zone knows of an event,
+ *                   and the command for Redis has been written if it could be.
  * abandon()         the claim's memory is about to be freed: no handler will
  *                   be called any more.
  * clock()           Unix time in milliseconds, by the store's clock.

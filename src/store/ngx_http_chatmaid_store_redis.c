@@ -42,6 +42,8 @@ static ngx_int_t ngx_http_chatmaid_store_redis_remove(
     ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_redis_remove_handler(void *data,
     ngx_uint_t error, redisReply *reply);
+static void ngx_http_chatmaid_store_redis_flush_event(
+    ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_redis_abandon(
     ngx_http_chatmaid_claim_t *claim);
 static int64_t ngx_http_chatmaid_store_redis_clock(void);
@@ -405,8 +407,6 @@ ngx_http_chatmaid_store_redis_finish(ngx_http_chatmaid_claim_t *claim)
     ngx_int_t                  rc;
     ngx_http_chatmaid_words_t  words;
 
-    /* an event's sender has its answer, so this nginx knows a repeat at once */
-
     if (claim->webhook_event) {
         ngx_http_chatmaid_store_zone_mark_delivered(claim);
     }
@@ -421,6 +421,7 @@ ngx_http_chatmaid_store_redis_finish(ngx_http_chatmaid_claim_t *claim)
                                  ngx_http_chatmaid_store_redis_finish_handler);
 
     if (rc == NGX_AGAIN) {
+        ngx_http_chatmaid_store_redis_flush_event(claim);
         return NGX_AGAIN;
     }
 
@@ -473,7 +474,7 @@ ngx_http_chatmaid_store_redis_mark_ambiguous(ngx_http_chatmaid_claim_t *claim)
 }
 
 
-/* Redis may have failed.  Then the record is ambiguous once its lease is over. */
+/* If Redis has failed, the record is ambiguous once its lease is over. */
 
 static void
 ngx_http_chatmaid_store_redis_mark_ambiguous_handler(void *data,
@@ -501,6 +502,10 @@ ngx_http_chatmaid_store_redis_remove(ngx_http_chatmaid_claim_t *claim)
         return ngx_http_chatmaid_store_redis_mark_ambiguous(claim);
     }
 
+    if (claim->webhook_event) {
+        (void) ngx_http_chatmaid_store_zone.remove(claim);
+    }
+
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
     rc = ngx_http_chatmaid_store_redis_run(claim,
@@ -508,11 +513,12 @@ ngx_http_chatmaid_store_redis_remove(ngx_http_chatmaid_claim_t *claim)
                                  ngx_http_chatmaid_store_redis_remove_handler);
 
     if (rc == NGX_AGAIN) {
+        ngx_http_chatmaid_store_redis_flush_event(claim);
         return NGX_AGAIN;
     }
 
     return claim->webhook_event
-           ? ngx_http_chatmaid_store_zone.remove(claim)
+           ? NGX_OK
            : ngx_http_chatmaid_store_zone.mark_ambiguous(claim);
 }
 
@@ -525,9 +531,11 @@ ngx_http_chatmaid_store_redis_remove_handler(void *data, ngx_uint_t error,
 
     claim->command = NULL;
 
-    if (claim->webhook_event
-        || (error == NGX_HTTP_CHATMAID_REDIS_OK
-            && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1))
+    if (claim->webhook_event) {
+        /* it left the zone before Redis was told */
+
+    } else if (error == NGX_HTTP_CHATMAID_REDIS_OK
+               && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1)
     {
         (void) ngx_http_chatmaid_store_zone.remove(claim);
 
@@ -537,6 +545,19 @@ ngx_http_chatmaid_store_redis_remove_handler(void *data, ngx_uint_t error,
     }
 
     claim->handler(claim->data);
+}
+
+
+/* The sender's answer is written next.  Its repeat at another gateway must not
+ * get to Redis first. */
+
+static void
+ngx_http_chatmaid_store_redis_flush_event(ngx_http_chatmaid_claim_t *claim)
+{
+    if (claim->webhook_event) {
+        ngx_http_chatmaid_redis_flush(
+                            ngx_http_chatmaid_redis_get(claim->mcf->redis));
+    }
 }
 
 

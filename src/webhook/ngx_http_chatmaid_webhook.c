@@ -11,6 +11,10 @@
 #include "ngx_http_chatmaid_answer.h"
 
 
+static void ngx_http_chatmaid_webhook_settle(ngx_http_chatmaid_webhook_t *wh,
+    ngx_uint_t status);
+
+
 /* In the order that README promises.  A request that passes all of them is
  * handed on. */
 
@@ -114,6 +118,14 @@ ngx_http_chatmaid_webhook_handler(ngx_http_request_t *r)
 }
 
 
+/*
+ * Here the status is final: where an error_page takes over, nginx does not send
+ * the header before it.  The first byte of the answer follows, so this is the
+ * last moment at which the event's mark is sure to be there before a repeat.
+ * What becomes of the answer later, if the sender leaves or the body is cut
+ * off, does not change what the location said.
+ */
+
 void
 ngx_http_chatmaid_webhook_header_filter(ngx_http_request_t *r)
 {
@@ -144,18 +156,16 @@ ngx_http_chatmaid_webhook_header_filter(ngx_http_request_t *r)
                       "chatmaid webhook refused: %s", wh->result);
     }
 
-    wh->status = r->headers_out.status;
+    ngx_http_chatmaid_webhook_settle(wh, r->headers_out.status);
 }
 
 
-/* The status is the one that the sender got, or would have got, had it not
- * left. */
+/* A request that ended without an answer has not been delivered. */
 
 ngx_int_t
 ngx_http_chatmaid_webhook_log_handler(ngx_http_request_t *r)
 {
-    ngx_http_chatmaid_webhook_t           *wh;
-    ngx_http_chatmaid_webhook_delivery_t  *delivery;
+    ngx_http_chatmaid_webhook_t  *wh;
 
     if (r != r->main) {
         return NGX_OK;
@@ -163,16 +173,30 @@ ngx_http_chatmaid_webhook_log_handler(ngx_http_request_t *r)
 
     wh = ngx_http_chatmaid_webhook_request_get(r);
 
-    if (wh == NULL || wh->delivery == NULL || !wh->delivery->lease.held) {
-        return NGX_OK;
+    if (wh) {
+        ngx_http_chatmaid_webhook_settle(wh, 0);
     }
 
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_webhook_settle(ngx_http_chatmaid_webhook_t *wh,
+    ngx_uint_t status)
+{
+    ngx_http_chatmaid_webhook_delivery_t  *delivery;
+
     delivery = wh->delivery;
+
+    if (delivery == NULL || !delivery->lease.held) {
+        return;
+    }
+
     wh->delivery = NULL;
 
     ngx_http_chatmaid_webhook_delivery_settle(delivery,
-                                              wh->status >= NGX_HTTP_OK
-                                              && wh->status
+                                              status >= NGX_HTTP_OK
+                                              && status
                                                  < NGX_HTTP_SPECIAL_RESPONSE);
-    return NGX_OK;
 }

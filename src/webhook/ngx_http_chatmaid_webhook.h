@@ -18,11 +18,13 @@
 /* ngx_http_handler_pt of the PRECONTENT phase: verifies and hands on. */
 ngx_int_t ngx_http_chatmaid_webhook_handler(ngx_http_request_t *r);
 
-/* The same of the LOG phase: settles what was handed on. */
-ngx_int_t ngx_http_chatmaid_webhook_log_handler(ngx_http_request_t *r);
-
-/* Notes how the request is answered, also where nginx itself refuses it. */
+/* Before the first byte of an answer, which may be a refusal of nginx's own:
+ * settles what was handed on. */
 void ngx_http_chatmaid_webhook_header_filter(ngx_http_request_t *r);
+
+/* ngx_http_handler_pt of the LOG phase: the same for a request that ended
+ * without an answer. */
+ngx_int_t ngx_http_chatmaid_webhook_log_handler(ngx_http_request_t *r);
 
 
 #endif /* _NGX_HTTP_CHATMAID_WEBHOOK_H_INCLUDED_ */

@@ -4,8 +4,8 @@
  *
  * One delivery of an event to a location's handler: a lease on the event's
  * record, held while the handler runs and settled by what the handler answered.
- * It has memory of its own, because it is settled when the request's memory is
- * about to be freed.
+ * It has memory of its own, because Redis' reply may come after the request has
+ * ended.
  */
 
 

@@ -53,7 +53,6 @@ typedef struct {
     ngx_int_t                              added;       /* to the inbox */
 
     const char                            *result;      /* $chatmaid_webhook */
-    ngx_uint_t                             status;      /* of the response */
 
     unsigned                               authentic:1; /* event is proved */
     unsigned                               handed_on:1; /* at least once */

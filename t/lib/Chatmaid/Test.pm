@@ -43,7 +43,7 @@ use POSIX qw(ceil);
 use Test::More;
 
 our @ISA    = 'Exporter';
-our @EXPORT = (@Test::More::EXPORT, qw(sandbox nginx nginx_t accounts plain_chatmaid process
+our @EXPORT = (@Test::More::EXPORT, qw(sandbox nginx nginx_t debug_logs accounts plain_chatmaid process
     message native_message key netstrings told replayed made messages_of sends_of get post request later raw client url
     volume done dir port slurp spurt wait_for pause secret api_key test_key live_key certificates));
 
@@ -87,6 +87,9 @@ sub gateway (%option) {
 
 # The last one started answers get(), post() and the like.
 sub nginx (%option) { $nginx = gateway(%option)->start }
+
+# From here on each nginx writes a debug log, unless it says otherwise.
+sub debug_logs () { Chatmaid::Test::Nginx::debug_logs() }
 
 sub last_nginx ()   { $nginx }
 sub last_sandbox () { $api }

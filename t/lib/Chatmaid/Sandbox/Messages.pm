@@ -130,7 +130,7 @@ sub create ($self, $account, $phone, $body) {
     $account->{by_key}{$entry->{key}} = $entry if defined $entry->{key};
 
     if ($account->{environment} eq 'test') { $self->move($entry, 'sent') }
-    else                                   { $self->follow_schedule($entry) }
+    else                                   { $self->follow_schedule($entry, $now, @{$self->schedule}) }
 
     return $entry;
 }
@@ -148,11 +148,16 @@ sub move ($self, $entry, $status, $code = undef) {
     $self->emit(status => $message, $status);
 }
 
-sub follow_schedule ($self, $entry) {
-    for my $step (@{$self->schedule}) {
-        my ($after, @to) = @$step;
-        Mojo::IOLoop->timer($after / 1000 => sub { $self->move($entry, @to) });
-    }
+# One timer after the other: those that are due together fire in any order.
+
+sub follow_schedule ($self, $entry, $since = time, @steps) {
+    my ($next, @rest) = @steps or return;
+    my ($after, @to)  = @$next;
+    my $left = $since + $after / 1000 - time;
+    Mojo::IOLoop->timer($left > 0 ? $left : 0, sub {
+        $self->move($entry, @to);
+        $self->follow_schedule($entry, $since, @rest);
+    });
 }
 
 # Moves one message (by id), or all there are, as a test's script says.

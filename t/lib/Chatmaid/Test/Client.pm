@@ -22,13 +22,13 @@ BEGIN { $ENV{MOJO_MAX_MEMORY_SIZE} //= 64 * 1024 * 1024 }
 
 has base      => '';             # prefixed to what is not a whole URL
 has keepalive => 0;
-has timeout   => 40;             # more than any answer of the gateway takes
+has timeout   => 120;            # more than any answer takes, on any machine
 has public    => 1;              # look for secrets in its answers
 has 'tls_options';
 
 has agent => sub ($self) {
     my $agent = Mojo::UserAgent->new(max_redirects => 0, inactivity_timeout => 0,
-        connect_timeout => 10, request_timeout => patience($self->timeout),
+        connect_timeout => 60, request_timeout => patience($self->timeout),
         max_response_size => 0);
     $agent->max_connections(0) unless $self->keepalive;
     $agent->ca(certificates->crt('ca')) if $self->base !~ /^http:/;
@@ -117,7 +117,7 @@ package Chatmaid::Test::Client::Pending {
 #   abort_after => BYTES         hang up within what is written
 #   gap => SECONDS               between pieces (0.002), so that they arrive apart
 #   all => 1                     read until the server closes (pipelines)
-#   deadline => SECONDS          stop reading then (10); error is "deadline"
+#   deadline => SECONDS          stop reading then (60); error is "deadline"
 #   tls => {options}             over TLS, as IO::Socket::SSL takes them
 
 package Chatmaid::Test::Client;
@@ -153,7 +153,7 @@ sub raw ($port, $bytes, %option) {
 
 sub dial ($port, $tls) {
     my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port,
-        Timeout => 10) or croak "cannot connect to port $port: $@";
+        Timeout => 60) or croak "cannot connect to port $port: $@";
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
     return $socket unless $tls;
 
@@ -182,7 +182,7 @@ sub hang_up ($socket, $how) {
 
 sub take ($socket, $bare, %option) {
     my $select = IO::Select->new($socket);
-    my $end    = time + patience($option{deadline} // 10);
+    my $end    = time + patience($option{deadline} // 60);
     my ($raw, $res, $error) = ('');
 
     until ($res && $res->is_finished && !$option{all}) {

@@ -21,7 +21,7 @@ sub said ($out, $level) {
 sub refused ($name, $pattern, $code, $out) {
     is($code, 1, "$name: refused");
     like(said($out, 'emerg'), $pattern, "$name: says so");
-    like(said($out, 'emerg'), qr/nginx\.conf:\d+/, "$name: says where");
+    like(said($out, 'emerg'), qr/nginx\.conf:\d+|\] unknown "\w+" variable/, "$name: says where, if nginx itself does");
     unlike($out, qr/sk_(?:test|live)_[A-Za-z0-9]{6}|whsec_|Bearer/, "$name: without the secret");
 }
 

@@ -36,9 +36,13 @@ sub connect_h2 ($port) {
     return $h2;
 }
 
+# A server that has refused a body early may have closed: read why.
 sub put ($h2, @frames) {
     my $bytes = join '', @frames;
-    while (length $bytes) { substr $bytes, 0, syswrite($h2->{socket}, $bytes) // die("write: $!"), '' }
+    while (length $bytes) {
+        my $n = syswrite $h2->{socket}, $bytes or return;
+        substr $bytes, 0, $n, '';
+    }
 }
 
 # The frames of a request, and its stream.
@@ -74,7 +78,7 @@ sub body ($h2, $id, $bytes, $size = 16384) {
 
 sub read_more ($h2) {
     my $select = $h2->{select} //= IO::Select->new($h2->{socket});
-    return take($h2) || $select->can_read(40) && sysread $h2->{socket}, $h2->{buffer}, 65536, length $h2->{buffer};
+    return take($h2) || $select->can_read(120) && sysread $h2->{socket}, $h2->{buffer}, 65536, length $h2->{buffer};
 }
 
 # Reads frames until the stream has ended; its status and body.

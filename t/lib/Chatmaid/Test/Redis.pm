@@ -74,18 +74,19 @@ sub start ($self) {
 
 sub url ($self, $user = '') { 'redis://' . $user . '127.0.0.1:' . $self->port }
 
-# A command of our own, past nginx: what redis-cli prints, without its start.
-# Options before it (a user, a database) need redis-cli itself.
+# A command of our own, past nginx: what redis-cli prints, without the time that
+# it takes to start.  Array references before it are commands for the connection.
+
 sub cli ($self, @words) {
-    if ($words[0] =~ /\A-/) {
-        open my $out, '-|', 'redis-cli', '-s', $self->socket, @words or croak "redis-cli: $!";
-        local $/;
-        return (<$out> // '') =~ s/\n\z//r;
-    }
     my $socket = IO::Socket::UNIX->new(Peer => $self->socket) or return '';
+    while (ref $words[0]) { said($socket, @{shift @words}) }
+    return said($socket, @words);
+}
+
+sub said ($socket, @words) {
     print $socket '*' . @words . "\r\n" . join '', map { '$' . length($_) . "\r\n$_\r\n" } @words;
     $socket->flush;
-    return join "\n", grep { defined } replies($socket);
+    return join "\n", replies($socket);
 }
 
 # One reply, and flat what it is made of.

@@ -28,7 +28,7 @@ sub waiting (%option) {
     my $accounts = delete $option{accounts} // [];
     my ($http, $server) = map { delete $option{$_} // '' } qw(http server);
     return Chatmaid::Test::nginx(key => Chatmaid::Test::live_key, %option,
-        http   => "chatmaid_idempotency off; chatmaid_sender +15550100001; chatmaid_wait_max 90s; $http",
+        http   => "chatmaid_idempotency off; chatmaid_sender +15550100001; chatmaid_wait_max 300s; $http",
         server => "$server\n" . Chatmaid::Test::accounts(@$accounts));
 }
 
@@ -37,7 +37,7 @@ sub sent_message ($gateway = Chatmaid::Test::last_nginx()) {
     return $gateway->post('/send', Chatmaid::Test::message())->{json}{id};
 }
 
-sub waits ($account, $id, $query = 'wait=80') {
+sub waits ($account, $id, $query = 'wait=300') {
     return Chatmaid::Test::later(GET => Chatmaid::Test::url("/$account/messages/$id?$query"));
 }
 

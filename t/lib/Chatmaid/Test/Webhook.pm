@@ -116,8 +116,8 @@ sub hook_later_at ($at, $body, @headers) {
     return $edge->client->later(POST => url_at($at), $body, signed($body), @headers);
 }
 
-# A repeat of what has been answered.  That is recorded once the answer is out,
-# so for a moment an edge may still say that it is under way.
+# A repeat of an event whose sender may have left, or at another edge than the one
+# that answered: for a moment it may still be under way there.
 
 sub hook_again ($at, $body, @headers) {
     return wait_for(sub {

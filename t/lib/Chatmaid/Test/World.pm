@@ -16,7 +16,7 @@ use Socket qw(SOL_SOCKET SO_REUSEADDR);
 use Test::More ();
 use Time::HiRes qw(time);
 
-our @EXPORT_OK = qw(test_dir memory_dir test_port free_port wait_for pause patience secret fresh_secret api_key
+our @EXPORT_OK = qw(test_dir memory_dir test_port free_port wait_for pause patience at_most secret fresh_secret api_key
     certificates leaks_in seen leaks_seen started processes slurp spurt);
 
 my $owner = $$;
@@ -107,10 +107,13 @@ sub pause ($seconds) {
     Mojo::IOLoop->one_tick until $over;
 }
 
-# What is asserted of a time is never how fast the machine is, but that something
-# came by itself instead of by a deadline that is far off: a bound may be generous.
-
+# Sanitized code is several times slower.
 sub patience ($seconds) { $seconds * ($ENV{CHATMAID_PATIENCE} // 1) }
+
+# An upper bound that is asserted.  What it tells apart is something that comes by
+# itself and something that comes by a deadline which is far off; never how fast
+# the machine is.
+sub at_most ($seconds) { 3 * patience($seconds) }
 
 
 # --- Secrets -----------------------------------------------------------------
