@@ -26,6 +26,11 @@
 #define NGX_HTTP_CHATMAID_LIVE     1
 #define NGX_HTTP_CHATMAID_ANY      2
 
+/* chatmaid_recipients */
+
+#define NGX_HTTP_CHATMAID_RECIPIENTS_CHECKED  0
+#define NGX_HTTP_CHATMAID_RECIPIENTS_ANY      1
+
 /* chatmaid_scope; the lowest bit is NGX_CONF_BITMASK_SET */
 
 #define NGX_HTTP_CHATMAID_SEND     0x0002
@@ -113,6 +118,7 @@ typedef struct {
 
     ngx_http_complex_value_t           *sender;
     ngx_flag_t                          sender_fixed;
+    ngx_uint_t                          recipients;
 
     ngx_uint_t                          scope;
 

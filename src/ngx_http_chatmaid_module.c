@@ -60,6 +60,13 @@ static ngx_conf_enum_t  ngx_http_chatmaid_environment[] = {
 };
 
 
+static ngx_conf_enum_t  ngx_http_chatmaid_recipients[] = {
+    { ngx_string("checked"), NGX_HTTP_CHATMAID_RECIPIENTS_CHECKED },
+    { ngx_string("any"), NGX_HTTP_CHATMAID_RECIPIENTS_ANY },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_conf_bitmask_t  ngx_http_chatmaid_scopes[] = {
     { ngx_string("messages:send"), NGX_HTTP_CHATMAID_SEND },
     { ngx_string("messages:read"), NGX_HTTP_CHATMAID_READ },
@@ -97,7 +104,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_environment"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_chatmaid_gateway_conf_environment,
+      ngx_http_chatmaid_gateway_conf_enum,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, environment),
       &ngx_http_chatmaid_environment },
@@ -115,6 +122,13 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
+
+    { ngx_string("chatmaid_recipients"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_chatmaid_gateway_conf_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_chatmaid_loc_conf_t, recipients),
+      &ngx_http_chatmaid_recipients },
 
     { ngx_string("chatmaid_scope"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
@@ -454,6 +468,7 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
     conf->environment = NGX_CONF_UNSET_UINT;
     conf->sender = NGX_CONF_UNSET_PTR;
     conf->sender_fixed = NGX_CONF_UNSET;
+    conf->recipients = NGX_CONF_UNSET_UINT;
     conf->idempotency = NGX_CONF_UNSET;
     conf->key_scope = NGX_CONF_UNSET_PTR;
     conf->ttl = NGX_CONF_UNSET_MSEC;
@@ -503,6 +518,8 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->account_name, prev->account_name, "");
     ngx_conf_merge_value(conf->sender_fixed, prev->sender_fixed, 0);
     ngx_conf_merge_ptr_value(conf->sender, prev->sender, NULL);
+    ngx_conf_merge_uint_value(conf->recipients, prev->recipients,
+                              NGX_HTTP_CHATMAID_RECIPIENTS_CHECKED);
     ngx_conf_merge_bitmask_value(conf->scope, prev->scope,
                                  (NGX_CONF_BITMASK_SET
                                   |NGX_HTTP_CHATMAID_SEND

@@ -102,6 +102,9 @@ subtest 'wrong directives' => sub {
         ['chatmaid_environment;',                qr/"chatmaid_environment"/],
         ['chatmaid_scope messages:write;',       qr/"chatmaid_scope": invalid value "messages:write", there are "messages:send", "messages:read", "phone_numbers:read" and "account:read" in/],
         ['chatmaid_scope messages:send nothing;', qr/invalid value "nothing"/],
+        ['chatmaid_recipients none;',            qr/"chatmaid_recipients": invalid value "none", there are "checked" and "any"/],
+        ['chatmaid_recipients;',                 qr/"chatmaid_recipients"/],
+        ['chatmaid_recipients checked any;',     qr/"chatmaid_recipients"/],
         ['chatmaid_scope;',                      qr/"chatmaid_scope"/],
         ['chatmaid_sender;',                     qr/"chatmaid_sender"/],
         ['chatmaid_sender "";',                  qr/"chatmaid_sender".*empty/],
@@ -125,7 +128,7 @@ subtest 'wrong directives' => sub {
     like($out, qr/\[emerg\].*"nosuch" variable/, 'an unknown variable: nginx says so, not where');
 
     my %twice = (chatmaid_api_key_file => '%DIR%/api_key', chatmaid_environment => 'any',
-        chatmaid_account => 'a', chatmaid_sender => '+15550100001',
+        chatmaid_account => 'a', chatmaid_sender => '+15550100001', chatmaid_recipients => 'any',
         chatmaid_gateway => '/.chatmaid/');
     for my $name (sort keys %twice) {
         my $text = ($name eq 'chatmaid_gateway' ? '' : $g) . "$name $twice{$name};" x 2;
@@ -155,7 +158,7 @@ subtest 'places' => sub {
     refused('a gateway in "if"',   qr/"chatmaid_gateway" directive is not allowed/,
         beside('location /x/ { if ($arg_a) { chatmaid_gateway /.chatmaid/; } }'));
     my %any = (chatmaid_api_key_file => '%DIR%/api_key', chatmaid_environment => 'test', chatmaid_account => 'a',
-        chatmaid_sender => '+15550100001', chatmaid_scope => 'messages:send account:read');
+        chatmaid_sender => '+15550100001', chatmaid_recipients => 'any', chatmaid_scope => 'messages:send account:read');
     for my $name (sort keys %any) {
         my $line = "$name $any{$name};";
         refused("$name in main", qr/"$name" directive is not allowed/, nginx_t(main => $line));

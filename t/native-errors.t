@@ -70,7 +70,7 @@ sub envelope ($answer, $status, $path, $name) {
 
 subtest "the gateway's own: what was asked" => sub {
     my $before = $api->count;
-    my $wrong  = envelope(sent('chatmaid', {to => 'x', content => '', mediaUrls => ['http://a.example/x', 'https://b.example/y', 3]}), 400, 'messages/send', 'a message with faults');
+    my $wrong  = envelope(sent('chatmaid', {to => 1, content => 2, mediaUrls => ['http://a.example/x', 'https://b.example/y', 3]}), 400, 'messages/send', 'a message with faults');
     is(scalar @{$wrong->{json}{message}}, 4, 'all of them');
     like(join(' | ', @{$wrong->{json}{message}}), qr/\bto\b.*\bcontent\b.*\bmediaUrls\b/, 'by their names');
     envelope(sent('chatmaid', '{'), 400, 'messages/send', 'not JSON');

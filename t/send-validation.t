@@ -49,8 +49,6 @@ subtest 'not JSON' => sub {
         '\u0000 in a name'        => "{$inner,\"x\\u0000\":1}",
         'nested deeply'           => "{$inner,\"x\":" . '[' x 100_000 . ']' x 100_000 . '}',
         'nested deeply, open'     => '[' x 900_000,
-        'a huge integer'          => "{$inner,\"x\":" . '9' x 400 . '}',
-        'a huge real'             => "{$inner,\"x\":1e999}",
     );
     for my $name (sort keys %body) {
         my $answer = post('/send', $body{$name});

@@ -114,7 +114,7 @@ ngx_http_chatmaid_problem_text(ngx_pool_t *pool,
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_json_dump(pool, json, 0, text);
+    return ngx_http_chatmaid_json_dump(pool, json, text);
 }
 
 

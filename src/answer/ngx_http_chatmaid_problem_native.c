@@ -110,7 +110,7 @@ ngx_http_chatmaid_problem_native_text(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_json_dump(r->pool, json, 0, text);
+    return ngx_http_chatmaid_json_dump(r->pool, json, text);
 }
 
 

@@ -226,7 +226,7 @@ ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
 
 
 char *
-ngx_http_chatmaid_gateway_conf_environment(ngx_conf_t *cf, ngx_command_t *cmd,
+ngx_http_chatmaid_gateway_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
     if (ngx_http_chatmaid_gateway_conf_check_words(cf, cmd) != NGX_CONF_OK) {

@@ -20,7 +20,7 @@ char *ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-char *ngx_http_chatmaid_gateway_conf_environment(ngx_conf_t *cf,
+char *ngx_http_chatmaid_gateway_conf_enum(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_chatmaid_gateway_conf_scope(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

@@ -6,7 +6,6 @@
 
 #include "ngx_http_chatmaid_idempotency.h"
 #include "ngx_http_chatmaid_crypto.h"
-#include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_request.h"
 
 
@@ -49,7 +48,7 @@ ngx_http_chatmaid_idempotency_header(ngx_http_request_t *r, ngx_str_t *key,
     }
 
     if (ngx_http_chatmaid_request_header(part, name, h)) {
-        *reason = "there must be one Idempotency-Key header";
+        *reason = "must not be repeated";
         return NGX_DECLINED;
     }
 
@@ -61,8 +60,7 @@ ngx_http_chatmaid_idempotency_header(ngx_http_request_t *r, ngx_str_t *key,
 
         if (rc != NGX_OK) {
             ngx_str_null(key);
-            *reason = "the Idempotency-Key header begins like a quoted string, "
-                      "but is none";
+            *reason = "begins like a quoted string, but is none";
             return rc;
         }
     }
@@ -119,16 +117,16 @@ ngx_http_chatmaid_idempotency_check(ngx_str_t *key)
     size_t  i;
 
     if (key->len == 0) {
-        return "an idempotency key must not be empty";
+        return "must not be empty";
     }
 
     if (key->len > NGX_HTTP_CHATMAID_KEY_MAX) {
-        return "an idempotency key must have at most 255 characters";
+        return "must have at most 255 characters";
     }
 
     for (i = 0; i < key->len; i++) {
         if (key->data[i] <= ' ' || key->data[i] >= 0x7f) {
-            return "an idempotency key must be of visible ASCII characters";
+            return "must be of visible ASCII characters";
         }
     }
 
@@ -138,23 +136,13 @@ ngx_http_chatmaid_idempotency_check(ngx_str_t *key)
 
 ngx_int_t
 ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
-    ngx_http_chatmaid_idempotency_t *operation, json_t *message)
+    ngx_http_chatmaid_idempotency_t *operation)
 {
-    ngx_str_t                      text;
     ngx_http_chatmaid_claim_t     *claim;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
     claim = operation->claim;
-
-    if (ngx_http_chatmaid_json_dump(r->pool, message, JSON_SORT_KEYS, &text)
-        != NGX_OK
-        || ngx_http_chatmaid_crypto_sha256(r->connection->log, &text,
-                                           claim->fingerprint)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
 
     claim->ttl = conf->ttl;
 

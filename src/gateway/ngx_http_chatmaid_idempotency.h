@@ -13,7 +13,6 @@
 
 
 #include "ngx_http_chatmaid_store.h"
-#include <jansson.h>
 
 
 /* The operation of a send. */
@@ -28,18 +27,19 @@ typedef struct {
 
 
 /* The key in the Idempotency-Key header, without quotes; empty if there is no
- * such header.  NGX_OK; NGX_DECLINED: *reason says what is wrong; NGX_ERROR. */
+ * such header.  NGX_OK; NGX_DECLINED: *reason says what is wrong with it, as
+ * below; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_idempotency_header(ngx_http_request_t *r,
     ngx_str_t *key, const char **reason);
 
-/* What is wrong with an operation key, or NULL. */
+/* What is wrong with an operation key, as "must not be empty", or NULL. */
 const char *ngx_http_chatmaid_idempotency_check(ngx_str_t *key);
 
-/* Names the operation of this message: writes the fingerprint, the record and
- * its ttl to the claim, and makes the key of a keyless send.  NGX_OK,
- * NGX_ERROR. */
+/* Names the operation of the message whose fingerprint the claim has: writes
+ * the record and its ttl to the claim, and makes the key of a keyless send.
+ * NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
-    ngx_http_chatmaid_idempotency_t *operation, json_t *message);
+    ngx_http_chatmaid_idempotency_t *operation);
 
 /* After a claim: a keyless send takes the key of the window that the record
  * belongs to. */

@@ -5,54 +5,74 @@
 
 
 #include "ngx_http_chatmaid_message.h"
+#include "ngx_http_chatmaid_body.h"
+#include "ngx_http_chatmaid_crypto.h"
 #include "ngx_http_chatmaid_idempotency.h"
 #include "ngx_http_chatmaid_json.h"
+#include "ngx_http_chatmaid_json_text.h"
+#include "ngx_http_chatmaid_json_tree.h"
+#include "ngx_http_chatmaid_json_write.h"
 #include "ngx_http_chatmaid_sender.h"
 
 
-#define NGX_HTTP_CHATMAID_MAX_TEXT  4096        /* code points */
+#define NGX_HTTP_CHATMAID_MAX_TEXT    4096      /* code points */
+#define NGX_HTTP_CHATMAID_MAX_ERRORS  100       /* in one problem */
 
 
 typedef struct {
-    ngx_http_request_t           *request;
-    ngx_http_chatmaid_problem_t  *problem;
-    ngx_str_t                    *key;
-    json_t                       *message;
-    json_t                       *errors;
-    ngx_uint_t                    faults;
-    ngx_uint_t                    key_faults;   /* of these, the key's */
-    unsigned                      native:1;
-    unsigned                      denied:1;     /* the sender */
-    unsigned                      failed:1;     /* no memory */
+    ngx_http_request_t             *request;
+    ngx_http_chatmaid_problem_t    *problem;
+    ngx_str_t                      *key;
+    ngx_http_chatmaid_json_tree_t   tree;       /* its root is the message */
+    json_t                         *errors;     /* the first faults */
+    ngx_uint_t                      faults;
+    ngx_uint_t                      key_faults; /* of these, the key's */
+    unsigned                        native:1;
+    unsigned                        denied:1;   /* the sender */
+    unsigned                        failed:1;   /* no memory */
 } ngx_http_chatmaid_form_t;
 
 
+static void ngx_http_chatmaid_message_check(ngx_http_chatmaid_form_t *form);
 static ngx_int_t ngx_http_chatmaid_message_conclude(
     ngx_http_chatmaid_form_t *form);
-static const char *ngx_http_chatmaid_message_alias(
-    ngx_http_chatmaid_form_t *form, const char *name, const char *own);
+static void ngx_http_chatmaid_message_key(ngx_http_chatmaid_form_t *form);
 static void ngx_http_chatmaid_message_to(ngx_http_chatmaid_form_t *form);
 static void ngx_http_chatmaid_message_content(ngx_http_chatmaid_form_t *form);
 static void ngx_http_chatmaid_message_text(ngx_http_chatmaid_form_t *form,
-    const char *name, json_t *text);
+    const char *name, uint32_t text);
 static void ngx_http_chatmaid_message_media(ngx_http_chatmaid_form_t *form,
-    const char *name);
-static ngx_int_t ngx_http_chatmaid_message_sender(
-    ngx_http_chatmaid_form_t *form);
-static void ngx_http_chatmaid_message_key(ngx_http_chatmaid_form_t *form);
+    const char *name, uint32_t media);
+static void ngx_http_chatmaid_message_url(ngx_http_chatmaid_form_t *form,
+    const char *pointer, uint32_t url);
+static void ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form);
+static void ngx_http_chatmaid_message_from(ngx_http_chatmaid_form_t *form,
+    const char *name, ngx_http_chatmaid_sender_t *sender);
 static ngx_uint_t ngx_http_chatmaid_message_is_recipient(ngx_str_t *to);
 static ngx_uint_t ngx_http_chatmaid_message_is_https(ngx_str_t *url);
-static ngx_uint_t ngx_http_chatmaid_message_string(json_t *json,
-    ngx_str_t *value);
+static const char *ngx_http_chatmaid_message_alias(
+    ngx_http_chatmaid_form_t *form, const char *name, const char *own);
+static uint32_t ngx_http_chatmaid_message_member(
+    ngx_http_chatmaid_form_t *form, const char *name);
+static u_char ngx_http_chatmaid_message_type(ngx_http_chatmaid_form_t *form,
+    uint32_t value);
+static ngx_uint_t ngx_http_chatmaid_message_string(
+    ngx_http_chatmaid_form_t *form, uint32_t value, ngx_str_t *string);
+static void ngx_http_chatmaid_message_mistyped(ngx_http_chatmaid_form_t *form,
+    const char *name, uint32_t value, const char *detail);
 static void ngx_http_chatmaid_message_fault(ngx_http_chatmaid_form_t *form,
-    const char *name, const char *detail);
+    const char *pointer, const char *detail);
+static ngx_int_t ngx_http_chatmaid_message_write(
+    ngx_http_chatmaid_form_t *form, ngx_str_t *text, u_char *fingerprint);
 
 
 ngx_int_t
 ngx_http_chatmaid_message_read(ngx_http_request_t *r,
-    ngx_http_chatmaid_reply_t *reply, json_t *body, ngx_str_t *key,
-    json_t **message)
+    ngx_http_chatmaid_reply_t *reply, ngx_str_t *key, ngx_str_t *text,
+    u_char *fingerprint)
 {
+    ngx_int_t                 rc;
+    ngx_str_t                 body, reason;
     ngx_http_chatmaid_form_t  form;
 
     ngx_memzero(&form, sizeof(ngx_http_chatmaid_form_t));
@@ -63,31 +83,51 @@ ngx_http_chatmaid_message_read(ngx_http_request_t *r,
     form.native = reply->native;
     form.errors = ngx_http_chatmaid_json_keep(r->pool, json_array());
 
-    if (form.errors == NULL) {
+    if (form.errors == NULL
+        || ngx_http_chatmaid_body_all(r, &body) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    if (!json_is_object(body)) {
-        ngx_http_chatmaid_message_fault(&form, "", "must be an object");
-        return ngx_http_chatmaid_message_conclude(&form);
+    rc = ngx_http_chatmaid_json_tree_parse(r->pool, &body, 1, &form.tree,
+                                           &reason);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                             NGX_HTTP_CHATMAID_INVALID_JSON,
+                                             "%V of the body", &reason);
     }
 
-    form.message = ngx_http_chatmaid_json_keep(r->pool, json_copy(body));
-    if (form.message == NULL) {
-        return NGX_ERROR;
+    if (rc != NGX_OK) {
+        return rc;
     }
 
-    ngx_http_chatmaid_message_key(&form);
-    ngx_http_chatmaid_message_to(&form);
-    ngx_http_chatmaid_message_content(&form);
+    ngx_http_chatmaid_message_check(&form);
 
-    if (ngx_http_chatmaid_message_sender(&form) != NGX_OK) {
-        return NGX_ERROR;
+    rc = ngx_http_chatmaid_message_conclude(&form);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_chatmaid_message_write(&form, text, fingerprint);
     }
 
-    *message = form.message;
+    ngx_http_chatmaid_json_tree_free(&form.tree);
 
-    return ngx_http_chatmaid_message_conclude(&form);
+    return rc;
+}
+
+
+static void
+ngx_http_chatmaid_message_check(ngx_http_chatmaid_form_t *form)
+{
+    if (ngx_http_chatmaid_message_type(form, 0) != '{') {
+        ngx_http_chatmaid_message_fault(form, "", "must be an object");
+        return;
+    }
+
+    ngx_http_chatmaid_message_key(form);
+    ngx_http_chatmaid_message_to(form);
+    ngx_http_chatmaid_message_content(form);
+    ngx_http_chatmaid_message_sender(form);
 }
 
 
@@ -103,8 +143,10 @@ ngx_http_chatmaid_message_conclude(ngx_http_chatmaid_form_t *form)
                                   (form->faults == form->key_faults)
                                   ? NGX_HTTP_CHATMAID_INVALID_IDEMPOTENCY_KEY
                                   : NGX_HTTP_CHATMAID_INVALID_REQUEST,
-                                  "the message has %ui fault%s, see errors",
-                                  form->faults, form->faults == 1 ? "" : "s");
+                                  "the message has %ui fault%s, see errors%s",
+                                  form->faults, form->faults == 1 ? "" : "s",
+                                  form->faults > NGX_HTTP_CHATMAID_MAX_ERRORS
+                                  ? " for the first of them" : "");
 
         form->problem->errors = form->errors;
 
@@ -120,41 +162,79 @@ ngx_http_chatmaid_message_conclude(ngx_http_chatmaid_form_t *form)
 }
 
 
-/* The spelling that the caller chose, or NULL if the member is absent.  The
- * native face knows Chatmaid's own spelling only. */
+/* On the native face, whose clients send null or "" for no key, these count as
+ * none. */
 
-static const char *
-ngx_http_chatmaid_message_alias(ngx_http_chatmaid_form_t *form,
-    const char *name, const char *own)
+static void
+ngx_http_chatmaid_message_key(ngx_http_chatmaid_form_t *form)
 {
-    if (form->native || json_object_get(form->message, name) == NULL) {
-        return json_object_get(form->message, own) ? own : NULL;
+    uint32_t     member;
+    ngx_str_t    key, *known;
+    ngx_uint_t   before;
+    const char  *wrong;
+
+    static const char  name[] = "idempotencyKey";
+
+    member = ngx_http_chatmaid_message_member(form, name);
+
+    if (member == 0
+        || (form->native
+            && ngx_http_chatmaid_message_type(form, member) == 'n'))
+    {
+        return;
     }
 
-    if (json_object_get(form->message, own)) {
-        ngx_http_chatmaid_message_fault(form, own,
-                                        "is given under its other name too");
+    known = form->key;
+    before = form->faults;
+
+    if (!ngx_http_chatmaid_message_string(form, member, &key)) {
+        ngx_http_chatmaid_message_mistyped(form, name, member,
+                                           "must be a string");
+
+    } else if (form->native && key.len == 0) {
+        return;
+
+    } else if ((wrong = ngx_http_chatmaid_idempotency_check(&key)) != NULL) {
+        ngx_http_chatmaid_message_fault(form, name, wrong);
+
+    } else if (known->len == 0) {
+        known->len = key.len;
+        known->data = ngx_pstrdup(form->request->pool, &key);
+        form->failed |= (known->data == NULL);
+
+    } else if (known->len != key.len
+               || ngx_strncmp(known->data, key.data, key.len) != 0)
+    {
+        ngx_http_chatmaid_message_fault(form, name,
+                                        "is not the Idempotency-Key header's");
     }
 
-    return name;
+    form->key_faults = form->faults - before;
 }
 
 
 static void
 ngx_http_chatmaid_message_to(ngx_http_chatmaid_form_t *form)
 {
-    json_t     *to;
-    ngx_str_t   value;
+    uint32_t                       to;
+    ngx_str_t                      value;
+    ngx_http_chatmaid_loc_conf_t  *conf;
 
-    to = json_object_get(form->message, "to");
+    conf = ngx_http_get_module_loc_conf(form->request,
+                                        ngx_http_chatmaid_module);
 
-    if (to == NULL) {
+    to = ngx_http_chatmaid_message_member(form, "to");
+
+    if (to == 0) {
         ngx_http_chatmaid_message_fault(form, "to", "is required");
 
-    } else if (!ngx_http_chatmaid_message_string(to, &value)) {
-        ngx_http_chatmaid_message_fault(form, "to", "must be a string");
+    } else if (!ngx_http_chatmaid_message_string(form, to, &value)) {
+        ngx_http_chatmaid_message_mistyped(form, "to", to, "must be a string");
 
-    } else if (!ngx_http_chatmaid_message_is_recipient(&value)) {
+    } else if (!form->native
+               && conf->recipients == NGX_HTTP_CHATMAID_RECIPIENTS_CHECKED
+               && !ngx_http_chatmaid_message_is_recipient(&value))
+    {
         ngx_http_chatmaid_message_fault(form, "to",
                                         "must be a phone number like "
                                         "+15551234567 or a group id that ends "
@@ -163,46 +243,78 @@ ngx_http_chatmaid_message_to(ngx_http_chatmaid_form_t *form)
 }
 
 
+/*
+ * On the native face null counts as left out, and so does an empty text beside
+ * media, on both: official clients send them.
+ */
+
 static void
 ngx_http_chatmaid_message_content(ngx_http_chatmaid_form_t *form)
 {
-    json_t      *text, *media;
+    uint32_t     text, media;
+    ngx_str_t    value;
+    ngx_uint_t   has_media;
     const char  *text_name, *media_name;
 
     text_name = ngx_http_chatmaid_message_alias(form, "text", "content");
     media_name = ngx_http_chatmaid_message_alias(form, "media", "mediaUrls");
 
-    text = text_name ? json_object_get(form->message, text_name) : NULL;
-    media = media_name ? json_object_get(form->message, media_name) : NULL;
+    text = ngx_http_chatmaid_message_member(form, text_name);
+    media = ngx_http_chatmaid_message_member(form, media_name);
 
-    if (text == NULL
-        && (media == NULL
-            || (json_is_array(media) && json_array_size(media) == 0)))
+    if (form->native) {
+
+        if (text && ngx_http_chatmaid_message_type(form, text) == 'n') {
+            text = 0;
+        }
+
+        if (media && ngx_http_chatmaid_message_type(form, media) == 'n') {
+            media = 0;
+        }
+    }
+
+    has_media = (media
+                 && (ngx_http_chatmaid_message_type(form, media) == '"'
+                     || ngx_http_chatmaid_json_tree_first(&form->tree, media)));
+
+    if (text && has_media
+        && ngx_http_chatmaid_message_string(form, text, &value)
+        && value.len == 0)
+    {
+        text = 0;
+
+        if (!form->native) {
+            ngx_http_chatmaid_json_tree_remove(&form->tree, 0, text_name);
+        }
+
+    } else if (text) {
+        ngx_http_chatmaid_message_text(form, text_name, text);
+
+    } else if (media == 0
+               || (ngx_http_chatmaid_message_type(form, media) == '['
+                   && !has_media))
     {
         ngx_http_chatmaid_message_fault(form,
                                         form->native ? "content" : "text",
                                         "is required where there is no media");
     }
 
-    if (text) {
-        ngx_http_chatmaid_message_text(form, text_name, text);
-    }
-
     if (media) {
-        ngx_http_chatmaid_message_media(form, media_name);
+        ngx_http_chatmaid_message_media(form, media_name, media);
     }
 }
 
 
 static void
 ngx_http_chatmaid_message_text(ngx_http_chatmaid_form_t *form,
-    const char *name, json_t *text)
+    const char *name, uint32_t text)
 {
     size_t      i, n;
     ngx_str_t   value;
 
-    if (!ngx_http_chatmaid_message_string(text, &value)) {
-        ngx_http_chatmaid_message_fault(form, name, "must be a string");
+    if (!ngx_http_chatmaid_message_string(form, text, &value)) {
+        ngx_http_chatmaid_message_mistyped(form, name, text,
+                                           "must be a string");
         return;
     }
 
@@ -218,165 +330,128 @@ ngx_http_chatmaid_message_text(ngx_http_chatmaid_form_t *form,
     if (n > NGX_HTTP_CHATMAID_MAX_TEXT) {
         ngx_http_chatmaid_message_fault(form, name,
                                         "must have at most 4096 characters");
-        return;
-    }
-
-    if (ngx_strcmp(name, "content") != 0) {
-        form->failed |= (json_object_set(form->message, "content", text) != 0);
-        (void) json_object_del(form->message, name);
     }
 }
 
 
 static void
 ngx_http_chatmaid_message_media(ngx_http_chatmaid_form_t *form,
-    const char *name)
+    const char *name, uint32_t media)
 {
-    size_t      i;
-    json_t     *media, *url;
-    u_char     *last;
-    ngx_str_t   value;
+    u_char      *last, type;
+    uint32_t     url;
+    ngx_uint_t   i;
 
-    u_char      item[sizeof("mediaUrls/") + NGX_SIZE_T_LEN];
+    u_char       pointer[sizeof("mediaUrls/") + NGX_INT_T_LEN];
 
-    media = json_incref(json_object_get(form->message, name));
+    type = ngx_http_chatmaid_message_type(form, media);
 
-    if (json_is_string(media)) {
-        url = media;
-        media = json_array();
-        form->failed |= (json_array_append_new(media, url) != 0);
-
-    } else if (!json_is_array(media)) {
-        ngx_http_chatmaid_message_fault(form, name,
-                                        "must be a string or an array");
+    if (type == '"' && !form->native) {
+        ngx_http_chatmaid_message_url(form, name, media);
+        return;
     }
 
-    json_array_foreach(media, i, url) {
-
-        if (!ngx_http_chatmaid_message_string(url, &value)
-            || !ngx_http_chatmaid_message_is_https(&value))
-        {
-            last = json_is_string(json_object_get(form->message, name))
-                   ? ngx_sprintf(item, "%s", name)
-                   : ngx_sprintf(item, "%s/%uz", name, i);
-            *last = '\0';
-
-            ngx_http_chatmaid_message_fault(form, (char *) item,
-                                            "must be an https URL");
-        }
+    if (type != '[') {
+        ngx_http_chatmaid_message_mistyped(form, name, media,
+                                           form->native
+                                           ? "must be an array"
+                                           : "must be a string or an array");
+        return;
     }
 
-    (void) json_object_del(form->message, name);
+    i = 0;
 
-    form->failed |= (json_object_set_new(form->message, "mediaUrls", media)
-                     != 0);
-}
+    for (url = ngx_http_chatmaid_json_tree_first(&form->tree, media);
+         url;
+         url = ngx_http_chatmaid_json_tree_next(&form->tree, url))
+    {
+        last = ngx_sprintf(pointer, "%s/%ui", name, i++);
+        *last = '\0';
 
-
-static ngx_int_t
-ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form)
-{
-    json_t                      *from;
-    ngx_str_t                    value, *own;
-    ngx_uint_t                   same;
-    const char                  *name;
-    ngx_http_chatmaid_sender_t   sender;
-
-    if (ngx_http_chatmaid_sender_get(form->request, &sender) != NGX_OK) {
-        return NGX_ERROR;
+        ngx_http_chatmaid_message_url(form, (char *) pointer, url);
     }
-
-    own = &sender.value;
-
-    if (!ngx_http_chatmaid_sender_permits(&sender, 1)) {
-        form->denied = 1;
-        return NGX_OK;
-    }
-
-    name = ngx_http_chatmaid_message_alias(form, "from", "fromPhoneId");
-
-    if (name == NULL) {
-        from = json_stringn((char *) own->data, own->len);
-
-        if (from == NULL || own->len == 0) {
-            json_decref(from);
-            ngx_http_chatmaid_message_fault(form,
-                                         form->native ? "fromPhoneId" : "from",
-                                         "is required");
-            return NGX_OK;
-        }
-
-        return json_object_set_new(form->message, "fromPhoneId", from) == 0
-               ? NGX_OK : NGX_ERROR;
-    }
-
-    from = json_object_get(form->message, name);
-
-    if (!ngx_http_chatmaid_message_string(from, &value) || value.len == 0) {
-        ngx_http_chatmaid_message_fault(form, name,
-                                        "must be a string that is not empty");
-        return NGX_OK;
-    }
-
-    same = (value.len == own->len
-            && ngx_strncmp(value.data, own->data, value.len) == 0);
-
-    if (!ngx_http_chatmaid_sender_permits(&sender, same)) {
-        form->denied = 1;
-        return NGX_OK;
-    }
-
-    if (ngx_strcmp(name, "fromPhoneId") != 0) {
-
-        if (json_object_set(form->message, "fromPhoneId", from) != 0) {
-            return NGX_ERROR;
-        }
-
-        (void) json_object_del(form->message, name);
-    }
-
-    return NGX_OK;
 }
 
 
 static void
-ngx_http_chatmaid_message_key(ngx_http_chatmaid_form_t *form)
+ngx_http_chatmaid_message_url(ngx_http_chatmaid_form_t *form,
+    const char *pointer, uint32_t url)
 {
-    json_t      *member;
-    ngx_str_t    key, *known;
-    ngx_uint_t   before;
-    const char  *wrong;
+    ngx_str_t  value;
 
-    static const char  name[] = "idempotencyKey";
+    if (!ngx_http_chatmaid_message_string(form, url, &value)
+        || !ngx_http_chatmaid_message_is_https(&value))
+    {
+        ngx_http_chatmaid_message_fault(form, pointer, "must be an https URL");
+    }
+}
 
-    member = json_object_get(form->message, name);
 
-    if (member == NULL) {
+static void
+ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form)
+{
+    ngx_int_t                    rc;
+    const char                  *name;
+    ngx_http_chatmaid_sender_t   sender;
+
+    if (ngx_http_chatmaid_sender_get(form->request, &sender) != NGX_OK) {
+        form->failed = 1;
         return;
     }
 
-    known = form->key;
-    before = form->faults;
-
-    if (!ngx_http_chatmaid_message_string(member, &key)) {
-        ngx_http_chatmaid_message_fault(form, name, "must be a string");
-
-    } else if ((wrong = ngx_http_chatmaid_idempotency_check(&key)) != NULL) {
-        ngx_http_chatmaid_message_fault(form, name, wrong);
-
-    } else if (known->len == 0) {
-        *known = key;           /* in the body, which the pool keeps */
-
-    } else if (known->len != key.len
-               || ngx_strncmp(known->data, key.data, key.len) != 0)
-    {
-        ngx_http_chatmaid_message_fault(form, name,
-                                        "is not the Idempotency-Key header's");
+    if (!ngx_http_chatmaid_sender_permits(&sender, 1)) {
+        form->denied = 1;
+        return;
     }
 
-    form->key_faults = form->faults - before;
+    name = ngx_http_chatmaid_message_alias(form, "from", "fromPhoneId");
 
-    (void) json_object_del(form->message, name);
+    if (name) {
+        ngx_http_chatmaid_message_from(form, name, &sender);
+        return;
+    }
+
+    rc = NGX_DECLINED;
+
+    if (sender.value.len) {
+        rc = ngx_http_chatmaid_json_tree_add(&form->tree, 0, "fromPhoneId",
+                                             &sender.value);
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_chatmaid_message_fault(form,
+                                        form->native ? "fromPhoneId" : "from",
+                                        "is required");
+    }
+
+    form->failed |= (rc == NGX_ERROR);
+}
+
+
+static void
+ngx_http_chatmaid_message_from(ngx_http_chatmaid_form_t *form,
+    const char *name, ngx_http_chatmaid_sender_t *sender)
+{
+    uint32_t    from;
+    ngx_str_t   value;
+    ngx_uint_t  same;
+
+    from = ngx_http_chatmaid_message_member(form, name);
+
+    if (!ngx_http_chatmaid_message_string(form, from, &value)
+        || value.len == 0)
+    {
+        ngx_http_chatmaid_message_mistyped(form, name, from,
+                                         "must be a string that is not empty");
+        return;
+    }
+
+    same = (value.len == sender->value.len
+            && ngx_strncmp(value.data, sender->value.data, value.len) == 0);
+
+    if (!ngx_http_chatmaid_sender_permits(sender, same)) {
+        form->denied = 1;
+    }
 }
 
 
@@ -446,30 +521,159 @@ ngx_http_chatmaid_message_is_https(ngx_str_t *url)
 }
 
 
-static ngx_uint_t
-ngx_http_chatmaid_message_string(json_t *json, ngx_str_t *value)
+/* The spelling that the caller chose, NULL where the member is absent.  The
+ * native face knows Chatmaid's own alone. */
+
+static const char *
+ngx_http_chatmaid_message_alias(ngx_http_chatmaid_form_t *form,
+    const char *name, const char *own)
 {
-    if (!json_is_string(json)) {
-        return 0;
+    uint32_t  member;
+
+    member = ngx_http_chatmaid_message_member(form, own);
+
+    if (form->native || !ngx_http_chatmaid_message_member(form, name)) {
+        return member ? own : NULL;
     }
 
-    value->data = (u_char *) json_string_value(json);
-    value->len = json_string_length(json);
+    if (member) {
+        ngx_http_chatmaid_message_fault(form, own,
+                                        "is given under its other name too");
+    }
 
-    return 1;
+    return name;
 }
 
 
-/* "name" is a JSON Pointer (RFC 6901) without its first "/". */
+/* The value of a member, or 0; there is none of the name NULL. */
+
+static uint32_t
+ngx_http_chatmaid_message_member(ngx_http_chatmaid_form_t *form,
+    const char *name)
+{
+    return name ? ngx_http_chatmaid_json_tree_member(&form->tree, 0, name) : 0;
+}
+
+
+static u_char
+ngx_http_chatmaid_message_type(ngx_http_chatmaid_form_t *form, uint32_t value)
+{
+    return ngx_http_chatmaid_json_tree_type(&form->tree, value);
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_message_string(ngx_http_chatmaid_form_t *form,
+    uint32_t value, ngx_str_t *string)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_chatmaid_json_tree_string(&form->tree, value,
+                                            NGX_HTTP_CHATMAID_JSON_UTF8,
+                                            string);
+
+    form->failed |= (rc == NGX_ERROR);
+
+    return (rc == NGX_OK);
+}
+
+
+/* Of null it is said that it is null: many a library writes it unasked. */
+
+static void
+ngx_http_chatmaid_message_mistyped(ngx_http_chatmaid_form_t *form,
+    const char *name, uint32_t value, const char *detail)
+{
+    char  text[64];
+
+    if (ngx_http_chatmaid_message_type(form, value) == 'n') {
+        *ngx_snprintf((u_char *) text, sizeof(text) - 1, "%s, not null",
+                      detail) = '\0';
+        detail = text;
+    }
+
+    ngx_http_chatmaid_message_fault(form, name, detail);
+}
+
+
+/* "pointer" is a JSON pointer (RFC 6901) without its first "/". */
 
 static void
 ngx_http_chatmaid_message_fault(ngx_http_chatmaid_form_t *form,
-    const char *name, const char *detail)
+    const char *pointer, const char *detail)
 {
-    form->faults++;
+    if (form->faults++ >= NGX_HTTP_CHATMAID_MAX_ERRORS) {
+        return;
+    }
 
     (void) json_array_append_new(form->errors,
                                  json_pack("{s:s+, s:s}", "pointer",
-                                           *name ? "/" : "", name,
+                                           *pointer ? "/" : "", pointer,
                                            "detail", detail));
+}
+
+
+/* In Chatmaid's form.  Its fingerprint is that of the canonical text. */
+
+static ngx_int_t
+ngx_http_chatmaid_message_write(ngx_http_chatmaid_form_t *form,
+    ngx_str_t *text, u_char *fingerprint)
+{
+    ngx_int_t                       rc;
+    uint32_t                        media;
+    ngx_str_t                       canonical;
+    ngx_pool_t                     *pool;
+    ngx_http_chatmaid_json_tree_t  *tree;
+
+    pool = form->request->pool;
+    tree = &form->tree;
+
+    ngx_http_chatmaid_json_tree_remove(tree, 0, "idempotencyKey");
+
+    if (!form->native
+        && (ngx_http_chatmaid_json_tree_rename(tree, 0, "text", "content")
+            != NGX_OK
+            || ngx_http_chatmaid_json_tree_rename(tree, 0, "media",
+                                                  "mediaUrls")
+               != NGX_OK
+            || ngx_http_chatmaid_json_tree_rename(tree, 0, "from",
+                                                  "fromPhoneId")
+               != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    media = ngx_http_chatmaid_message_member(form, "mediaUrls");
+
+    if (media && ngx_http_chatmaid_message_type(form, media) == '"'
+        && ngx_http_chatmaid_json_tree_wrap(tree, 0, "mediaUrls") != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_chatmaid_json_write(tree, 0, 1, &canonical);
+
+    if (rc == NGX_ABORT) {
+        return ngx_http_chatmaid_problem_set(pool, form->problem,
+                                             NGX_HTTP_CHATMAID_BODY_TOO_LARGE,
+                                             "the message would take too much "
+                                             "memory");
+    }
+
+    if (rc != NGX_OK
+        || ngx_http_chatmaid_crypto_sha256(form->request->connection->log,
+                                           &canonical, fingerprint)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (!tree->numbers) {
+        *text = canonical;              /* there is but one spelling */
+        return NGX_OK;
+    }
+
+    (void) ngx_pfree(pool, canonical.data);
+
+    return ngx_http_chatmaid_json_write(tree, 0, 0, text);
 }

@@ -13,14 +13,19 @@
 #include "ngx_http_chatmaid_answer.h"
 
 
-/* Makes a message (the pool's reference) of a parsed body: aliases are
- * resolved, a default sender is filled in, and idempotencyKey goes to *key,
- * which holds the header's key or is empty.  Members unknown to us stay, for
- * Chatmaid to judge.  NGX_OK; NGX_DECLINED: reply->problem names every fault;
- * NGX_ERROR. */
+/*
+ * Reads the request's body as a message.  "text", in r->pool, is what goes on to
+ * Chatmaid except for its idempotencyKey: in Chatmaid's names, members in their
+ * order, a default sender filled in.  Members unknown to us stay, for Chatmaid
+ * to judge.  "fingerprint", 32 bytes, is equal for equal messages.  A key in the
+ * body goes to "key", which holds the header's key or is empty.
+ *
+ * NGX_OK; NGX_DECLINED: reply->problem names every fault; NGX_ERROR.
+ */
+
 ngx_int_t ngx_http_chatmaid_message_read(ngx_http_request_t *r,
-    ngx_http_chatmaid_reply_t *reply, json_t *body, ngx_str_t *key,
-    json_t **message);
+    ngx_http_chatmaid_reply_t *reply, ngx_str_t *key, ngx_str_t *text,
+    u_char *fingerprint);
 
 
 #endif /* _NGX_HTTP_CHATMAID_MESSAGE_H_INCLUDED_ */

@@ -6,8 +6,8 @@
 
 #include "ngx_http_chatmaid_send.h"
 #include "ngx_http_chatmaid_call_result.h"
+#include "ngx_http_chatmaid_crypto.h"
 #include "ngx_http_chatmaid_idempotency.h"
-#include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_message.h"
 #include "ngx_http_chatmaid_retry.h"
@@ -20,7 +20,7 @@ typedef struct {
     ngx_http_chatmaid_idempotency_t   operation;
     ngx_http_chatmaid_send_claim_t    claim;    /* of its record */
 
-    json_t                           *message;  /* all in the request's pool */
+    ngx_str_t                         message;  /* until it is written */
     ngx_str_t                         body;     /* of each try */
     ngx_str_t                         answer;   /* Chatmaid's envelope */
 
@@ -112,9 +112,8 @@ ngx_http_chatmaid_send_parse(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    json_t                     *body;
     ngx_int_t                   rc;
-    ngx_str_t                  *key, detail;
+    ngx_str_t                  *key;
     const char                 *reason;
     ngx_http_chatmaid_reply_t  *reply;
 
@@ -126,26 +125,15 @@ ngx_http_chatmaid_send_parse(ngx_http_request_t *r, void *data)
     if (rc == NGX_DECLINED) {
         return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
                                      NGX_HTTP_CHATMAID_INVALID_IDEMPOTENCY_KEY,
-                                     "%s", reason);
+                                     "the Idempotency-Key header %s", reason);
     }
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    rc = ngx_http_chatmaid_json_body(r, &body, &detail);
-
-    if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
-                                             NGX_HTTP_CHATMAID_INVALID_JSON,
-                                             "%V", &detail);
-    }
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    rc = ngx_http_chatmaid_message_read(r, reply, body, key, &send->message);
+    rc = ngx_http_chatmaid_message_read(r, reply, key, &send->message,
+                                     send->claim.lease.claim.fingerprint);
 
     if (rc != NGX_OK) {
         return rc;
@@ -195,8 +183,7 @@ ngx_http_chatmaid_send_name(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    return ngx_http_chatmaid_idempotency_name(r, &send->operation,
-                                              send->message);
+    return ngx_http_chatmaid_idempotency_name(r, &send->operation);
 }
 
 
@@ -341,17 +328,28 @@ ngx_http_chatmaid_send_write(ngx_http_request_t *r, void *data)
 
     ngx_str_t  key;
 
+    u_char     value[sizeof("\"\"") - 1 + NGX_HTTP_CHATMAID_SHA256_HEX];
+
     if (ngx_http_chatmaid_idempotency_derive(r, &send->operation, &key)
-        != NGX_OK
-        || json_object_set_new(send->message, "idempotencyKey",
-                               json_stringn((char *) key.data, key.len))
-           != 0)
+        != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_json_dump(r->pool, send->message, JSON_SORT_KEYS,
-                                       &send->body);
+    key.len = ngx_sprintf(value, "\"%V\"", &key) - value;
+    key.data = value;
+
+    if (ngx_http_chatmaid_json_text_insert(r->pool, &send->message,
+                                           "idempotencyKey", &key, &send->body)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_pfree(r->pool, send->message.data);
+    ngx_str_null(&send->message);
+
+    return NGX_OK;
 }
 
 

@@ -175,6 +175,10 @@ ngx_http_chatmaid_json_tree_free(ngx_http_chatmaid_json_tree_t *tree)
 {
     (void) ngx_pfree(tree->pool, tree->tokens);
     tree->tokens = NULL;
+
+    if (tree->copied) {
+        (void) ngx_pfree(tree->pool, tree->text.data);
+    }
 }
 
 
@@ -455,7 +459,7 @@ ngx_http_chatmaid_json_tree_literal(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
-/* Makes room behind the text.  Offsets stay, strings that were returned too. */
+/* Makes room after the text. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_tree_room(ngx_http_chatmaid_json_tree_t *tree,
@@ -475,7 +479,13 @@ ngx_http_chatmaid_json_tree_room(ngx_http_chatmaid_json_tree_t *tree,
     }
 
     ngx_memcpy(p, tree->text.data, tree->text.len);
+
+    if (tree->copied) {
+        (void) ngx_pfree(tree->pool, tree->text.data);
+    }
+
     tree->text.data = p;
+    tree->copied = 1;
 
     return NGX_OK;
 }

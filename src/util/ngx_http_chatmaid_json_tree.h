@@ -26,13 +26,16 @@
 
 typedef struct {
     ngx_pool_t                      *pool;
-    ngx_str_t                        text;     /* a copy once it is changed */
-    size_t                           room;     /* of the copy */
+    ngx_str_t                        text;
+    size_t                           room;     /* after the text */
 
     ngx_http_chatmaid_json_token_t  *tokens;
     uint32_t                         ntokens;
     uint32_t                         max;
     uint32_t                         repeated; /* a name that is there twice */
+
+    /* the text is a copy, which changes need */
+    unsigned                         copied:1;
 
     /* a number is no plain integer of at most 18 digits: only then the
      * canonical text differs from the other one */
@@ -47,7 +50,7 @@ ngx_int_t ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool,
     ngx_str_t *text, ngx_uint_t unicode, ngx_http_chatmaid_json_tree_t *tree,
     ngx_str_t *reason);
 
-/* Frees the tokens.  Texts and strings stay in the pool. */
+/* Frees the tree, strings of it too. */
 void ngx_http_chatmaid_json_tree_free(ngx_http_chatmaid_json_tree_t *tree);
 
 /* The first byte of a value: '{', '[', '"', 't', 'f' or 'n'; '0' stands for all
