@@ -202,7 +202,8 @@ sub raw (@request) {
 # The share of a full count that this run is worth: CHATMAID_VOLUME is 1 for a
 # whole one, and less where each request costs more.
 sub volume ($full, $least = 1) {
-    return max($least, ceil($full * ($ENV{CHATMAID_VOLUME} // 0.1)));
+    my $count = max($least, ceil($full * ($ENV{CHATMAID_VOLUME} // 0.1)));
+    return 0 + sprintf "%d", $count;     # an integer, in JSON too
 }
 
 
