@@ -11,6 +11,7 @@
 
 
 #define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  (30 * 24 * 3600)    /* seconds */
+#define NGX_HTTP_CHATMAID_MAX_NUMBER       63                  /* characters */
 
 /* The most strings that are kept of an error's "message". */
 #define NGX_HTTP_CHATMAID_MAX_MESSAGES     100
@@ -546,14 +547,18 @@ ngx_http_chatmaid_call_result_retry_after(ngx_http_chatmaid_call_t *call,
 {
     double            seconds;
     time_t            time;
+    u_char            number[NGX_HTTP_CHATMAID_MAX_NUMBER + 1];
     ngx_str_t         value;
     ngx_table_elt_t  *h;
 
     if (ngx_http_chatmaid_json_text_member(answer, "retryAfter", &value)
         && value.data[0] >= '0' && value.data[0] <= '9')
     {
-        /* the number ends at what follows the member */
-        seconds = strtod((char *) value.data, NULL);
+        /* strtod() reads up to a NUL; digits beyond these make no difference */
+        (void) ngx_cpystrn(number, value.data,
+                           ngx_min(value.len + 1, sizeof(number)));
+
+        seconds = strtod((char *) number, NULL);
 
         if (seconds > NGX_HTTP_CHATMAID_MAX_RETRY_AFTER) {
             return NGX_HTTP_CHATMAID_MAX_RETRY_AFTER;

@@ -49,6 +49,7 @@ static void ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form);
 static void ngx_http_chatmaid_message_from(ngx_http_chatmaid_form_t *form,
     const char *name, ngx_http_chatmaid_sender_t *sender);
 static ngx_uint_t ngx_http_chatmaid_message_is_recipient(ngx_str_t *to);
+static size_t ngx_http_chatmaid_message_digits(ngx_str_t *text, size_t from);
 static ngx_uint_t ngx_http_chatmaid_message_is_https(ngx_str_t *url);
 static const char *ngx_http_chatmaid_message_alias(
     ngx_http_chatmaid_form_t *form, const char *name, const char *own);
@@ -465,7 +466,7 @@ ngx_http_chatmaid_message_is_recipient(ngx_str_t *to)
     static ngx_str_t  group = ngx_string("@g.us");
 
     if (to->len >= 3 && to->data[0] == '+' && to->data[1] != '0') {
-        digits = strspn((char *) to->data + 1, "0123456789");
+        digits = ngx_http_chatmaid_message_digits(to, 1);
         return digits == to->len - 1 && digits >= 2 && digits <= 15;
     }
 
@@ -476,7 +477,7 @@ ngx_http_chatmaid_message_is_recipient(ngx_str_t *to)
         return 0;
     }
 
-    digits = strspn((char *) to->data, "0123456789");
+    digits = ngx_http_chatmaid_message_digits(to, 0);
 
     if (digits == 0) {
         return 0;
@@ -484,7 +485,7 @@ ngx_http_chatmaid_message_is_recipient(ngx_str_t *to)
 
     if (to->data[digits] == '-') {
         len = digits + 1;
-        digits = strspn((char *) to->data + len, "0123456789");
+        digits = ngx_http_chatmaid_message_digits(to, len);
 
         if (digits == 0) {
             return 0;
@@ -494,6 +495,24 @@ ngx_http_chatmaid_message_is_recipient(ngx_str_t *to)
     }
 
     return digits == to->len - group.len;
+}
+
+
+/* How many digits there are from this place on: the text does not end with a
+ * NUL. */
+
+static size_t
+ngx_http_chatmaid_message_digits(ngx_str_t *text, size_t from)
+{
+    size_t  i;
+
+    for (i = from; i < text->len; i++) {
+        if (text->data[i] < '0' || text->data[i] > '9') {
+            break;
+        }
+    }
+
+    return i - from;
 }
 
 
