@@ -216,13 +216,14 @@ sub program ($self, @more) {
 
 # (exit code, what it said) of nginx -t or -T.
 sub test ($self, $flag = '-t') {
-    my $pid     = open(my $out, '-|') // croak "fork: $!";
+    my @command = $self->program($flag);
+    my $pid = open(my $out, '-|') // croak "fork: $!";
     if (!$pid) {
-        delete $ENV{NGINX};
+        delete $ENV{NGINX};             # to nginx, sockets that it inherits
         $ENV{ASAN_OPTIONS} = 'detect_leaks=0';      # -t and -T end without cleaning up
         open STDERR, '>&', \*STDOUT;
         alarm 60;
-        exec $self->program($flag) or POSIX::_exit(127);
+        exec @command or POSIX::_exit(127);
     }
     my $said = do { local $/; <$out> } // '';
     close $out;
