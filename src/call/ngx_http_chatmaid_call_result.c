@@ -74,6 +74,7 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r,
     case NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT:
     case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
     case NGX_HTTP_CHATMAID_CALL_TIMEOUT:
+    case NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED:
         return ngx_http_chatmaid_call_result_unanswered(r, call, problem);
 
     case NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM:
@@ -180,6 +181,7 @@ ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
+    case NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED:
         detail = "Chatmaid gave no answer";
         break;
 
@@ -191,8 +193,8 @@ ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
 
     problem->retryable = 1;
     problem->may_be_accepted =
-                          (call->result == NGX_HTTP_CHATMAID_CALL_NO_ANSWER
-                           || call->result == NGX_HTTP_CHATMAID_CALL_TIMEOUT);
+                  (call->result != NGX_HTTP_CHATMAID_CALL_NOT_CONNECTED
+                   && call->result != NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT);
 
     return NGX_DECLINED;
 }
