@@ -24,8 +24,8 @@ my %place = (
     refused   => 'chatmaid_gateway /.refused/;',
     missing   => 'chatmaid_gateway /.nowhere/;',
     hasty     => 'chatmaid_timeout 300ms;',
-    limited   => 'chatmaid_account limited; chatmaid_timeout 2s;',
-    limited2  => 'chatmaid_account limited2; chatmaid_timeout 2s;',
+    limited   => 'chatmaid_account limited; chatmaid_timeout 6s;',
+    limited2  => 'chatmaid_account limited2; chatmaid_timeout 6s;',
 );
 my $nginx = nginx(
     gateway => 'chatmaid_sender +15550100001;',
