@@ -26,6 +26,7 @@ my %place = (
     hasty     => 'chatmaid_timeout 300ms;',
     limited   => 'chatmaid_account limited; chatmaid_timeout 6s;',
     limited2  => 'chatmaid_account limited2; chatmaid_timeout 6s;',
+    limited3  => 'chatmaid_account limited3; chatmaid_timeout 6s;',
 );
 my $nginx = nginx(
     gateway => 'chatmaid_sender +15550100001;',
@@ -216,6 +217,9 @@ subtest 'the rate limit' => sub {
     is($api->count, $before, 'Chatmaid was not asked');
     $api->fault({status => 429, body => '{}', headers => {'Retry-After' => 9}});
     is(envelope(get(at('limited2', 'account')), 429, 'account', 'a read')->{json}{retryAfter}, 9, 'by the header');
+    $api->fault({status => 429, body => '<html>slow down</html>', type => 'text/html', headers => {'Retry-After' => 19}});
+    my $page = envelope(sent('limited3'), 429, 'messages/send', "a proxy's page");
+    is($page->{json}{retryAfter}, 19, 'its Retry-After');
 };
 
 subtest "nginx's own" => sub {
