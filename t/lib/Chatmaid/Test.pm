@@ -168,15 +168,13 @@ sub replayed ($answer) { $answer->{headers}{'idempotent-replayed'} ? 'replayed' 
 # What became of a message at Chatmaid: the messages there are with its text, and
 # the requests that brought it.
 sub messages_of ($message, $at = $api) {
-    my $text = $message->{text} // $message->{content};
-    return grep { ($_->{content} // '') eq $text } $at->messages;
+    return $at->messages(content => $message->{text} // $message->{content});
 }
 
 sub made (@of) { scalar messages_of(@of) }
 
 sub sends_of ($message, $at = $api) {
-    my $text = $message->{text} // $message->{content};
-    return grep { index($_->{body}, qq("$text")) >= 0 } $at->requests(path => '/v1/messages/send');
+    return $at->requests(path => '/v1/messages/send', text => $message->{text} // $message->{content});
 }
 
 
