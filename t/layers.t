@@ -29,10 +29,11 @@ my @LAYERS = (
     {call   => [qw(call call_request api_key call_result)]},
     {answer => [qw(answer problem problem_native error_page)]},
     {store  => [qw(store lease zone store_zone store_redis store_script notes
-        account_limits)]},
+        account_limits zone_conf)]},
     {redis  => [qw(redis redis_health redis_command redis_conn redis_conf)]},
     {util   => [qw(steps json json_parser json_fault json_text json_tree
-        json_write crypto body query request secret_file escape conf_place rewrite)]},
+        json_write crypto body query request secret_file escape conf_place conf_slot
+        rewrite)]},
 );
 
 # Configuration types and forward declarations: for everybody, so it may include
