@@ -23,6 +23,7 @@ package Chatmaid::Test;
 #   files     {name => text}, written to %DIR% with mode 0600
 #   api       a sandbox (default: the last one started; without any, a dead port)
 #   probe     the module in t/NAME-probe as well
+#   before    other modules' files, loaded before ours; behind: after it
 #   workers error_log access name no_module
 #   clock     one of its own (Chatmaid::Test::Clock)
 #

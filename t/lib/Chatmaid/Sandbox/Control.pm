@@ -53,15 +53,15 @@ sub answer ($self, $line) {
 }
 
 # method, path (a trailing * matches any rest), account, environment, request_id,
-# from (a number in the journal) and text (a string in the body) narrow the list;
-# with last it has the last one alone; count gives its length, cheap enough to be
-# asked again and again.
+# body, from (a number in the journal) and text (a string in the body) narrow the
+# list; with last it has the last one alone; count gives its length, cheap enough
+# to be asked again and again.
 
 sub requests ($api, $want) {
     my @found = @{$api->journal};
 
     @found = splice @found, ($want->{from} || 1) - 1 if $want->{from};
-    for my $field (grep { defined $want->{$_} } qw(method account environment request_id)) {
+    for my $field (grep { defined $want->{$_} } qw(method account environment request_id body)) {
         @found = grep { ($_->{$field} // '') eq $want->{$field} } @found;
     }
     if (defined(my $path = $want->{path})) {

@@ -92,7 +92,7 @@ sub ask ($self, $name, $want = {}) {
 # --- What it received --------------------------------------------------------
 
 # requests(method => …, path => '/v1/messages/*', account =>, environment =>,
-#          request_id =>, text =>, from => N)
+#          request_id =>, body =>, text =>, from => N)
 sub requests ($self, %want) { @{$self->ask(requests => \%want)} }
 sub count ($self, %want)    { $self->ask(requests => {%want, count => 1}) }
 sub last ($self, %want)     { $self->ask(requests => {%want, last => 1})->[0] }

@@ -170,13 +170,17 @@ sub version () {
     };
 }
 
-# The module, unless it is built in, and a probe that was built with it.
+# The module, unless it is built in, and a probe that was built with it; those of
+# others before or behind it.
 
 sub module () { $ENV{CHATMAID_MODULE} // "$top/build/ngx_http_chatmaid_module.so" }
 
 sub modules ($option) {
-    return () if $option->{no_module} || !length module();
-    return (path(module())->to_abs, $option->{probe} ? built("ngx_http_chatmaid_$option->{probe}_probe_module.so") : ());
+    my @others = ($option->{before} // [], $option->{behind} // []);
+    my @ours;
+    push @ours, path(module())->to_abs if length module();
+    push @ours, built("ngx_http_chatmaid_$option->{probe}_probe_module.so") if @ours && $option->{probe};
+    return (@{$others[0]}, $option->{no_module} ? () : @ours, @{$others[1]});
 }
 
 # What was built beside the module, for tests.
