@@ -257,7 +257,7 @@ subtest 'its connections are killed again and again' => sub {
 subtest 'its idle connection is killed again and again' => sub {
     my $redis   = redis_server;
     my $gateway = gateway($redis, 'fallback=reject timeout=900ms');
-    my $logged  = sub ($pattern) { scalar(() = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is $pattern/)) };
+    my $logged  = sub ($pattern) { scalar(() = $gateway->logged(qr/\[error\].* chatmaid redis ".*" is $pattern/)) };
     my $killed  = sub { wait_for(sub { $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=ping / }, 'a connection');
         $redis->cli(qw(CLIENT KILL TYPE normal)) };
 

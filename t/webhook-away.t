@@ -183,7 +183,7 @@ subtest 'a full zone' => sub {
 
     my ($bodies, @asked) = $events->();
     is(scalar(grep { $_->result->{status} == 200 } @asked), $count, 'every event is handed on');
-    is(scalar($edge->logged(qr/\[warn\].*zone is full: finished/)), 1, 'it is full, and says so once');
+    is(scalar($edge->logged(qr/\[error\].*zone is full: finished/)), 1, 'it is full, and says so once');
     once($edge, 'the latest are known');
 
     # with more of them under way than it has room for

@@ -299,12 +299,14 @@ ngx_http_chatmaid_store_redis_fall_back(ngx_http_chatmaid_claim_t *claim)
 
     if (claim->mcf->redis->reject && !claim->webhook_event) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        claim->redis_away = 1;
         claim->reason = "Redis does not answer";
         return;
     }
 
     if (ngx_current_msec - claim->asked_at >= claim->lease_time) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        claim->redis_away = 1;
         claim->reason = "a lease that it may have had is over";
         return;
     }
