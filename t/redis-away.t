@@ -309,8 +309,8 @@ for my $name (sort keys %ways) {
 
         for my $gateway ($zone, $reject) {
             wait_for(sub { connected($gateway); $gateway->logged(qr/redis ".*" is back/) }, $gateway->name . ' to have it back');
-            is(scalar(my @away = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is away/)), 1, $gateway->name . ': one line for lost');
-            is(scalar(my @back = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is back/)), 1, $gateway->name . ': one for back');
+            is(scalar(my @away = $gateway->logged(qr/\[error\].* chatmaid redis ".*" is away/)), 1, $gateway->name . ': one line for lost');
+            is(scalar(my @back = $gateway->logged(qr/\[error\].* chatmaid redis ".*" is back/)), 1, $gateway->name . ': one for back');
         }
         is(told(send_at($reject, $m->{rejected}, $k->{rejected})), 201, 'reject: goes on');
 

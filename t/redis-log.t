@@ -7,6 +7,7 @@
 use lib 't/lib';
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
+use Chatmaid::Test::Webhook qw(webhook_secret event signed);
 use Mojo::IOLoop;
 
 my $api = sandbox;
@@ -121,6 +122,64 @@ subtest 'a refusal' => sub {
     $nginx->kill_workers;
     wait_for(sub { told($nginx->post('/send', message)) eq '201' && back($nginx) }, 'it to be back');
     is(scalar(grep { / is / } lines($nginx)), 2, 'two lines');
+};
+
+# Redis is there, and takes no events or records: a mistake of somebody's.
+
+subtest 'streams that take no events' => sub {
+    my $redis = redis_server;
+    my $nginx = gateway($redis, '', files => {webhook_secret => webhook_secret . "\n"}, server => <<'END');
+        chatmaid_webhook_secret_file %DIR%/webhook_secret;
+        location = /one { chatmaid_webhook on; chatmaid_webhook_stream one; }
+        location = /two { chatmaid_webhook on; chatmaid_webhook_stream two; }
+END
+    my $hook  = sub ($path) { my $body = event('message.sent'); $nginx->post($nginx->url($path), $body, signed($body))->{status} };
+    my $lines = sub ($pattern) { scalar(grep { /$pattern/ } lines($nginx)) };
+
+    connected($redis, 3);
+    $redis->cli(qw(SET one string));
+    for (1 .. 10) {
+        is($hook->('/one'), 503, 'refused');
+        is($hook->('/two'), 200, 'the other takes them');
+    }
+    is($lines->(qr/stream "one" takes no events, Redis answers ".*WRONGTYPE .*"; meanwhile they are answered 503/), 1, 'one line');
+    is(scalar(lines($nginx)), 1, 'no other');
+    $nginx->kill_workers;
+    $nginx->reload;
+    is($hook->('/one'), 503, 'refused') for 1 .. 10;
+    is(scalar(lines($nginx)), 1, 'nor afterwards') or diag map { "$_\n" } lines($nginx);
+
+    $redis->cli(qw(DEL one));
+    wait_for(sub { $hook->('/one') == 200 && $lines->(qr/stream "one" takes events again/) }, 'events to be taken');
+    is(scalar(lines($nginx)), 2, 'and one line for that');
+};
+
+subtest 'records of another type' => sub {
+    my $redis = redis_server;
+    my $nginx = gateway($redis);
+    my @keys  = map { key } 1 .. 10;
+    connected($redis, 3);
+    $redis->cli('SET', record_of($_), 'x') for @keys;
+    my %seen;
+    for my $k (@keys) { $seen{told($nginx->post('/send', message, 'Idempotency-Key' => $k))}++ }
+    is(scalar(lines($nginx)), 1, 'one line for ten') or diag map { "$_\n" } lines($nginx);
+    wait_for(sub { told($nginx->post('/send', message, 'Idempotency-Key' => key)) eq '201' && lines($nginx) == 2 }, 'another line');
+    like((lines($nginx))[1], qr/again/, 'once it is over');
+};
+
+subtest 'a zone without room' => sub {
+    my $nginx = nginx(name => 'small', workers => 3, error_log => 'error',
+        http => 'chatmaid_zone small:32k; chatmaid_retries 0; chatmaid_idempotency_wait 0;', gateway => 'chatmaid_sender +15550100001;');
+    $api->fault({hold => 'before', times => 0, match => {method => 'POST'}});
+    my $agent = $nginx->client;
+    my @held  = map { $agent->later(POST => '/send', message, 'Idempotency-Key' => key) } 1 .. 150;
+    wait_for(sub { grep { $_->done } @held }, 'sends that are refused');
+    $api->release;
+    $api->clear_faults;
+    my $refused = grep { told($_->result) =~ /^503/ } @held;
+    cmp_ok($refused, '>', 10, 'refused sends');
+    is(scalar(grep { /can't record a send: .*; it is answered 503/ } lines($nginx)), 1, 'one line for all');
+    wait_for(sub { told($nginx->post('/send', message)) eq '201' && grep { /records sends again/ } lines($nginx) }, 'room again');
 };
 
 

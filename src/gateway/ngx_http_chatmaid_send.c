@@ -329,7 +329,7 @@ ngx_http_chatmaid_send_log_refused(ngx_http_request_t *r,
     }
 
     ngx_log_error(level, r->connection->log, 0,
-                  "chatmaid can't record a send, it is answered 503: %s",
+                  "chatmaid can't record a send: %s; it is answered 503",
                   claim->reason);
 }
 
