@@ -52,11 +52,18 @@ $(BUILD)/$(MODULE).so: $(OBJS)/Makefile \
 # For tests alone: t/NAME-probe says which.
 PROBES := redis filter json
 
-probe: $(PROBES:%=$(BUILD)/ngx_http_chatmaid_%_probe_module.so)
+probe: $(PROBES:%=$(BUILD)/ngx_http_chatmaid_%_probe_module.so) \
+       $(BUILD)/slow-fsync.so
 
 $(BUILD)/ngx_http_chatmaid_%_probe_module.so: $(OBJS)/Makefile \
                                               $(wildcard t/*-probe/* src/*.h src/*/*.h)
 	@$(build)
+
+# For redis-server, which is no sanitized code.
+$(BUILD)/slow-fsync.so: t/slow-fsync.c
+	@echo "building $@"
+	@mkdir -p $(BUILD)
+	@$(CC) -O2 -Wall -Wextra -Werror -shared -fPIC -o $@ $<
 
 build = echo "building $@"; \
         $(MAKE) -s -C $(TREE) -f $(OBJS)/Makefile $(OBJS)/$(@F) \
