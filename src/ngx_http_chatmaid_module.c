@@ -17,6 +17,7 @@
 #include "ngx_http_chatmaid_error_page.h"
 #include "ngx_http_chatmaid_store_redis.h"
 #include "ngx_http_chatmaid_store_script.h"
+#include "ngx_http_chatmaid_store_untold.h"
 #include "ngx_http_chatmaid_store_zone.h"
 #include "ngx_http_chatmaid_zone.h"
 #include "ngx_http_chatmaid_redis.h"
@@ -399,7 +400,17 @@ ngx_http_chatmaid_init_process(ngx_cycle_t *cycle)
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_chatmaid_module);
 
-    return mcf ? ngx_http_chatmaid_redis_init(cycle, mcf->redis) : NGX_OK;
+    if (mcf == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_chatmaid_redis_init(cycle, mcf->redis) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_chatmaid_store_untold_init(cycle, mcf);
+
+    return NGX_OK;
 }
 
 

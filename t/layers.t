@@ -28,7 +28,7 @@ my @LAYERS = (
     },
     {call   => [qw(call call_request api_key call_result)]},
     {answer => [qw(answer problem problem_native error_page)]},
-    {store  => [qw(store lease zone store_zone store_redis store_script notes
+    {store  => [qw(store lease zone store_zone store_redis store_untold store_script notes
         account_limits)]},
     {redis  => [qw(redis redis_health redis_command redis_conn redis_conf)]},
     {util   => [qw(steps json json_parser json_fault json_text json_tree
