@@ -8,6 +8,7 @@
 
 #include "ngx_http_chatmaid.h"
 #include "ngx_http_chatmaid_conf_place.h"
+#include "ngx_http_chatmaid_conf_slot.h"
 #include "ngx_http_chatmaid_gateway_conf.h"
 #include "ngx_http_chatmaid_gateway.h"
 #include "ngx_http_chatmaid_internal.h"
@@ -20,6 +21,7 @@
 #include "ngx_http_chatmaid_store_untold.h"
 #include "ngx_http_chatmaid_store_zone.h"
 #include "ngx_http_chatmaid_zone.h"
+#include "ngx_http_chatmaid_zone_conf.h"
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conf.h"
 #include "ngx_http_chatmaid_variables.h"
@@ -105,7 +107,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_environment"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_chatmaid_gateway_conf_enum,
+      ngx_http_chatmaid_conf_slot_enum,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, environment),
       &ngx_http_chatmaid_environment },
@@ -126,21 +128,21 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_recipients"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_chatmaid_gateway_conf_enum,
+      ngx_http_chatmaid_conf_slot_enum,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, recipients),
       &ngx_http_chatmaid_recipients },
 
     { ngx_string("chatmaid_scope"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_http_chatmaid_gateway_conf_scope,
+      ngx_http_chatmaid_conf_slot_bitmask,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, scope),
       &ngx_http_chatmaid_scopes },
 
     { ngx_string("chatmaid_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_http_chatmaid_gateway_conf_zone,
+      ngx_http_chatmaid_zone_conf_zone,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -154,7 +156,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_idempotency"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
-      ngx_http_chatmaid_gateway_conf_flag,
+      ngx_http_chatmaid_conf_slot_flag,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, idempotency),
       NULL },
@@ -210,7 +212,7 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
 
     { ngx_string("chatmaid_webhook"),
       NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
-      ngx_http_chatmaid_gateway_conf_flag,
+      ngx_http_chatmaid_conf_slot_flag,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, webhook),
       NULL },
@@ -325,7 +327,7 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
         }
     }
 
-    ngx_http_chatmaid_gateway_conf_check_zone(cf);
+    ngx_http_chatmaid_zone_conf_warn(cf);
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 

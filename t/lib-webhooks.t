@@ -93,7 +93,7 @@ subtest 'any event' => sub {
 
 subtest 'retries' => sub {
     fresh;
-    $api->config(webhooks => {endpoints => [{url => "$here/hook", secret => webhook_secret}], scale => 0.0005, timeout => 0.5});
+    $api->config(webhooks => {endpoints => [{url => "$here/hook", secret => webhook_secret}], scale => 0.0005, timeout => 2});
     $receiver->fault({status => 500}, {close => 'before'}, {status => 302, headers => {Location => '/x'}, body => ''});
     $api->event('message.sent');
     is($api->wait_deliveries, 1, 'delivered');
@@ -159,7 +159,7 @@ http {
 }
 END_CONF
     urls(map { {url => 'https://localhost:' . $nginx->port($_) . '/', secret => webhook_secret} } '', 'foreign');
-    $api->config(webhooks => {retries => []});
+    $api->config(webhooks => {retries => [], timeout => 60});
     $api->event('message.sent');
     is($api->wait_deliveries, 1, 'verified');
     is(($api->deliveries(state => 'delivered'))[0]{tries}[0]{status}, 200, 'answered');

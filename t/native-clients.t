@@ -13,7 +13,7 @@ my %place = (
     scoped   => 'chatmaid_scope account:read;',
     sender   => 'chatmaid_sender +15550100002 fixed;',
     once     => 'chatmaid_retries 0;',
-    limited  => 'chatmaid_retries 0; chatmaid_account limited; chatmaid_timeout 1s;',
+    limited  => 'chatmaid_retries 0; chatmaid_account limited; chatmaid_timeout 2s;',
     deny     => 'deny all;',
     busy     => 'limit_req zone=busy;',
     hasty    => 'chatmaid_timeout 500ms;',
@@ -192,6 +192,16 @@ subtest "where the clients' own code is weak" => sub {
     $api->fault({%$html, times => 1});
     is($straight{sdk}{+test_key}->account, undef, 'SDK: where it would read nothing, silently');
 
+    my $base = sdk('chatmaid', '');
+    my %missing = (send => sub { $base->send(native_message) }, phones => sub { $base->phones },
+        phone => sub { $base->phone('+15550100001') }, status => sub { $base->phone_status('+15550100001') });
+    for my $name (sort keys %missing) {
+        my $error = $base->caught($missing{$name});
+        is($error->status, 404, "SDK without /v1: $name");
+        like("@{$error->details}", qr{must end in "/chatmaid/v1"}, "$name: says what to do");
+    }
+    like(mcp('chatmaid', $_->[0])->caught(sub { mcp('chatmaid', $_->[0])->phone_status('x') }), qr/\ANot Found: .*"v1" twice.*must end without it/,
+        "MCP server with $_->[0]: says what to do") for ['/v1'], ['/v1/'];
     my $false = {status => 201, json => {success => \0, data => {id => 'msg_none'}}};
     $api->fault($false);
     is(sdk('once')->caught(sub { sdk('once')->send(native_message) })->status, 502, 'SDK: a send without success is an error here');
@@ -208,21 +218,20 @@ subtest 'a 429' => sub {
     is($sdk->attempts, 1, 'the SDK does not see it');
 
     $m = native_message;
-    $api->fault($slow->(2));
+    $api->fault($slow->(3));
     $sdk = sdk('limited');
     like($sdk->send($m)->{id}, qr/^msg_/, "or the SDK's");
-    is_deeply($sdk->waits, [2], 'which waits as long as it is told');
+    is_deeply($sdk->waits, [3], 'which waits as long as it is told');
     is(made($m), 1, 'one message');
 
-    $api->fault($slow->(3));
-    my $start = time;
+    $api->fault($slow->(4));
     my $first = mcp('limited')->caught(sub { mcp('limited')->account });
     is($first, 'Too Many Requests: Rate limit exceeded', 'the MCP server says so');
     like(mcp('limited')->caught(sub { mcp('limited')->account }), qr/\A(?!crashed|HTTP|network)[^:]+: \S/, 'also where the gateway holds back');
     $sdk = sdk('limited');
     is($sdk->account->{accountId}, 'acc_main', 'the SDK waits for that as well');
     my ($wait) = @{$sdk->waits};
-    ok($wait >= 1 && $wait <= 3, "no longer than it takes: $wait");
+    ok($wait >= 1 && $wait <= 4, "no longer than it takes: $wait");
 };
 
 # The SDK asks again with its key; the record of the dead worker is in flight

@@ -51,7 +51,7 @@ sub cycle ($one, $two) {
     push @said, told(send_at($one, $m, $k)), told(send_at($two, message, $k));
 
     ($k, $m) = (key, message);
-    $api->fault({close => 'after'}, {%refused});
+    $api->fault(no_answer('after'), {%refused});
     push @said, map { told(send_at($_, $m, $k)) } $one, $two, $two;
 
     $m = message;

@@ -4,6 +4,7 @@
 
 use lib 't/lib';
 use Chatmaid::Test::Redis;
+use Chatmaid::Test::World qw(at_most);
 
 my $redis = redis_server;
 
@@ -61,7 +62,7 @@ is($failing->{error}, 'error', 'an error in a script');
 # --- A server that refuses ---
 
 $nginx->quit;
-$nginx = probe($redis->url);
+$nginx = probe($redis->url . ' timeout=1s');
 wait_for(\&up, 'a connection');
 $redis->cli('CONFIG', 'SET', 'maxmemory', '1');
 my ($oom) = ask(['SET', 'k', 'v']);
@@ -90,7 +91,7 @@ wait_for(sub { !$redis->alive }, 'Redis to die');
 wait_for(sub { !up }, 'nginx to know it');
 my @failed = ask(map { ['GET', 'k'] } 1 .. 20);
 is($_->{error}, 'unreachable', 'killed: unreachable') for $failed[0], $failed[19];
-cmp_ok($failed[19]{ms}, '<', 245, 'without a timeout');
+cmp_ok($failed[19]{ms}, '<', 990, 'without a timeout');
 is($failed[0]{turn}, Mojo::JSON->true, 'but not before the call has returned');
 pause(1.5);
 $redis->start;
@@ -102,12 +103,12 @@ $lines = lines;
 $redis->kill('STOP');
 my ($slow) = ask(['SET', 'stopped', '1']);
 is($slow->{error}, 'timeout', 'stopped: a timeout');
-cmp_ok($slow->{ms}, '>=', 245, 'after 250 ms');
+cmp_ok($slow->{ms}, '>=', 990, 'after a second');
 my $n = 0;
 wait_for(sub { $n++; (ask(['GET', 'k']))[0]{error} eq 'unreachable' }, 'it to be given up');
 my ($fast) = ask(['GET', 'k']);
 is($fast->{error}, 'unreachable', 'silent: closed');
-cmp_ok($fast->{ms}, '<', 245, 'and nobody waits');
+cmp_ok($fast->{ms}, '<', 990, 'and nobody waits');
 $redis->kill('CONT');
 wait_for(\&up, 'it to be back');
 is_deeply([map { $_->{reply} } ask(['SET', 'k', 'w'], ['GET', 'k'])], ['OK', 'w'], 'in step');
@@ -115,8 +116,10 @@ is(lines() - $lines, 2, 'one line for away, one for back');
 
 # A pause shorter than what closes the connection: late replies are dropped.
 $before = $redis->taken;
-my ($sleep, $late) = ask(['DEBUG', 'SLEEP', '0.45'], ['ECHO', 'late']);
-is($sleep->{error}, 'timeout', 'DEBUG SLEEP: a timeout');
+$redis->kill('STOP');
+my ($first, $late) = ask(['ECHO', 'first'], ['ECHO', 'late']);
+$redis->kill('CONT');
+is($first->{error}, 'timeout', 'a pause: a timeout');
 is($late->{error}, 'timeout', 'and what is behind it');
 wait_for(sub { ((ask(['ECHO', 'next']))[0]{reply} // "") eq 'next' }, 'a reply');
 is((ask(['ECHO', 'then']))[0]{reply}, 'then', 'still in step');
@@ -171,7 +174,7 @@ wait_for(sub { !$nginx->alive }, 'nginx to end');
 
 sub greeted () { scalar(() = $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=(?!client|NULL)/g) }
 
-$nginx = probe($redis->url, workers => 2);
+$nginx = probe($redis->url . ' timeout=2s', workers => 2);
 is((ask(['SET', 'k', 'v']))[0]{error}, 'ok', 'two workers');
 wait_for(sub { greeted == 2 }, 'both to be connected');
 $redis->kill('STOP');
@@ -179,7 +182,7 @@ $later = stopped($nginx->later(POST => $nginx->url('/probe'), [['SET', 'quit', '
 my $before_quit = time;
 $nginx->quit;
 is($later->result->{json}[0]{error}, 'timeout', 'quit with a server that is silent');
-cmp_ok(time - $before_quit, '<', 5, 'ends all the same');
+cmp_ok(time - $before_quit, '<', at_most(10), 'ends all the same');
 $redis->kill('CONT');
 
 done;

@@ -13,12 +13,12 @@ my $api   = sandbox;
 my %more = (
     hasty     => 'chatmaid_gateway /.hasty/;',
     refused   => 'chatmaid_gateway /.refused/;',
-    brief     => 'chatmaid_timeout 1s; chatmaid_account brief;',
+    brief     => 'chatmaid_timeout 4s; chatmaid_account brief;',
     unhurried => 'chatmaid_account brief;',
     pausing   => 'chatmaid_account pausing;',
     impatient => 'chatmaid_account pausing; chatmaid_idempotency_wait 0;',
-    three     => 'chatmaid_timeout 3s; chatmaid_account three;',
-    one       => 'chatmaid_timeout 1s; chatmaid_retries 9;',
+    three     => 'chatmaid_timeout 6s; chatmaid_account three;',
+    one       => 'chatmaid_timeout 3s; chatmaid_retries 9;',
     hasty_one => 'chatmaid_timeout 3s; chatmaid_retries 9; chatmaid_gateway /.hasty/;',
     many      => 'chatmaid_retries 20;',
     long      => 'chatmaid_gateway /.other/; chatmaid_account long; chatmaid_idempotency_wait 20s;',
@@ -73,10 +73,10 @@ subtest 'a refusal after a try that may have been accepted' => sub {
     is(told(sent('chatmaid', $m, $k)), '502 upstream_auth unknown', 'closed after, then 401');
 
     ($k, $m) = (key, message);
-    $api->fault({close => 'after'}, slow(2));
+    $api->fault({close => 'after'}, slow(5));
     my $limited = sent('brief', $m, $k);
     is(told($limited), '429 rate_limited unknown', 'closed after, then a 429 with no time for its wait');
-    is($limited->{headers}{'retry-after'}, 2, 'its Retry-After');
+    is($limited->{headers}{'retry-after'}, 5, 'its Retry-After');
     is(told(sent('brief', message, $k)), '422 idempotency_key_reused unknown', 'the record stays');
     is(told(sent('unhurried', $m, $k)), 201, 'a later send');
     is(made($m), 1, 'one message');
@@ -101,24 +101,24 @@ subtest 'nothing but refusals' => sub {
 subtest 'the deadline' => sub {
     my ($k, $m) = (key, message);
     my $start = time;
-    $api->fault((slow(2)) x 3);
+    $api->fault((slow(4)) x 3);
     my $answer = sent('three', $m, $k);
     my $took   = time - $start;
     is(told($answer), '429 rate_limited not_sent', 'a second wait would end too late');
-    is($answer->{headers}{'retry-after'}, 2, 'its Retry-After');
+    is($answer->{headers}{'retry-after'}, 4, 'its Retry-After');
     is(scalar(sends_of($m)), 2, 'two tries');
-    cmp_ok($took, '>', 1.9, 'the first wait was whole');
-    cmp_ok($took, '<', 3 + at_most(1), 'in time');
+    cmp_ok($took, '>', 3.9, 'the first wait was whole');
+    cmp_ok($took, '<', 6 + at_most(5), 'in time');
     $api->clear_faults;
 
-    for my $case (['hasty_one', 3, {hold => 'before', times => 0}, qr/^504 upstream_timeout/], ['one', 1, {status => 503, times => 0}, qr/^50[24] upstream_/]) {
+    for my $case (['hasty_one', 3, {hold => 'before', times => 0}, qr/^504 upstream_timeout/], ['one', 3, {status => 503, times => 0}, qr/^50[24] upstream_/]) {
         my ($path, $limit, $fault, $want) = @$case;
         for my $what (qw(send phones)) {
             ($k, $m, $start) = (key, message, time);
             my $before = $api->count;
             $api->fault($fault);
             my $answer = $what eq 'send' ? sent($path, $m, $k) : get(at("$path/phones"));
-            cmp_ok(time - $start, '<', $limit + at_most(1), "$path: in time: $what");
+            cmp_ok(time - $start, '<', $limit + at_most(5), "$path: in time: $what");
             like(told($answer), $what eq 'send' ? qr/$want\w* unknown$/ : $want, "$path: $what");
             cmp_ok($api->count - $before, '>=', 2, "$path: several tries: $what");
             $api->clear_faults;
@@ -138,7 +138,7 @@ subtest 'a 503 that names its time' => sub {
     $api->fault($named->(30));
     my ($start, $late) = (time, message);
     is(told(sent('chatmaid', $late, key)), '502 upstream_error unknown', 'too long');
-    cmp_ok(time - $start, '<', 20, 'is answered at once');
+    cmp_ok(time - $start, '<', 25, 'is answered at once');
     is(scalar(sends_of($late)), 1, 'after one try');
 };
 

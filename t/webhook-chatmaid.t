@@ -24,14 +24,21 @@ my $nginx = nginx(
         location = /webhooks/chatmaid {
             chatmaid_webhook          on;
             proxy_pass                http://127.0.0.1:${\$receiver->port};
-            proxy_read_timeout        2s;
+            proxy_read_timeout        4s;
             proxy_ignore_client_abort on;
             proxy_set_header          X-Chatmaid-Event \$chatmaid_webhook_event;
+        }
+        location = /webhooks/patient {
+            chatmaid_webhook          on;
+            proxy_pass                http://127.0.0.1:${\$receiver->port};
+            proxy_read_timeout        1h;
+            proxy_ignore_client_abort on;
         }
     }
 END_CONF
 
-my $url = 'https://localhost:' . $nginx->port('edge') . '/webhooks/chatmaid';
+my $edge = 'https://localhost:' . $nginx->port('edge');
+my $url  = "$edge/webhooks/chatmaid";
 my $count = 0;
 my @life = ([10, 'sent'], [20, 'delivered'], [30, 'read']);
 
@@ -73,10 +80,12 @@ for my $resign (1, 0) {
 
 # Chatmaid gives up on an answer that the receiver is still working on.
 subtest 'an impatient Chatmaid' => sub {
-    chatmaid(timeout => 0.5, scale => 0.01);
-    $receiver->fault({delay => 1000, times => 3});
+    chatmaid(timeout => 3, scale => 0.01, endpoints => [{url => "$edge/webhooks/patient", secret => webhook_secret}]);
+    $receiver->fault({hold => 'before', times => 3});
     my $id = send_one;
-    ok(wait_for(sub { $api->deliveries == 3 }), 'three events');
+    $receiver->wait_held(3);
+    ok(wait_for(sub { 3 == grep { defined $_->{tries}[0]{status} } $api->deliveries }), 'three events');
+    $receiver->release;
     is($api->wait_deliveries, 3, 'is content in the end');
     is_deeply([sort +delivered()], [all_of($id)], 'each is handed on once');
     is(scalar(grep { /^0(?: 0| 503)* 200$/ } tries), 3, 'a repeat is told that it has been delivered');

@@ -72,7 +72,7 @@ for my $now (sort keys %at) {
         my ($name, $gateway) = @$vector{qw(name gateway)};
         my $body   = body_of($vector);
         my $before = $receiver->count;
-        my $answer = raw(request_of($vector, $body, $path->($vector)), deadline => 40);
+        my $answer = raw(request_of($vector, $body, $path->($vector)));
         my @passed = $receiver->requests(from => $before + 1);
 
         is(code($answer), join(' ', $status{$gateway}, $gateway eq 'verified' ? () : $gateway), $name);

@@ -92,10 +92,15 @@ subtest 'a zone full of events' => sub {
     is(again(sent('first')->result), 'replayed', 'take no room from sends');
 };
 
-# As in an nginx that has run for some time: marks lie where notes were.
+# As in an nginx that has run for some time: marks lie where notes were.  Each step
+# forward lets nginx's timers run out that were set before it, so they are longer
+# than all steps together.
 subtest 'a zone full of events, over time' => sub {
     my $clock = clock;
-    my ($nginx, $url) = whole('chatmaid_idempotency_window 0;', clock => $clock);
+    my $times = join ' ', map { "$_ 1h;" } qw(proxy_connect_timeout proxy_send_timeout proxy_read_timeout
+        client_header_timeout client_body_timeout send_timeout keepalive_timeout);
+    my ($nginx, $url) = whole("chatmaid_idempotency_window 0; chatmaid_timeout 1h; $times", clock => $clock,
+        internal => 'proxy_connect_timeout 1h; proxy_read_timeout 1h; proxy_send_timeout 1h;');
     my @all;
     for (1 .. 20) {
         push @all, many(50, sub { my $body = event('message.sent'); hook_later_at($url, $body, signed($body, clock => $clock)) });

@@ -10,14 +10,13 @@
 #include "ngx_http_chatmaid_crypto.h"
 #include "ngx_http_chatmaid_secret_file.h"
 #include "ngx_http_chatmaid_rewrite.h"
-#include "ngx_http_chatmaid_zone.h"
 #include <openssl/crypto.h>
 
 
+static ngx_int_t ngx_http_chatmaid_gateway_conf_api_key(ngx_conf_t *cf,
+    ngx_http_chatmaid_api_key_t *key, ngx_str_t *secret);
 static ngx_int_t ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
     ngx_http_chatmaid_api_key_t *key, ngx_str_t *secret);
-static char *ngx_http_chatmaid_gateway_conf_check_words(ngx_conf_t *cf,
-    ngx_command_t *cmd);
 static ngx_uint_t ngx_http_chatmaid_gateway_conf_is_number(ngx_str_t *value);
 static char *ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
@@ -114,15 +113,9 @@ ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
 {
     ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
-    char                         *rv;
+    ngx_int_t                     rc;
     ngx_str_t                    *value, secret;
-    ngx_uint_t                    i;
     ngx_http_chatmaid_api_key_t  *key;
-
-    static ngx_str_t  prefixes[] = {
-        ngx_string("sk_test_"),
-        ngx_string("sk_live_")
-    };
 
     if (lcf->api_key != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -147,11 +140,36 @@ ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
-    rv = NGX_CONF_ERROR;
+    rc = ngx_http_chatmaid_gateway_conf_api_key(cf, key, &secret);
+
+    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_SECRET_FILE_MAX + 1);
+    ngx_pfree(cf->pool, secret.data);
+
+    if (rc != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->api_key = key;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_conf_api_key(ngx_conf_t *cf,
+    ngx_http_chatmaid_api_key_t *key, ngx_str_t *secret)
+{
+    ngx_uint_t  i;
+
+    static ngx_str_t  prefixes[] = {
+        ngx_string("sk_test_"),
+        ngx_string("sk_live_")
+    };
 
     for (i = NGX_HTTP_CHATMAID_TEST; i <= NGX_HTTP_CHATMAID_LIVE; i++) {
-        if (secret.len > prefixes[i].len
-            && ngx_strncmp(secret.data, prefixes[i].data, prefixes[i].len) == 0)
+        if (secret->len > prefixes[i].len
+            && ngx_strncmp(secret->data, prefixes[i].data, prefixes[i].len)
+               == 0)
         {
             break;
         }
@@ -161,34 +179,24 @@ ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"chatmaid_api_key_file\": what \"%V\" holds is "
                            "neither sk_test_... nor sk_live_...", &key->file);
-        goto done;
+        return NGX_ERROR;
     }
 
     key->environment = i;
 
-    if (ngx_http_chatmaid_gateway_conf_fingerprint(cf, key, &secret)
-        != NGX_OK)
-    {
-        goto done;
+    if (ngx_http_chatmaid_gateway_conf_fingerprint(cf, key, secret) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    key->header.len = sizeof("Authorization: Bearer " CRLF) - 1 + secret.len;
+    key->header.len = sizeof("Authorization: Bearer " CRLF) - 1 + secret->len;
     key->header.data = ngx_pnalloc(cf->pool, key->header.len);
     if (key->header.data == NULL) {
-        goto done;
+        return NGX_ERROR;
     }
 
-    ngx_sprintf(key->header.data, "Authorization: Bearer %V" CRLF, &secret);
+    ngx_sprintf(key->header.data, "Authorization: Bearer %V" CRLF, secret);
 
-    lcf->api_key = key;
-    rv = NGX_CONF_OK;
-
-done:
-
-    OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_SECRET_FILE_MAX + 1);
-    ngx_pfree(cf->pool, secret.data);
-
-    return rv;
+    return NGX_OK;
 }
 
 
@@ -222,96 +230,6 @@ ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
     }
 
     return rc;
-}
-
-
-char *
-ngx_http_chatmaid_gateway_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    if (ngx_http_chatmaid_gateway_conf_check_words(cf, cmd) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return ngx_conf_set_enum_slot(cf, cmd, conf);
-}
-
-
-char *
-ngx_http_chatmaid_gateway_conf_scope(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    if (ngx_http_chatmaid_gateway_conf_check_words(cf, cmd) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return ngx_conf_set_bitmask_slot(cf, cmd, conf);
-}
-
-
-/* nginx's setters print neither the directive nor which words there are.  Their
- * two tables, ngx_conf_enum_t and ngx_conf_bitmask_t, have one form. */
-
-static char *
-ngx_http_chatmaid_gateway_conf_check_words(ngx_conf_t *cf, ngx_command_t *cmd)
-{
-    u_char            text[128], *p;
-    ngx_str_t        *value;
-    ngx_uint_t        i, n;
-    ngx_conf_enum_t  *word;
-
-    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    value = cf->args->elts;
-    word = cmd->post;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        for (n = 0; word[n].name.len; n++) {
-            if (ngx_strcmp(value[i].data, word[n].name.data) == 0) {
-                break;
-            }
-        }
-
-        if (word[n].name.len) {
-            continue;
-        }
-
-        p = text;
-
-        for (n = 0; word[n].name.len; n++) {
-            if (n) {
-                p = ngx_cpystrn(p, (u_char *) (word[n + 1].name.len ? ", "
-                                                                    : " and "),
-                                text + sizeof(text) - p);
-            }
-
-            p = ngx_slprintf(p, text + sizeof(text), "\"%V\"", &word[n].name);
-        }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\": invalid value \"%V\", there are %*s",
-                           &cmd->name, &value[i], (size_t) (p - text), text);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-/* nginx's setter prints the argument, whatever it is. */
-
-char *
-ngx_http_chatmaid_gateway_conf_flag(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return ngx_conf_set_flag_slot(cf, cmd, conf);
 }
 
 
@@ -422,110 +340,6 @@ ngx_http_chatmaid_gateway_conf_is_number(ngx_str_t *value)
     digits = strspn((char *) value->data + 1, "0123456789");
 
     return digits == value->len - 1 && digits <= 15;
-}
-
-
-char *
-ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_chatmaid_main_conf_t  *mcf = conf;
-
-    u_char     *colon;
-    ssize_t     size;
-    ngx_str_t  *value, name, text;
-
-    if (mcf->zone) {
-        return "is duplicate";
-    }
-
-    if (ngx_http_chatmaid_secret_file_guard(cf, cmd) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    value = cf->args->elts;
-    name = value[1];
-
-    colon = ngx_strlchr(name.data, name.data + name.len, ':');
-
-    if (colon == NULL || colon == name.data) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"chatmaid_zone\" needs NAME:SIZE, not \"%V\"",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    text.data = colon + 1;
-    text.len = name.data + name.len - text.data;
-    name.len = colon - name.data;
-
-    size = ngx_parse_size(&text);
-
-    if (size == NGX_ERROR || size < (ssize_t) (8 * ngx_pagesize)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"chatmaid_zone\" needs a size of at least %uzk, "
-                           "not \"%V\"", 8 * ngx_pagesize / 1024, &text);
-        return NGX_CONF_ERROR;
-    }
-
-    mcf->zone = ngx_http_chatmaid_zone_add(cf, &name, size);
-
-    return mcf->zone ? NGX_CONF_OK : NGX_CONF_ERROR;
-}
-
-
-void
-ngx_http_chatmaid_gateway_conf_check_zone(ngx_conf_t *cf)
-{
-    ngx_uint_t                      i;
-    ngx_shm_zone_t                 *old, *zone;
-    ngx_list_part_t                *part;
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
-
-    if (mcf->redis) {
-        return;
-    }
-
-    zone = mcf->zone;
-
-    /* those of the configuration that is running, if it is a reload */
-
-    part = &cf->cycle->old_cycle->shared_memory.part;
-    old = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            old = part->elts;
-            i = 0;
-        }
-
-        if (old[i].tag != zone->tag
-            || (old[i].shm.size == zone->shm.size
-                && old[i].shm.name.len == zone->shm.name.len
-                && ngx_strncmp(old[i].shm.name.data, zone->shm.name.data,
-                               zone->shm.name.len)
-                   == 0))
-        {
-            continue;
-        }
-
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "\"chatmaid_zone\" changes from \"%V\" of %uzk to \"%V\" "
-                      "of %uzk: its records are lost, and without a "
-                      "\"chatmaid_redis\" a retry of a message sent before "
-                      "may send it again", &old[i].shm.name,
-                      old[i].shm.size / 1024, &zone->shm.name,
-                      zone->shm.size / 1024);
-        return;
-    }
 }
 
 

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Directive parsers, and the checks that need more than one directive.
+ * The directives of a gateway, and the checks that need more than one directive.
  */
 
 
@@ -20,15 +20,7 @@ char *ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_chatmaid_gateway_conf_api_key_file(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-char *ngx_http_chatmaid_gateway_conf_enum(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_chatmaid_gateway_conf_scope(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_chatmaid_gateway_conf_flag(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_chatmaid_gateway_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -45,9 +37,6 @@ char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post,
  * conf->account.  NGX_CONF_OK or NGX_CONF_ERROR. */
 char *ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
-
-/* Warns of a reload that loses the records of the zone. */
-void ngx_http_chatmaid_gateway_conf_check_zone(ngx_conf_t *cf);
 
 /* Refuses a location that has another content handler too: NGX_CONF_ERROR. */
 char *ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf,

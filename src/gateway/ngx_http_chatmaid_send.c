@@ -412,7 +412,7 @@ ngx_http_chatmaid_send_permit(ngx_http_request_t *r,
     if (flow->answered
         || (lease->held && !ngx_http_chatmaid_lease_is_running(lease)))
     {
-        if (flow->attempts == 0) {
+        if (flow->call == NULL) {
             ngx_http_chatmaid_problem_set(r->pool, problem,
                                           NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
                                           "the send could not be recorded in "

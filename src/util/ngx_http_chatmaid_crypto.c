@@ -9,15 +9,59 @@
 #include <openssl/rand.h>
 
 
+#define NGX_HTTP_CHATMAID_CRYPTO_POOL  1024
+
+typedef struct {
+    ngx_pid_t  pid;
+    size_t     left;
+    u_char     bytes[NGX_HTTP_CHATMAID_CRYPTO_POOL];
+} ngx_http_chatmaid_crypto_pool_t;
+
+
+static const EVP_MD *ngx_http_chatmaid_crypto_md(void);
 static void ngx_http_chatmaid_crypto_hmac_cleanup(void *data);
 static void ngx_http_chatmaid_crypto_failed(ngx_log_t *log,
     const char *function);
 
 
+/* OpenSSL 3 looks through its providers each time EVP_sha256() is used, and a
+ * context costs as much as a block. */
+
+static const EVP_MD *
+ngx_http_chatmaid_crypto_md(void)
+{
+#if (OPENSSL_VERSION_NUMBER >= 0x30000000L)
+
+    static EVP_MD  *md;
+
+    if (md == NULL) {
+        md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    }
+
+    return md;
+
+#else
+
+    return EVP_sha256();
+
+#endif
+}
+
+
 ngx_int_t
 ngx_http_chatmaid_crypto_sha256(ngx_log_t *log, ngx_str_t *data, u_char *md)
 {
-    if (EVP_Digest(data->data, data->len, md, NULL, EVP_sha256(), NULL) != 1) {
+    static EVP_MD_CTX  *ctx;
+
+    if (ctx == NULL) {
+        ctx = EVP_MD_CTX_new();
+    }
+
+    if (ctx == NULL
+        || EVP_DigestInit_ex(ctx, ngx_http_chatmaid_crypto_md(), NULL) != 1
+        || EVP_DigestUpdate(ctx, data->data, data->len) != 1
+        || EVP_DigestFinal_ex(ctx, md, NULL) != 1)
+    {
         ngx_http_chatmaid_crypto_failed(log, "EVP_Digest");
         return NGX_ERROR;
     }
@@ -75,7 +119,9 @@ ngx_http_chatmaid_crypto_hmac_key(ngx_pool_t *pool, ngx_str_t *key)
     cln->data = hmac;
 
     if (hmac == NULL
-        || HMAC_Init_ex(hmac, key->data, key->len, EVP_sha256(), NULL) != 1)
+        || HMAC_Init_ex(hmac, key->data, key->len,
+                        ngx_http_chatmaid_crypto_md(), NULL)
+           != 1)
     {
         ngx_http_chatmaid_crypto_failed(pool->log, "HMAC_Init_ex");
         return NULL;
@@ -142,13 +188,33 @@ ngx_http_chatmaid_crypto_hmac_end(ngx_log_t *log, ngx_http_chatmaid_hmac_t *run,
 }
 
 
+/* RAND_bytes() costs almost the same for 16 bytes as for a thousand.  A child
+ * process must not use the bytes that its parent has drawn. */
+
 ngx_int_t
 ngx_http_chatmaid_crypto_random(ngx_log_t *log, u_char *buf, size_t n)
 {
-    if (RAND_bytes(buf, n) != 1) {
-        ngx_http_chatmaid_crypto_failed(log, "RAND_bytes");
-        return NGX_ERROR;
+    u_char  *p;
+
+    static ngx_http_chatmaid_crypto_pool_t  pool;
+
+    if (pool.pid != ngx_pid || pool.left < n) {
+        pool.pid = ngx_pid;
+        pool.left = 0;
+
+        if (RAND_bytes(pool.bytes, sizeof(pool.bytes)) != 1) {
+            ngx_http_chatmaid_crypto_failed(log, "RAND_bytes");
+            return NGX_ERROR;
+        }
+
+        pool.left = sizeof(pool.bytes);
     }
+
+    pool.left -= n;
+    p = pool.bytes + pool.left;
+
+    ngx_memcpy(buf, p, n);
+    OPENSSL_cleanse(p, n);
 
     return NGX_OK;
 }

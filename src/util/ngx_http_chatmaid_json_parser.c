@@ -19,6 +19,7 @@ static ngx_int_t ngx_http_chatmaid_json_parser_close(
     ngx_http_chatmaid_json_parser_t *parser);
 static ngx_int_t ngx_http_chatmaid_json_parser_string(
     ngx_http_chatmaid_json_parser_t *parser);
+static u_char *ngx_http_chatmaid_json_parser_plain(u_char *p, u_char *last);
 static ngx_int_t ngx_http_chatmaid_json_parser_escape(
     ngx_http_chatmaid_json_parser_t *parser);
 static size_t ngx_http_chatmaid_json_parser_utf8(u_char *p, u_char *last);
@@ -247,7 +248,13 @@ ngx_http_chatmaid_json_parser_string(ngx_http_chatmaid_json_parser_t *parser)
 
     last = parser->last;
 
-    for (p = parser->pos + 1; p < last; /* void */ ) {
+    for (p = parser->pos + 1; /* void */ ; p += len) {
+
+        p = ngx_http_chatmaid_json_parser_plain(p, last);
+
+        if (p == last) {
+            break;
+        }
 
         if (*p == '"') {
             return ngx_http_chatmaid_json_parser_scalar(parser, p + 1);
@@ -261,6 +268,7 @@ ngx_http_chatmaid_json_parser_string(ngx_http_chatmaid_json_parser_t *parser)
             }
 
             p = parser->pos;
+            len = 0;
             continue;
         }
 
@@ -268,17 +276,51 @@ ngx_http_chatmaid_json_parser_string(ngx_http_chatmaid_json_parser_t *parser)
             return ngx_http_chatmaid_json_parser_fail(parser, p, "not JSON");
         }
 
-        len = (*p < 0x80 || !parser->utf8)
-              ? 1 : ngx_http_chatmaid_json_parser_utf8(p, last);
+        len = parser->utf8 ? ngx_http_chatmaid_json_parser_utf8(p, last) : 1;
 
         if (len == 0) {
             return ngx_http_chatmaid_json_parser_fail(parser, p, "not UTF-8");
         }
-
-        p += len;
     }
 
     return ngx_http_chatmaid_json_parser_fail(parser, p, "not JSON");
+}
+
+
+/*
+ * Skips printable ASCII but for quotes and backslashes, eight bytes at a time:
+ * a subtraction sets the high bit of a byte that was smaller.  The carry may
+ * set the next one too, so the last bytes are looked at one by one.
+ */
+
+static u_char *
+ngx_http_chatmaid_json_parser_plain(u_char *p, u_char *last)
+{
+    uint64_t  word, quote, backslash, special;
+
+    while (last - p >= 8) {
+        ngx_memcpy(&word, p, 8);
+
+        quote = word ^ 0x2222222222222222;
+        backslash = word ^ 0x5c5c5c5c5c5c5c5c;
+
+        special = (word - 0x2020202020202020)
+                  | (quote - 0x0101010101010101)
+                  | (backslash - 0x0101010101010101)
+                  | word;
+
+        if (special & 0x8080808080808080) {
+            break;
+        }
+
+        p += 8;
+    }
+
+    while (p < last && *p >= ' ' && *p < 0x80 && *p != '"' && *p != '\\') {
+        p++;
+    }
+
+    return p;
 }
 
 

@@ -224,16 +224,27 @@ ngx_http_chatmaid_json_text_skip(u_char *p, u_char *last)
 }
 
 
+/* A quote ends the string unless an odd number of backslashes precedes it. */
+
 static u_char *
 ngx_http_chatmaid_json_text_quoted(u_char *p, u_char *last)
 {
-    for (p++; p < last && *p != '"'; p++) {
-        if (*p == '\\') {
-            p++;
+    u_char  *quote, *s;
+
+    for (p++; /* void */ ; p = quote + 1) {
+
+        quote = memchr(p, '"', last - p);
+
+        if (quote == NULL) {
+            return last;
+        }
+
+        for (s = quote; s > p && s[-1] == '\\'; s--) { /* void */ }
+
+        if ((quote - s) % 2 == 0) {
+            return quote + 1;
         }
     }
-
-    return p + 1;
 }
 
 
@@ -471,6 +482,14 @@ ngx_http_chatmaid_json_text_compare(ngx_str_t *one, ngx_str_t *two)
     }
 
     /* equal so far, and without an escape */
+
+    if (i < n && one->data[i] != '\\' && two->data[i] != '\\') {
+        return one->data[i] - two->data[i];
+    }
+
+    if (i == n && one->len == two->len) {
+        return 0;
+    }
 
     ngx_http_chatmaid_json_text_bytes(&first, one, i);
     ngx_http_chatmaid_json_text_bytes(&second, two, i);

@@ -17,15 +17,16 @@ static ngx_int_t ngx_http_chatmaid_webhook_event_members(
 static ngx_int_t ngx_http_chatmaid_webhook_event_string(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t value, ngx_str_t *text);
 static ngx_int_t ngx_http_chatmaid_webhook_event_identity(
-    ngx_http_chatmaid_json_tree_t *tree, ngx_str_t *account_name,
-    ngx_str_t *location, ngx_http_chatmaid_webhook_event_t *event);
+    ngx_http_chatmaid_json_tree_t *tree,
+    ngx_http_chatmaid_webhook_scope_t *scope,
+    ngx_http_chatmaid_webhook_event_t *event);
 static ngx_int_t ngx_http_chatmaid_webhook_event_canonical(
     ngx_http_chatmaid_json_tree_t *tree, const char *name, ngx_str_t *text);
 
 
 ngx_int_t
 ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool, ngx_str_t *body,
-    ngx_str_t *account_name, ngx_str_t *location,
+    ngx_http_chatmaid_webhook_scope_t *scope,
     ngx_http_chatmaid_webhook_event_t *event, ngx_str_t *reason)
 {
     ngx_int_t                      rc;
@@ -39,9 +40,8 @@ ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool, ngx_str_t *body,
 
     rc = ngx_http_chatmaid_webhook_event_members(&tree, event, reason);
 
-    if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_webhook_event_identity(&tree, account_name,
-                                                      location, event);
+    if (rc == NGX_OK && scope) {
+        rc = ngx_http_chatmaid_webhook_event_identity(&tree, scope, event);
     }
 
     ngx_http_chatmaid_json_tree_free(&tree);
@@ -140,7 +140,7 @@ ngx_http_chatmaid_webhook_event_string(ngx_http_chatmaid_json_tree_t *tree,
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_event_identity(ngx_http_chatmaid_json_tree_t *tree,
-    ngx_str_t *account_name, ngx_str_t *location,
+    ngx_http_chatmaid_webhook_scope_t *scope,
     ngx_http_chatmaid_webhook_event_t *event)
 {
     ngx_int_t   rc;
@@ -148,8 +148,8 @@ ngx_http_chatmaid_webhook_event_identity(ngx_http_chatmaid_json_tree_t *tree,
     ngx_uint_t  n;
 
     ngx_str_set(&fields[0], "chatmaid-event-1");
-    fields[1] = *account_name;
-    fields[2] = *location;
+    fields[1] = scope->account_name;
+    fields[2] = scope->location;
 
     rc = ngx_http_chatmaid_webhook_event_canonical(tree, "event", &fields[3]);
 

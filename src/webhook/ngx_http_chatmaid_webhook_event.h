@@ -18,20 +18,29 @@ typedef struct {
     ngx_str_t   timestamp;       /* or empty */
     ngx_str_t   message_id;      /* data.messageId, else data.id; or empty */
 
-    /* Equal for all copies of an event that come to one account and location:
-     * see README, "Webhooks" */
+    /* Equal for all copies of an event that come to one scope: see README,
+     * "Webhooks" */
     u_char      id[NGX_HTTP_CHATMAID_ID_LEN];
 
     unsigned    has_message_id:1;    /* message_id is data.messageId */
 } ngx_http_chatmaid_webhook_event_t;
 
 
-/* Reads an event from a verified body.  NGX_OK; NGX_DECLINED: it is no JSON, or
+/* Where repeats of an event are known. */
+
+typedef struct {
+    ngx_str_t   account_name;
+    ngx_str_t   location;
+} ngx_http_chatmaid_webhook_scope_t;
+
+
+/* Reads an event from a verified body, and makes its id if "scope" is not NULL:
+ * most of the cost of an event is its id.  NGX_OK; NGX_DECLINED: it is no JSON, or
  * NGX_ABORT: it is no event, and "reason" says why, without a byte of the body;
  * NGX_HTTP_REQUEST_ENTITY_TOO_LARGE: it would take too much memory; NGX_ERROR:
  * there is none.  All strings are in the pool. */
 ngx_int_t ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool,
-    ngx_str_t *body, ngx_str_t *account_name, ngx_str_t *location,
+    ngx_str_t *body, ngx_http_chatmaid_webhook_scope_t *scope,
     ngx_http_chatmaid_webhook_event_t *event, ngx_str_t *reason);
 
 /* Is it about a message?  Then its name begins with "message.". */

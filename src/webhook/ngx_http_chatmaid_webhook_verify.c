@@ -191,10 +191,12 @@ ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_webhook_t  *wh = data;
 
-    ngx_int_t                      rc;
-    ngx_str_t                      reason;
-    ngx_http_core_loc_conf_t      *clcf;
-    ngx_http_chatmaid_loc_conf_t  *conf;
+    ngx_int_t                           rc;
+    ngx_str_t                           reason;
+    ngx_uint_t                          marked;
+    ngx_http_core_loc_conf_t           *clcf;
+    ngx_http_chatmaid_loc_conf_t       *conf;
+    ngx_http_chatmaid_webhook_scope_t   scope;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
@@ -203,8 +205,13 @@ ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r, void *data)
         return NGX_ERROR;
     }
 
+    scope.account_name = conf->account_name;
+    scope.location = clcf->name;
+
+    marked = (conf->webhook_dedup != 0 || conf->webhook_inbox != NULL);
+
     rc = ngx_http_chatmaid_webhook_event_read(r->pool, &wh->body,
-                                              &conf->account_name, &clcf->name,
+                                              marked ? &scope : NULL,
                                               &wh->event, &reason);
 
     if (rc == NGX_DECLINED) {

@@ -23,6 +23,7 @@ package Chatmaid::Test;
 #   files     {name => text}, written to %DIR% with mode 0600
 #   api       a sandbox (default: the last one started; without any, a dead port)
 #   probe     the module in t/NAME-probe as well
+#   before    other modules' files, loaded before ours; behind: after it
 #   workers error_log access name no_module
 #   clock     one of its own (Chatmaid::Test::Clock)
 #
@@ -44,7 +45,7 @@ use Test::More;
 
 our @ISA    = 'Exporter';
 our @EXPORT = (@Test::More::EXPORT, qw(sandbox nginx nginx_t debug_logs accounts plain_chatmaid process
-    message native_message key netstrings told replayed made messages_of sends_of get post request later raw client url
+    message native_message no_answer key netstrings told replayed made messages_of sends_of get post request later raw client url
     volume done dir port slurp spurt wait_for pause secret api_key test_key live_key certificates));
 
 Chatmaid::Test::Api::prefork();
@@ -151,6 +152,11 @@ my $messages = 0;
 sub message (%more)        { {to => '+15550100099', text => 'Message ' . ++$messages, %more} }
 sub native_message (%more) { {fromPhoneId => '+15550100001', to => '+15550100099', content => 'Message ' . ++$messages, %more} }
 
+# A fault: the answer ends after its first byte, "before" or "after" the effect.
+# It is a try on any connection, while a kept one that is closed without a byte is
+# none.
+sub no_answer ($when, %more) { {raw => 'H', effect => $when eq 'after' ? \1 : \0, %more} }
+
 # An operation key that no other send has.
 sub key () { state $keys = 0; 'key-' . ++$keys }
 
@@ -168,15 +174,13 @@ sub replayed ($answer) { $answer->{headers}{'idempotent-replayed'} ? 'replayed' 
 # What became of a message at Chatmaid: the messages there are with its text, and
 # the requests that brought it.
 sub messages_of ($message, $at = $api) {
-    my $text = $message->{text} // $message->{content};
-    return grep { ($_->{content} // '') eq $text } $at->messages;
+    return $at->messages(content => $message->{text} // $message->{content});
 }
 
 sub made (@of) { scalar messages_of(@of) }
 
 sub sends_of ($message, $at = $api) {
-    my $text = $message->{text} // $message->{content};
-    return grep { index($_->{body}, qq("$text")) >= 0 } $at->requests(path => '/v1/messages/send');
+    return $at->requests(path => '/v1/messages/send', text => $message->{text} // $message->{content});
 }
 
 
