@@ -157,9 +157,13 @@ subtest "Chatmaid's own errors" => sub {
     for my $status (sort keys %code) {
         both("$status", $envelope->($status), "$status $code{$status} not_sent");
     }
-    for my $status (402, 409, 410, 418) {
-        $api->fault($envelope->($status));
-        like(told(post('/send', $m)), qr/^$status \w+ unknown$/, "$status: kept, ambiguous");
+    my %outcome = (402 => 'not_sent', 407 => 'not_sent', 410 => 'not_sent', 418 => 'not_sent', 451 => 'not_sent', 408 => 'unknown', 409 => 'unknown');
+    for my $status (sort keys %outcome) {
+        for my $form ($envelope->($status), {status => $status, body => $html, type => 'text/html'}) {
+            my $want = $form->{json} ? "$status upstream_error" : $invalid;
+            $api->fault($form);
+            is(told(post('/send', $m)), "$want $outcome{$status}", "$status: " . ($form->{json} ? 'kept' : 'HTML'));
+        }
     }
     both("$_", $envelope->($_), "$error unknown") for 500, 501, 502, 503, 504, 520;
 
@@ -196,6 +200,40 @@ subtest "Chatmaid's own errors" => sub {
     is($say->({%{$envelope->(404)}, headers => {'Retry-After' => 9}})->{headers}{'retry-after'}, 9, 'with another status');
     my $leak = $say->({%{$envelope->(400)}, headers => {'Set-Cookie' => 'a=b', 'WWW-Authenticate' => 'Bearer', 'X-Powered-By' => 'x'}});
     is(join(' ', grep { $leak->{headers}{$_} } qw(set-cookie www-authenticate x-powered-by)), '', 'no header of its own passes');
+};
+
+# Whatever is wrong with the way there, a caller is not to look for the endpoint.
+subtest 'a 404 of the path itself' => sub {
+    my $no_route = sub ($what) { {status => 404, json => {success => \0, error => 'Not Found', message => ["Cannot $what"], statusCode => 404}} };
+    my $send  = sub { post('/send', $m) };
+    my %case = (
+        'a send, no route'         => [$no_route->('POST /v1/v1/messages/send'), $send, '404 not_found not_sent', '/v1/messages/send'],
+        'a read, no route'         => [$no_route->('GET /v1/v1/messages/msg_1'), sub { get('/messages/msg_1') }, '404 not_found', '/v1/messages/msg_1'],
+        'what Chatmaid always has' => [$envelope->(404), sub { get('/account?a=%0a"') }, '404 not_found', '/v1/account\?a=%0a%22'],
+        'a page, a send'           => [{status => 404, body => $html, type => 'text/html'}, $send, "$invalid not_sent", '/v1/messages/send'],
+        'a page, a read'           => [{status => 404, body => $html, type => 'text/html'}, sub { get('/phones/x') }, $invalid, '/v1/phone-numbers/x'],
+    );
+    for my $name (sort keys %case) {
+        my ($fault, $code, $want, $path) = @{$case{$name}};
+        my $from = $nginx->logged(qr/\[error\]/);
+        $api->fault($fault);
+        my $answer = $code->();
+        is(told($answer), $want, $name);
+        like($answer->{json}{detail}, qr/the way (?:to it|there) is wrong, the gateway's log says more/, "$name: is told why");
+        my @lines = $nginx->logged(qr/\[error\]/);
+        like("@lines[$from .. $#lines]", qr{answered 404 for the path "$path" itself: "proxy_pass" of "/\.chatmaid/" must have}, "$name: the cure");
+    }
+
+    $api->fault($no_route->('POST /v1/v1/messages/send'));
+    like(join("\n", @{post('/v1/messages/send', native_message)->{json}{message}}), qr{\ACannot POST .*\nChatmaid has no such path}, 'the native face');
+
+    my $from   = $nginx->logged(qr/itself/);
+    my $answer = post('/send', {%$m, from => '+15550100777'});
+    is(told($answer), '404 not_found not_sent', 'a sender that Chatmaid does not know');
+    is($answer->{json}{detail}, 'Phone number not found (Chatmaid does not know the sender, or its phone is not connected)', 'is told apart');
+    is(get('/messages/msg_none')->{json}{detail}, 'Message not found', 'so is a message');
+    is(get('/nothing')->{json}{detail}, 'there is no such endpoint', 'and an endpoint');
+    is(scalar($nginx->logged(qr/itself/)), $from, 'none of these is logged');
 };
 
 subtest 'answers from elsewhere' => sub {

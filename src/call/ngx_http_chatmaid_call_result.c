@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_call_result.h"
+#include "ngx_http_chatmaid_escape.h"
 #include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_request.h"
@@ -43,6 +44,10 @@ static ngx_uint_t ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
 static ngx_int_t ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
     ngx_str_t *answer);
+static ngx_int_t ngx_http_chatmaid_call_result_not_found(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static void ngx_http_chatmaid_call_result_log_path(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call);
 static ngx_int_t ngx_http_chatmaid_call_result_messages(ngx_http_request_t *r,
     ngx_str_t *answer, json_t *messages);
 static ngx_int_t ngx_http_chatmaid_call_result_message(ngx_http_request_t *r,
@@ -109,6 +114,12 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r,
 
     if (call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
         return ngx_http_chatmaid_call_result_slow(r, call, problem);
+    }
+
+    if (call->status == NGX_HTTP_NOT_FOUND) {
+        ngx_http_chatmaid_call_result_log_path(r, call);
+        fault = "with status 404 is none of Chatmaid's: the way there is "
+                "wrong, the gateway's log says more";
     }
 
     return ngx_http_chatmaid_call_result_invalid(r, call, problem, fault);
@@ -445,7 +456,73 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    return (status == NGX_HTTP_NOT_FOUND)
+           ? ngx_http_chatmaid_call_result_not_found(r, call, problem)
+           : NGX_DECLINED;
+}
+
+
+/* A 404 is about the path itself, about the sender of a message, or about what
+ * the path names. */
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_not_found(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
+{
+    u_char      *p;
+    const char  *why, *text;
+
+    static const char  cannot[] = "Cannot ";    /* "GET /v1/nothing" */
+
+    text = json_string_value(json_array_get(problem->messages, 0));
+
+    if (call->exists
+        || (text && ngx_strncmp(text, cannot, sizeof(cannot) - 1) == 0))
+    {
+        ngx_http_chatmaid_call_result_log_path(r, call);
+
+        why = "Chatmaid has no such path: the way to it is wrong, the "
+              "gateway's log says more";
+
+        (void) json_array_append_new(problem->messages, json_string(why));
+
+    } else if (call->body && text
+               && (ngx_strstr(text, "hone") || ngx_strstr(text, "ender")))
+    {
+        why = "Chatmaid does not know the sender, or its phone is not "
+              "connected";
+
+    } else {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_pnalloc(r->pool, problem->detail.len + sizeof(" ()") - 1
+                             + ngx_strlen(why));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    problem->detail.len = ngx_sprintf(p, "%V (%s)", &problem->detail, why) - p;
+    problem->detail.data = p;
+
     return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_chatmaid_call_result_log_path(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call)
+{
+    u_char  *last;
+    u_char   path[NGX_HTTP_CHATMAID_ESCAPE_SIZE];
+
+    last = ngx_http_chatmaid_escape(path, call->path.data, call->path.len);
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid was answered 404 for the path \"/%*s\" itself: "
+                  "\"proxy_pass\" of \"%V\" must have Chatmaid's host and \"/\" "
+                  "alone, and what is in between must pass on the path",
+                  (size_t) (last - path), path, &call->conf->gateway->uri);
 }
 
 
@@ -615,24 +692,14 @@ ngx_http_chatmaid_call_result_delay(ngx_str_t *value)
 }
 
 
-/* By these Chatmaid says that it made no message. */
+/* By a 4xx Chatmaid says that it made no message, but for 408 (it has waited for
+ * something) and 409 (there may be one already). */
 
 static ngx_uint_t
 ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status)
 {
-    switch (status) {
-    case 400:
-    case 401:
-    case 403:
-    case 404:
-    case 405:
-    case 413:
-    case 415:
-    case 422:
-    case 429:
-        return 1;
-
-    default:
-        return 0;
-    }
+    return status >= NGX_HTTP_BAD_REQUEST
+           && status < NGX_HTTP_INTERNAL_SERVER_ERROR
+           && status != NGX_HTTP_REQUEST_TIME_OUT
+           && status != NGX_HTTP_CONFLICT;
 }

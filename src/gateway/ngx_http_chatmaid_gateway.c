@@ -407,6 +407,11 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
 
     path->len = p - path->data;
 
+    /* of the others a 404 may say that there is no such thing, or sender */
+
+    flow->exists = (route->method != NGX_HTTP_POST && id->len == 0
+                    && !route->names_sender);
+
     return NGX_OK;
 }
 
