@@ -224,9 +224,6 @@ subtest 'a 404 of the path itself' => sub {
         like("@lines[$from .. $#lines]", qr{answered 404 for the path "$path" itself: "proxy_pass" of "/\.chatmaid/" must have}, "$name: the cure");
     }
 
-    $api->fault($no_route->('POST /v1/v1/messages/send'));
-    like(join("\n", @{post('/v1/messages/send', native_message)->{json}{message}}), qr{\ACannot POST .*\nChatmaid has no such path}, 'the native face');
-
     my $from   = $nginx->logged(qr/itself/);
     my $answer = post('/send', {%$m, from => '+15550100777'});
     is(told($answer), '404 not_found not_sent', 'a sender that Chatmaid does not know');

@@ -484,8 +484,6 @@ ngx_http_chatmaid_call_result_not_found(ngx_http_request_t *r,
         why = "Chatmaid has no such path: the way to it is wrong, the "
               "gateway's log says more";
 
-        (void) json_array_append_new(problem->messages, json_string(why));
-
     } else if (call->body && text
                && (ngx_strstr(text, "hone") || ngx_strstr(text, "ender")))
     {
