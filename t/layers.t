@@ -32,7 +32,7 @@ my @LAYERS = (
         account_limits zone_conf)]},
     {redis  => [qw(redis redis_health redis_command redis_conn redis_conf)]},
     {util   => [qw(steps json json_parser json_fault json_text json_tree
-        json_write crypto body query request secret_file escape conf_place conf_slot
+        json_write crypto body body_limit query request secret_file escape conf_place conf_slot
         rewrite)]},
 );
 
