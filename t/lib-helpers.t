@@ -3,8 +3,10 @@
 
 use Chatmaid::Test;
 use Chatmaid::Test::Nginx;
+use Chatmaid::Test::Redis;
 use Chatmaid::Test::World qw(leaks_in leaks_seen processes);
 use MIME::Base64 qw(encode_base64);
+use Time::HiRes qw(time);
 
 # No module here: a plain nginx that passes on to the sandbox.
 my $conf = <<'END';
@@ -117,6 +119,19 @@ subtest 'what must be found' => sub {
     }
     spurt($log, $clean);
     is(join(',', $nginx->unexpected), '', 'nothing else');
+};
+
+subtest 'a Redis with a slow disk' => sub {
+    local $ENV{CHATMAID_FSYNC} = 300;
+    my $redis = redis_server(args => [qw(--appendonly yes --appendfsync always)]);
+    my $start = time;
+    is($redis->cli('SET', 'k', 'v'), 'OK', 'writes');
+    cmp_ok(time - $start, '>=', 0.3, 'and waits for it');
+    $start = time;
+    $redis->kill('KILL');
+    wait_for(sub { !$redis->alive }, 'Redis to die');
+    $redis->start;
+    is(wait_for(sub { my $v = $redis->cli('GET', 'k'); $v =~ /LOADING/ ? '' : $v }), 'v', 'started again: it is there');
 };
 
 # A test that ends in any way takes its processes with it.

@@ -118,7 +118,7 @@ subtest 'for a minute at most' => sub {
 subtest 'by a page of a proxy before Chatmaid too' => sub {
     $api->fault({status => 429, body => '<html>', type => 'text/html', headers => {'Retry-After' => 20}});
     my $answer = sends_later('page-asks')->result;
-    is(told($answer), '502 upstream_invalid_response not_sent', 'an answer that is not JSON');
+    is(told($answer), '429 rate_limited not_sent', 'the same answer to the caller');
     is($answer->{headers}{'retry-after'}, 20, 'with its time');
     my $before = $api->count;
     is(told(sends_later('page-hasty')->result), '429 rate_limited not_sent', 'another call');

@@ -13,7 +13,7 @@ my $redis    = redis_server(args => [qw(--appendonly yes --appendfsync always)])
 sub inbox ($options = '', %more) {
     state $serial = 0;
     return edge(name => 'inbox' . ++$serial, error_log => 'notice', webhook => "chatmaid_webhook_stream inbox $options;",
-        http => 'chatmaid_redis ' . $redis->url . ' timeout=' . ($more{timeout} // '2s') . ';', %more);
+        http => 'chatmaid_redis ' . $redis->url . ' timeout=' . ($more{timeout} // '30s') . ';', %more);
 }
 
 # Entries as hashes, read without a word of them being escaped.
@@ -84,7 +84,7 @@ subtest 'duplicates' => sub {
     my @all    = map { my $body = $_; map { hook_later_at($_, $body) } $edge, $other, $edge } @bodies;
     is(scalar(grep { $_->result->{status} == 200 } @all), 60, 'many at once');
     is($redis->cli('XLEN', 'inbox'), 21, 'one entry each');
-    my $fast = inbox('', http => 'chatmaid_webhook_dedup 0; chatmaid_redis ' . $redis->url . ';');
+    my $fast = inbox('', http => 'chatmaid_webhook_dedup 0; chatmaid_redis ' . $redis->url . ' timeout=30s;');
     is(code(hook_at($fast, $body)), 200, 'without deduplication') for 1 .. 2;
     is($redis->cli('XLEN', 'inbox'), 23, 'each is an entry');
 };
@@ -144,16 +144,16 @@ subtest 'Redis cannot take it' => sub {
 # sometimes beyond that.
 subtest 'Redis is killed again and again' => sub {
     $redis->cli('DEL', 'inbox');
-    my @edges = map { inbox('', timeout => '250ms', workers => 2) } 1, 2;
+    my @edges = map { inbox('', timeout => '1s', workers => 2) } 1, 2;
     my $count = volume(10_000, 200);
     my @todo  = map { {body => event('message.sent', {n => $_}), due => 0} } 1 .. $count;
     my ($kills, $asked, %acknowledged, %refused, @pending) = (0, 0);
     my $next  = $count / 20;             # acknowledged events, until the next kill
     my $up    = 0;
-    my $end   = time + 540;
+    my $moved = time;
 
     while (@todo || @pending) {
-        die 'it does not end' if time > $end;
+        die 'it does not go on' if time - $moved > 120;
         while (@pending < 40 && @todo && $todo[0]{due} <= time) {
             my $one = shift @todo;
             $one->{request} = hook_later_at($edges[rand @edges], $one->{body});
@@ -171,7 +171,7 @@ subtest 'Redis is killed again and again' => sub {
         for my $one (@pending) {
             push @left, $one and next unless $one->{request}->done;
             my $code = code($one->{request}->answer);
-            if ($code eq '200') { $acknowledged{$one->{body}}++ }
+            if ($code eq '200') { $acknowledged{$one->{body}}++; $moved = time }
             else                { $refused{$code}++ }
             # a tenth of them come again all the same
             next if $code eq '200' && ($one->{again}++ || rand > 0.1);

@@ -39,8 +39,6 @@ static const char *ngx_http_chatmaid_call_result_fault(
     ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_json(
     ngx_http_chatmaid_call_t *call);
-static ngx_uint_t ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
-    ngx_http_chatmaid_call_result_expect_e expect);
 static ngx_int_t ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
     ngx_str_t *answer);
@@ -375,7 +373,7 @@ ngx_http_chatmaid_call_result_is_json(ngx_http_chatmaid_call_t *call)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
     ngx_http_chatmaid_call_result_expect_e expect)
 {

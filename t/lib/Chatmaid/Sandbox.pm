@@ -396,23 +396,19 @@ sub told ($file, $ports) {
 # unless a test wants them to end first.
 
 sub serve ($class, %option) {
-    my $self   = $class->new;
-    my $listen = sub ($app, $scheme, $port, $query = '') {
-        Mojo::Server::Daemon->new(
-            app => $app, silent => 1, inactivity_timeout => 0, max_clients => 20000,
-            keep_alive_timeout => 3600, max_requests => 1_000_000_000,
-            listen => ["$scheme://127.0.0.1" . ($port ? ":$port" : '') . $query])->start;
-    };
-
-    my $tls = $option{plain} ? '' : "?cert=$option{cert}&key=$option{key}";
-    share_context() if $tls;
-    $self->server($listen->($self, $option{plain} ? 'http' : 'https', $option{port}, $tls));
+    my $self = $class->new;
+    my $port = $option{port} ? ":$option{port}" : '';
+    share_context() unless $option{plain};
+    $self->server(Mojo::Server::Daemon->new(
+        app => $self, silent => 1, inactivity_timeout => 0, max_clients => 20000,
+        keep_alive_timeout => 3600, max_requests => 1_000_000_000,
+        listen => [$option{plain} ? "http://127.0.0.1$port"
+            : "https://127.0.0.1$port?cert=$option{cert}&key=$option{key}"])->start);
     $self->webhooks->ca($option{ca}) if $option{ca};
     $self->configure($option{settings} // {});
 
-    my $control = Chatmaid::Sandbox::Control->new(sandbox => $self);
-    my $other   = $listen->($control, 'http', $option{control});
-    $option{ready}->($self->server->ports->[0], $other->ports->[0]);
+    my $control = Chatmaid::Sandbox::Control->new(sandbox => $self)->listen($option{control});
+    $option{ready}->($self->server->ports->[0], $control);
 
     local @SIG{qw(INT TERM)} = (sub { Mojo::IOLoop->stop }) x 2;
     my $wake = Mojo::IOLoop->recurring(1 => sub { });       # so that signals are seen

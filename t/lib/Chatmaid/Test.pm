@@ -23,6 +23,7 @@ package Chatmaid::Test;
 #   files     {name => text}, written to %DIR% with mode 0600
 #   api       a sandbox (default: the last one started; without any, a dead port)
 #   probe     the module in t/NAME-probe as well
+#   before    other modules' files, loaded before ours; behind: after it
 #   workers error_log access name no_module
 #   clock     one of its own (Chatmaid::Test::Clock)
 #
@@ -173,15 +174,13 @@ sub replayed ($answer) { $answer->{headers}{'idempotent-replayed'} ? 'replayed' 
 # What became of a message at Chatmaid: the messages there are with its text, and
 # the requests that brought it.
 sub messages_of ($message, $at = $api) {
-    my $text = $message->{text} // $message->{content};
-    return grep { ($_->{content} // '') eq $text } $at->messages;
+    return $at->messages(content => $message->{text} // $message->{content});
 }
 
 sub made (@of) { scalar messages_of(@of) }
 
 sub sends_of ($message, $at = $api) {
-    my $text = $message->{text} // $message->{content};
-    return grep { index($_->{body}, qq("$text")) >= 0 } $at->requests(path => '/v1/messages/send');
+    return $at->requests(path => '/v1/messages/send', text => $message->{text} // $message->{content});
 }
 
 

@@ -4,18 +4,14 @@ package Chatmaid::Test::Api;
 
 use Mojo::Base 'Chatmaid::Test::Process', -signatures;
 use Carp qw(croak);
-use Chatmaid::Test::Client;
 use Chatmaid::Test::World qw(test_dir test_port wait_for spurt certificates);
+use IO::Socket::IP;
 use Mojo::File qw(path);
+use Mojo::IOLoop;
 use Mojo::JSON qw(decode_json encode_json);
-use Mojo::Parameters;
 
 has [qw(settings plain receiver)];
-has cert    => 'good';
-has control => sub ($self) {
-    Chatmaid::Test::Client->new(keepalive => 1, public => 0,
-        base => 'http://127.0.0.1:' . test_port($self->name . '-control'));
-};
+has cert => 'good';
 
 my $script = path(__FILE__)->dirname->child('../../../sandbox.pl')->to_abs;
 
@@ -47,6 +43,7 @@ sub start ($self) {
 
     $tls->crt($_) for 'ca', $self->cert;        # made by us, not by several at once
     unlink $ready;
+    delete $self->{control};
     spurt(test_dir() . "/$name.json", encode_json($self->settings));
     my %option = (dir => $tls->dir, cert => $self->cert,
         port => test_port($name), control => test_port("$name-control"),
@@ -72,28 +69,38 @@ sub start ($self) {
 # What it printed besides its ports: warnings, which are bugs of the sandbox.
 sub complaints ($self) { $self->text =~ s/^\{"api".*\n//mgr }
 
-sub ask ($self, $method, $path, $body = undef) {
-    my $answer = $self->control->request($method, $path, $body);
-    croak "$method $path: " . ($answer->{error} // $answer->{body})
-        unless $answer->{status} == 200;
-    return $answer->{json};
-}
+# Chatmaid::Sandbox::Control says what there is to ask.  The answer comes at once,
+# so nothing else is done meanwhile; then what has arrived elsewhere is looked at.
 
-sub query (%want) { Mojo::Parameters->new(%want)->to_string }
+sub ask ($self, $name, $want = {}) {
+    my $control = $self->{control} //= IO::Socket::IP->new(PeerHost => '127.0.0.1',
+        PeerPort => test_port($self->name . '-control')) // croak "$name: $@";
+
+    local ($,, $\, $/) = (undef, undef, "\n");
+    print $control encode_json([$name, $want]), "\n";
+    $control->flush;
+    my $line = <$control> // croak "$name: no answer, " . $self->text;
+    my ($error, $data) = @{decode_json($line)};
+    croak "$name: $error" if defined $error;
+
+    Mojo::IOLoop->next_tick(sub { });
+    Mojo::IOLoop->one_tick;
+    return $data;
+}
 
 
 # --- What it received --------------------------------------------------------
 
 # requests(method => …, path => '/v1/messages/*', account =>, environment =>,
-#          request_id =>, from => N)
-sub requests ($self, %want) { @{$self->ask(GET => '/requests?' . query(%want))} }
-sub count ($self, %want)    { $self->ask(GET => '/requests?' . query(%want, count => 1))->{count} }
-sub last ($self, %want)     { ($self->requests(%want))[-1] }
+#          request_id =>, body =>, text =>, from => N)
+sub requests ($self, %want) { @{$self->ask(requests => \%want)} }
+sub count ($self, %want)    { $self->ask(requests => {%want, count => 1}) }
+sub last ($self, %want)     { $self->ask(requests => {%want, last => 1})->[0] }
 sub sends ($self)           { $self->count(method => 'POST', path => '/v1/messages/send') }
-sub messages ($self)        { @{$self->ask(GET => '/messages')} }
-sub made ($self)            { $self->ask(GET => '/messages?count=1')->{count} }
-sub state ($self)           { $self->ask(GET => '/state') }
-sub connections ($self)     { @{$self->ask(GET => '/connections')} }
+sub messages ($self, %want) { @{$self->ask(messages => \%want)} }
+sub made ($self)            { $self->ask(messages => {count => 1}) }
+sub state ($self)           { $self->ask('state') }
+sub connections ($self)     { @{$self->ask('connections')} }
 
 # All values of a header in a request of the journal, in order.
 sub header ($self, $request, $name) {
@@ -103,28 +110,25 @@ sub header ($self, $request, $name) {
 
 # --- What it shall do --------------------------------------------------------
 
-sub fault ($self, @faults) { $self->ask(POST => '/faults', \@faults)->{ids} }
-sub faults ($self)         { @{$self->ask(GET => '/faults')} }
-sub clear_faults ($self)   { $self->ask(DELETE => '/faults') }
-sub config ($self, %new)   { $self->ask(POST => '/config', \%new) }
-sub reset ($self)          { $self->ask(POST => '/reset') }
-sub close_idle ($self)     { $self->ask(POST => '/connections/close')->{closed} }
+sub fault ($self, @faults) { $self->ask(fault => {faults => \@faults}) }
+sub faults ($self)         { @{$self->ask('faults')} }
+sub clear_faults ($self)   { $self->ask('clear_faults') }
+sub config ($self, %new)   { $self->ask(config => \%new) }
+sub reset ($self)          { $self->ask('reset') }
+sub close_idle ($self)     { $self->ask('close_idle') }
 
 # Moves the message of that id, or all with undef.
 sub move ($self, $id, $status, $code = undef) {
-    $self->ask(POST => '/messages/move', {id => $id, status => $status, errorCode => $code})
-        ->{moved};
+    $self->ask(move => {id => $id, status => $status, errorCode => $code});
 }
 
-sub held ($self) { @{$self->ask(GET => '/held')} }
+sub held ($self) { @{$self->ask('held')} }
 
 sub wait_held ($self, $count = 1) {
-    wait_for(sub { $self->held >= $count }, "$count held requests");
+    wait_for(sub { $self->ask(held => {count => 1}) >= $count }, "$count held requests");
 }
 
-sub release ($self, $count = undef) {
-    $self->ask(POST => '/release', {count => $count})->{released};
-}
+sub release ($self, $count = undef) { $self->ask(release => {count => $count}) }
 
 # For what the gateway does after it has answered, or of its own accord.
 sub wait_requests ($self, $count, %want) {
@@ -136,13 +140,13 @@ sub wait_requests ($self, $count, %want) {
 
 # event('message.sent', data => {…}, timestamp => …) or (…, body => $bytes); the
 # URLs are those of config(webhooks => {endpoints => [{url, secret}]}).
-sub event ($self, $name, %more) { $self->ask(POST => '/webhooks', {event => $name, %more})->{ids} }
-sub deliveries ($self, %want)   { @{$self->ask(GET => '/webhooks?' . query(%want))} }
+sub event ($self, $name, %more) { $self->ask(event => {event => $name, %more}) }
+sub deliveries ($self, %want)   { @{$self->ask(deliveries => \%want)} }
 
 # All that it began have ended; how many were successful.
 sub wait_deliveries ($self) {
-    wait_for(sub { !$self->ask(GET => '/webhooks?count=1&state=pending')->{count} }, 'the deliveries to end');
-    return $self->ask(GET => '/webhooks?count=1&state=delivered')->{count};
+    wait_for(sub { !$self->ask(deliveries => {count => 1, state => 'pending'}) }, 'the deliveries to end');
+    return $self->ask(deliveries => {count => 1, state => 'delivered'});
 }
 
 1;

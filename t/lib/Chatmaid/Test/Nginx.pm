@@ -170,18 +170,24 @@ sub version () {
     };
 }
 
-# The module, unless it is built in, and a probe that was built with it.
+# The module, unless it is built in, and a probe that was built with it; those of
+# others before or behind it.
+
+sub module () { $ENV{CHATMAID_MODULE} // "$top/build/ngx_http_chatmaid_module.so" }
 
 sub modules ($option) {
-    my $module = $ENV{CHATMAID_MODULE} // "$top/build/ngx_http_chatmaid_module.so";
-    return () if $option->{no_module} || !length $module;
+    my @others = ($option->{before} // [], $option->{behind} // []);
+    my @ours;
+    push @ours, path(module())->to_abs if length module();
+    push @ours, built("ngx_http_chatmaid_$option->{probe}_probe_module.so") if @ours && $option->{probe};
+    return (@{$others[0]}, $option->{no_module} ? () : @ours, @{$others[1]});
+}
 
-    my @loaded = path($module)->to_abs;
-    if (my $name = $option->{probe}) {
-        push @loaded, $loaded[0]->sibling("ngx_http_chatmaid_${name}_probe_module.so");
-        croak "$loaded[1] is missing: `make probe` builds it" unless -e $loaded[1];
-    }
-    return @loaded;
+# What was built beside the module, for tests.
+sub built ($name) {
+    my $file = path(module() || "$top/build/none")->to_abs->sibling($name);
+    croak "$file is missing: `make probe` builds it" unless -e $file;
+    return $file;
 }
 
 # Writes the configuration and the files it names, without making nginx read them.

@@ -12,11 +12,12 @@ has [qw(name pid status clock)];
 has output  => sub ($self) { test_dir() . '/' . $self->name . '.out' };
 has signal  => 'TERM';           # ends it in good order
 has command => sub { [] };
+has env     => sub { {} };       # what is added to the environment
 
 sub start ($self) {
     my ($pid, $lifeline) = forked(sub {
         delete $ENV{NGINX};      # nginx takes it for sockets that it inherits
-        %ENV = (%ENV, %{$self->clock->env}) if $self->clock;
+        %ENV = (%ENV, %{$self->env}, $self->clock ? %{$self->clock->env} : ());
         output_to($self->output);
         { no warnings 'exec'; exec @{$self->command} }
         print STDERR "cannot run ${\$self->command->[0]}: $!\n";

@@ -47,11 +47,18 @@ sub redis_server (%option) {
         '--tls-key-file', certificates->key($option{tls})) if $option{tls};
 
     my $self = Chatmaid::Test::Redis->new(
-        name => $name, port => $port, socket => "$dir/redis.sock",
+        name => $name, port => $port, socket => "$dir/redis.sock", env => slow_fsync(),
         command => ['redis-server', @port, '--bind', '127.0.0.1',
             '--unixsocket', "$dir/redis.sock", '--dir', $dir, '--save', '',
             version() < 7 ? () : ('--enable-debug-command', 'local'), @{$option{args} // []}]);
     return $self->start;
+}
+
+# With CHATMAID_FSYNC each fsync() takes as many milliseconds.
+sub slow_fsync () {
+    return {} unless $ENV{CHATMAID_FSYNC};
+    my $library = Chatmaid::Test::Nginx::built('slow-fsync.so');
+    return {LD_PRELOAD => $library};
 }
 
 # Valkey too counts from 7.

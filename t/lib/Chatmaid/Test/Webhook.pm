@@ -59,7 +59,7 @@ sub receiver (%option) { Chatmaid::Test::sandbox(name => 'receiver', plain => 1,
 
 # The bodies it got, in order, and how often it got one.
 sub bodies ($receiver)        { map { $_->{body} } $receiver->requests }
-sub passed ($receiver, $body) { scalar grep { $_ eq $body } bodies($receiver) }
+sub passed ($receiver, $body) { $receiver->count(body => $body) }
 
 
 # --- The edge ----------------------------------------------------------------
