@@ -100,6 +100,7 @@ typedef struct {
     ngx_array_t                         webhooks;  /* see webhook_conf.c */
     ngx_array_t                         webhook_directives;  /* likewise */
     ngx_shm_zone_t                     *zone;
+    ngx_shm_zone_t                     *alarms;
     ngx_http_chatmaid_store_t          *store;
     ngx_int_t                           request_id;  /* index of $request_id */
     ngx_http_chatmaid_redis_conf_t     *redis;     /* NULL: there is none */

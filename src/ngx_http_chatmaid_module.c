@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_alarm.h"
 #include "ngx_http_chatmaid_body_limit.h"
 #include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_conf_slot.h"
@@ -318,6 +319,14 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    if (mcf->redis || mcf->gateways.nelts || mcf->webhooks.nelts) {
+        mcf->alarms = ngx_http_chatmaid_alarm_add(cf);
+
+        if (mcf->alarms == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
     if (mcf->gateways.nelts == 0 && mcf->webhooks.nelts == 0) {
         return NGX_OK;
     }
@@ -405,7 +414,13 @@ ngx_http_chatmaid_init_process(ngx_cycle_t *cycle)
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_chatmaid_module);
 
-    return mcf ? ngx_http_chatmaid_redis_init(cycle, mcf->redis) : NGX_OK;
+    if (mcf == NULL || mcf->alarms == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_chatmaid_alarm_init(mcf->alarms);
+
+    return ngx_http_chatmaid_redis_init(cycle, mcf->redis, mcf->alarms);
 }
 
 

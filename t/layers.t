@@ -30,12 +30,12 @@ my @LAYERS = (
     {answer => [qw(answer problem problem_native error_page)]},
     {store  => [qw(store lease zone store_zone store_redis store_script notes
         account_limits zone_conf)]},
-    {redis  => [qw(redis redis_health redis_command redis_refusal redis_script
-        redis_buffer redis_conn redis_greeting
-        redis_reader redis_address redis_conf redis_tls)]},
+    {redis  => [qw(redis redis_health redis_command redis_script redis_buffer
+        redis_conn redis_greeting redis_reader redis_address redis_refusal
+        redis_conf redis_tls)]},
     {util   => [qw(steps json json_parser json_fault json_text json_tree
-        json_write crypto body body_limit query request secret_file escape conf_place conf_slot
-        rewrite)]},
+        json_write crypto body body_limit query request secret_file escape
+        conf_place conf_slot rewrite alarm)]},
 );
 
 # Configuration types and forward declarations: for everybody, so it may include

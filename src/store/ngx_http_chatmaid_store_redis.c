@@ -5,7 +5,7 @@
 
 
 #include "ngx_http_chatmaid_store_redis.h"
-#include "ngx_http_chatmaid_escape.h"
+#include "ngx_http_chatmaid_alarm.h"
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_zone.h"
 
@@ -40,6 +40,10 @@ static void ngx_http_chatmaid_store_redis_ignore_handler(void *data,
 static void ngx_http_chatmaid_store_redis_copy_answer(
     ngx_http_chatmaid_claim_t *claim, redisReply *answer);
 static void ngx_http_chatmaid_store_redis_fall_back(
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_store_redis_log_failed(
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t error, redisReply *reply);
+static void ngx_http_chatmaid_store_redis_log_kept(
     ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_redis_renew(
     ngx_http_chatmaid_claim_t *claim);
@@ -161,10 +165,11 @@ ngx_http_chatmaid_store_redis_claim_handler(void *data, ngx_uint_t error,
     state = ngx_http_chatmaid_store_redis_claim_state(error, reply);
 
     if (state) {
+        ngx_http_chatmaid_store_redis_log_kept(claim);
         ngx_http_chatmaid_store_redis_read_claim_reply(claim, state->result,
                                                        reply);
     } else {
-        ngx_http_chatmaid_store_redis_log_error(error, reply);
+        ngx_http_chatmaid_store_redis_log_failed(claim, error, reply);
         ngx_http_chatmaid_store_redis_fall_back(claim);
     }
 
@@ -369,12 +374,14 @@ ngx_http_chatmaid_store_redis_fall_back(ngx_http_chatmaid_claim_t *claim)
 
     if (claim->mcf->redis->reject && !claim->webhook_event) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        claim->redis_away = 1;
         claim->reason = "Redis does not answer";
         return;
     }
 
     if (ngx_current_msec - claim->asked_at >= claim->lease_time) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        claim->redis_away = 1;
         claim->reason = "a lease that it may have had is over";
         return;
     }
@@ -386,30 +393,38 @@ ngx_http_chatmaid_store_redis_fall_back(ngx_http_chatmaid_claim_t *claim)
 }
 
 
-void
-ngx_http_chatmaid_store_redis_log_error(ngx_uint_t error, redisReply *reply)
+/* A script has failed for a mistake: a key of another type, a permission that
+ * is missing.  Of a server that does not answer the client tells. */
+
+static void
+ngx_http_chatmaid_store_redis_log_failed(ngx_http_chatmaid_claim_t *claim,
+    ngx_uint_t error, redisReply *reply)
 {
-    u_char        *p, text[NGX_HTTP_CHATMAID_ESCAPE_SIZE];
+    u_char  *p, text[NGX_HTTP_CHATMAID_STORE_SCRIPT_FAULT];
 
-    static time_t  last;
-
-    if ((error != NGX_HTTP_CHATMAID_REDIS_ERROR
-         && error != NGX_HTTP_CHATMAID_REDIS_OK)
-        || (last && ngx_time() - last < 60))
+    if (ngx_http_chatmaid_store_script_is_fault(error)
+        && ngx_http_chatmaid_alarm_meet(claim->mcf->alarms,
+                                 ngx_http_chatmaid_alarm_id("records", NULL)))
     {
-        return;
+        p = ngx_http_chatmaid_store_script_fault(text, error, reply);
+
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "chatmaid redis can't keep records, it answers %*s; "
+                      "meanwhile it counts as away",
+                      (size_t) (p - text), text);
     }
+}
 
-    last = ngx_time();
-    p = text;
 
-    if (error == NGX_HTTP_CHATMAID_REDIS_ERROR) {
-        p = ngx_http_chatmaid_escape(p, (u_char *) reply->str, reply->len);
+static void
+ngx_http_chatmaid_store_redis_log_kept(ngx_http_chatmaid_claim_t *claim)
+{
+    if (ngx_http_chatmaid_alarm_pass(claim->mcf->alarms,
+                                 ngx_http_chatmaid_alarm_id("records", NULL)))
+    {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "chatmaid redis keeps records again");
     }
-
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "chatmaid redis can't keep records, it answers \"%*s\"",
-                  (size_t) (p - text), text);
 }
 
 
@@ -523,7 +538,7 @@ ngx_http_chatmaid_store_redis_finish_handler(void *data, ngx_uint_t error,
         claim->rc = NGX_OK;
 
     } else {
-        ngx_http_chatmaid_store_redis_log_error(error, reply);
+        ngx_http_chatmaid_store_redis_log_failed(claim, error, reply);
     }
 
     claim->handler(claim->data);

@@ -182,3 +182,19 @@ ngx_http_chatmaid_store_script_result(ngx_uint_t error, redisReply *reply)
 
     return reply->integer;
 }
+
+
+u_char *
+ngx_http_chatmaid_store_script_fault(u_char *p, ngx_uint_t error,
+    redisReply *reply)
+{
+    if (error == NGX_HTTP_CHATMAID_REDIS_OK) {
+        return ngx_sprintf(p, "what no script of ours returns");
+    }
+
+    *p++ = '"';
+    p = ngx_http_chatmaid_escape(p, (u_char *) reply->str, reply->len);
+    *p++ = '"';
+
+    return p;
+}

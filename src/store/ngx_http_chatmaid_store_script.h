@@ -11,6 +11,7 @@
 #define _NGX_HTTP_CHATMAID_STORE_SCRIPT_H_INCLUDED_
 
 
+#include "ngx_http_chatmaid_escape.h"
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conf.h"
 #include "ngx_http_chatmaid_store.h"
@@ -23,6 +24,11 @@
 #define NGX_HTTP_CHATMAID_MAX_NAME                                            \
     (NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX + sizeof("event:") - 1                \
      + 2 * NGX_HTTP_CHATMAID_ID_LEN)
+
+
+/* The size of a text that says how a script has failed. */
+#define NGX_HTTP_CHATMAID_STORE_SCRIPT_FAULT                                  \
+    (NGX_HTTP_CHATMAID_ESCAPE_SIZE + sizeof("\"\"") - 1)
 
 
 /* A script's keys and arguments.  What they point to must outlive this. */
@@ -69,6 +75,16 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_store_script_run(
 /* What a script other than claim.lua returned: 1 or 0.  NGX_ERROR: it has
  * failed, or this is no reply of such a script. */
 ngx_int_t ngx_http_chatmaid_store_script_result(ngx_uint_t error,
+    redisReply *reply);
+
+/* Whether a script that has failed did so for a mistake, which an operator can
+ * mend: what ended in "error" otherwise did not reach a server that serves. */
+#define ngx_http_chatmaid_store_script_is_fault(error)                        \
+    ((error) == NGX_HTTP_CHATMAID_REDIS_ERROR                                 \
+     || (error) == NGX_HTTP_CHATMAID_REDIS_OK)
+
+/* Writes what the reply to it was, for the log.  Returns the end. */
+u_char *ngx_http_chatmaid_store_script_fault(u_char *p, ngx_uint_t error,
     redisReply *reply);
 
 /* Writes the name of a key in Redis (prefix, kind, id in hexadecimal), at most
