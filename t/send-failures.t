@@ -40,6 +40,7 @@ my $nginx = nginx(
         map { "location ^~ /limited$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account limited$_; }" } 1 .. 8,
 );
 
+my $other = api_key('test');
 my $m = {to => '+15550100099', text => 'Your table is ready'};
 
 # Where nothing is held back yet: a 429 cools its whole account down.
@@ -141,14 +142,26 @@ subtest 'Chatmaid cannot be reached' => sub {
     $api->release;
 };
 
+# One line when it begins to be refused, one when it is accepted again; a key that
+# was put in its place is another one.
 subtest 'the key is refused' => sub {
+    my $lines = sub { join '', map { / (refused|accepts) the API key of "[^"]*api_key" (.*?), client/ ? "$1 $2\n" : () } $nginx->logged(qr/\[error\]/) };
     for my $status (401, 403) {
-        my $from = $nginx->logged(qr/./);
         both("$status", $envelope->($status), '502 upstream_auth not_sent');
-        my @lines = grep { /\[error\].*chatmaid.*key/ } ($nginx->logged(qr/./))[$from .. $nginx->logged(qr/./) - 1];
-        is(scalar @lines, 2, "$status: an error line each");
         both("$status, HTML", {status => $status, body => $html, type => 'text/html'}, '502 upstream_auth not_sent');
     }
+    my $refused = 'refused with status %d: %s; meanwhile calls are answered 502';
+    my $first   = sprintf "$refused\n", 401, 'put a valid one there and reload nginx';
+    is($lines->(), $first, 'one error line');
+    wait_for(sub { get('/account'); $lines->() =~ /accepts/ }, 'the line that all is well');
+    is($lines->(), $first .= "accepts again\n", 'and one afterwards');
+
+    both('403', $envelope->(403), '502 upstream_auth not_sent');
+    is($lines->(), $first .= sprintf("$refused\n", 403, "give it the right to this in Chatmaid's dashboard"), 'the next time');
+    $nginx->key($other)->reload;
+    both('another key', $envelope->(401), '502 upstream_auth not_sent');
+    is($lines->(), $first . sprintf("$refused\n", 401, 'put a valid one there and reload nginx'), 'another key');
+    $nginx->key(test_key)->reload;
 };
 
 subtest "Chatmaid's own errors" => sub {

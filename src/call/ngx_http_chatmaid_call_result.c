@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_call_result.h"
+#include "ngx_http_chatmaid_alarm.h"
 #include "ngx_http_chatmaid_escape.h"
 #include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_json_text.h"
@@ -30,6 +31,10 @@ static ngx_int_t ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
     const char *what);
 static ngx_int_t ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static void ngx_http_chatmaid_call_result_log_accepted(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call);
+static ngx_http_chatmaid_alarm_id_t ngx_http_chatmaid_call_result_alarm(
+    ngx_http_chatmaid_call_t *call);
 static ngx_int_t ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
 static ngx_int_t ngx_http_chatmaid_call_result_slow(ngx_http_request_t *r,
@@ -103,11 +108,13 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r,
 
     fault = ngx_http_chatmaid_call_result_fault(call, expect, answer);
 
+    if (fault == NULL && call->status >= NGX_HTTP_BAD_REQUEST) {
+        return ngx_http_chatmaid_call_result_refused(r, call, problem, answer);
+    }
+
     if (fault == NULL) {
-        return (call->status < NGX_HTTP_BAD_REQUEST)
-               ? NGX_OK
-               : ngx_http_chatmaid_call_result_refused(r, call, problem,
-                                                       answer);
+        ngx_http_chatmaid_call_result_log_accepted(r, call);
+        return NGX_OK;
     }
 
     if (call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
@@ -211,19 +218,67 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
 }
 
 
-/* The caller has no key: a refused one is the gateway's fault. */
+/* The caller has no key: a refused one is the gateway's fault.  An operator is
+ * told when it begins to be refused, not for each call. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
 {
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "chatmaid refused the API key of \"%V\" with status %ui",
-                  &call->conf->api_key->file, call->status);
+    ngx_uint_t                      level;
+    const char                     *cure;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    level = ngx_http_chatmaid_alarm_meet(mcf->alarms,
+                                   ngx_http_chatmaid_call_result_alarm(call))
+            ? NGX_LOG_ERR : NGX_LOG_INFO;
+
+    cure = (call->status == NGX_HTTP_UNAUTHORIZED)
+           ? "put a valid one there and reload nginx"
+           : "give it the right to this in Chatmaid's dashboard";
+
+    ngx_log_error(level, r->connection->log, 0,
+                  "chatmaid refused the API key of \"%V\" with status %ui: %s; "
+                  "meanwhile calls are answered 502",
+                  &call->conf->api_key->file, call->status, cure);
 
     return ngx_http_chatmaid_problem_set(r->pool, problem,
                                     NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
                                     "Chatmaid refused the gateway's API key");
+}
+
+
+static void
+ngx_http_chatmaid_call_result_log_accepted(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call)
+{
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    if (ngx_http_chatmaid_alarm_pass(mcf->alarms,
+                                   ngx_http_chatmaid_call_result_alarm(call)))
+    {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "chatmaid accepts the API key of \"%V\" again",
+                      &call->conf->api_key->file);
+    }
+}
+
+
+/* A new key in the same file has an alarm of its own. */
+
+static ngx_http_chatmaid_alarm_id_t
+ngx_http_chatmaid_call_result_alarm(ngx_http_chatmaid_call_t *call)
+{
+    ngx_str_t  key;
+
+    key.data = call->conf->api_key->fingerprint;
+    key.len = sizeof(call->conf->api_key->fingerprint);
+
+    return ngx_http_chatmaid_alarm_id("key", &key);
 }
 
 
