@@ -8,6 +8,7 @@
 
 #include "ngx_http_chatmaid.h"
 #include "ngx_http_chatmaid_alarm.h"
+#include "ngx_http_chatmaid_body_limit.h"
 #include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_conf_slot.h"
 #include "ngx_http_chatmaid_gateway_conf.h"
@@ -48,6 +49,9 @@ typedef struct {
 
 
 static ngx_http_chatmaid_phase_t  ngx_http_chatmaid_phases[] = {
+    { NGX_HTTP_SERVER_REWRITE_PHASE,
+      ngx_http_chatmaid_body_limit_lift_handler },
+    { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_body_limit_restore_handler },
     { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_error_page_rewrite_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_call_precontent_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_webhook_handler },

@@ -34,8 +34,8 @@ my @LAYERS = (
         redis_conn redis_greeting redis_reader redis_address redis_refusal
         redis_conf redis_tls)]},
     {util   => [qw(steps json json_parser json_fault json_text json_tree
-        json_write crypto body query request secret_file escape conf_place conf_slot
-        rewrite alarm)]},
+        json_write crypto body body_limit query request secret_file escape
+        conf_place conf_slot rewrite alarm)]},
 );
 
 # Configuration types and forward declarations: for everybody, so it may include
