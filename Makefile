@@ -4,6 +4,7 @@
 #             read.  Default: Debian's nginx-dev, for the installed nginx
 #   CC        gcc or clang
 #   TESTS     what `make test` runs: files or directories
+#   ROWS      what `make bench` and `make bench-instructions` measure
 #   JOBS      how many test files run at once (most of their time they wait)
 #   BUILD     another directory than build/
 #   DESTDIR   for `make install`
@@ -13,7 +14,8 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := module
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: module probe run test asan-test install webhook clean help FORCE
+.PHONY: module probe run test asan-test bench bench-instructions install webhook \
+        clean help FORCE
 
 MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
@@ -122,6 +124,13 @@ asan-test:
 	@script/build-asan $(BUILD)/asan
 	@$(call prove,$(BUILD_DIR)/asan/nginx,$(BUILD_DIR)/asan/$(MODULE).so)
 
+# What a request costs: bench/README.md.
+bench bench-instructions:
+	@script/install-packages build run test bench
+	@$(MAKE) -s --no-print-directory module
+	@CHATMAID_MODULE=$(BUILD_DIR)/$(MODULE).so \
+	     bench/$(if $(filter bench,$@),cpu,instructions) $(ROWS)
+
 # The longest first, so that none of them is left alone at the end.
 LONGEST := volume-wait send-retries redis-away webhook-away wait-shared \
            volume-storm-redis redis-gateways wait-failures wait-exit \
@@ -177,6 +186,8 @@ help:
 	@echo 'make run         a gateway and a sandbox to try, until Ctrl-C'
 	@echo 'make test        all tests'
 	@echo 'make asan-test   all tests with AddressSanitizer and UBSan'
+	@echo 'make bench       CPU time of a request, beside proxy_pass (ROWS="get ...")'
+	@echo 'make bench-instructions   instructions of a request; fails beyond a limit'
 	@echo 'make install     into the installed nginx (DESTDIR is honoured)'
 	@echo 'make webhook     signs and sends a test event: URL=... SECRET_FILE=... EVENT=...'
 	@echo 'make clean       removes build/'

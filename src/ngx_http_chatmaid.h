@@ -57,12 +57,11 @@ typedef struct {
 } ngx_http_chatmaid_api_key_t;
 
 
-/* An upstream, and the two handlers of it that the module has wrapped. */
+/* An upstream, and its own peer.init, which the module has wrapped. */
 
 typedef struct {
     ngx_http_upstream_srv_conf_t       *upstream;
     ngx_http_upstream_init_peer_pt      init;
-    ngx_event_get_peer_pt               get;
 } ngx_http_chatmaid_upstream_t;
 
 

@@ -33,7 +33,7 @@ nginx(files => {password => $password, key => live_key}, key => live_key, gatewa
 
 my $m = {to => '+15550100099', text => 'Hello'};
 is(post('/send', $m, 'Idempotency-Key' => 'order-1')->{status}, 201, 'a send under it');
-$api->fault({close => 'before'});
+$api->fault(no_answer('before'));
 is(post('/send', $m, 'Idempotency-Key' => 'order-2')->{status}, 502, 'an ambiguous one');
 
 my $records = recipe('HGETALL');

@@ -30,6 +30,38 @@ subtest 'connections kept to two peers' => sub {
     }
 };
 
+# The peer is wrong.example, and verified as that.  From nginx 1.23 on, locations
+# that inherit these settings share one SSL context, whatever their proxy_ssl_name.
+subtest 'a connection kept to another name' => sub {
+    my $wrong = sandbox(name => 'wrong', cert => 'wrong');
+    my $chatmaid = 'developers-api.chatmaid.net';
+    nginx(
+        name     => 'names',
+        http     => 'chatmaid_idempotency off; map $http_user_agent $name { ~^name=(?<n>.+)$ $n; }',
+        upstream => 'server 127.0.0.1:' . $wrong->port . '; keepalive 16;',
+        files    => {live => live_key},
+        server   => <<"END");
+chatmaid_sender +15550100001;
+$on
+location ^~ /plain/   { proxy_pass https://chatmaid_api/; proxy_ssl_name wrong.example; }
+location ^~ /named/   { chatmaid_gateway /.named/; }
+location ^~ /.named/  { internal; proxy_pass https://chatmaid_api/; proxy_ssl_name wrong.example; }
+location ^~ /live/    { chatmaid_gateway /.live/; $live }
+location ^~ /.live/   { internal; proxy_pass https://chatmaid_api/; }
+location ^~ /varies/  { chatmaid_gateway /.varies/; $live }
+location ^~ /.varies/ { internal; proxy_pass https://chatmaid_api/; proxy_ssl_name \$name; }
+END
+    my $refused = '502 upstream_error not_sent';
+    for my $opener ('plain', 'named') {
+        is(get(url('/plain/v1/account'))->{status}, 401, 'another location reaches wrong.example') if $opener eq 'plain';
+        is(to('named'), $sent, 'a call does') if $opener eq 'named';
+        is(to('live'), $refused, "a live send to Chatmaid does not go there ($opener)");
+    }
+    is(told(post(url('/varies/send'), $m, 'User-Agent' => "name=$_->[0]")), $_->[1], "a name that a variable gives: $_->[0]")
+        for ['wrong.example', $sent], [$chatmaid, $refused], ['wrong.example', $sent], ['wrong.example', $sent];
+    is(join(' ', map { $_->{reused} } $wrong->requests(path => '/v1/messages/send')), '0 0 0 1', 'equal names share their connection');
+};
+
 # As Chatmaid an nginx, which resumes sessions; what it was sent it logs by kind.
 sub resuming ($name, $crt, $protocol) {
     return nginx(name => $name, no_module => 1, error_log => 'info', conf => <<"END");

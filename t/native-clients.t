@@ -192,6 +192,16 @@ subtest "where the clients' own code is weak" => sub {
     $api->fault({%$html, times => 1});
     is($straight{sdk}{+test_key}->account, undef, 'SDK: where it would read nothing, silently');
 
+    my $base = sdk('chatmaid', '');
+    my %missing = (send => sub { $base->send(native_message) }, phones => sub { $base->phones },
+        phone => sub { $base->phone('+15550100001') }, status => sub { $base->phone_status('+15550100001') });
+    for my $name (sort keys %missing) {
+        my $error = $base->caught($missing{$name});
+        is($error->status, 404, "SDK without /v1: $name");
+        like("@{$error->details}", qr{must end in "/chatmaid/v1"}, "$name: says what to do");
+    }
+    like(mcp('chatmaid', $_->[0])->caught(sub { mcp('chatmaid', $_->[0])->phone_status('x') }), qr/\ANot Found: .*"v1" twice.*must end without it/,
+        "MCP server with $_->[0]: says what to do") for ['/v1'], ['/v1/'];
     my $false = {status => 201, json => {success => \0, data => {id => 'msg_none'}}};
     $api->fault($false);
     is(sdk('once')->caught(sub { sdk('once')->send(native_message) })->status, 502, 'SDK: a send without success is an error here');

@@ -26,6 +26,7 @@ my %place = (
     hasty     => 'chatmaid_timeout 300ms;',
     limited   => 'chatmaid_account limited; chatmaid_timeout 6s;',
     limited2  => 'chatmaid_account limited2; chatmaid_timeout 6s;',
+    limited3  => 'chatmaid_account limited3; chatmaid_timeout 6s;',
 );
 my $nginx = nginx(
     gateway => 'chatmaid_sender +15550100001;',
@@ -143,7 +144,7 @@ subtest 'a call that fails' => sub {
     my $message = 'messages/send';
     my $html    = {body => '<html>', type => 'text/html'};
     my %fault   = ('500' => fails(500), '503' => fails(503), '504' => fails(504), 'HTML 502' => {status => 502, %$html}, 'HTML 200' => {status => 200, %$html},
-        'HTML 400' => {status => 400, %$html}, 'closed' => {close => 'before'}, 'truncated' => {truncate => 20}, 'truncated chunks' => {truncate => 20, chunked => 3},
+        'HTML 400' => {status => 400, %$html}, 'closed' => no_answer('before'), 'truncated' => {truncate => 20}, 'truncated chunks' => {truncate => 20, chunked => 3},
         '5 MiB' => {oversize => 5 << 20}, 'empty' => {status => 200, body => ''}, '204' => {status => 204, body => ''}, 'redirected' => {status => 302, body => '', headers => {Location => '/x'}},
         'the key refused' => fails(401), 'the key has no right' => fails(403));
     for my $name (sort keys %fault) {
@@ -216,6 +217,9 @@ subtest 'the rate limit' => sub {
     is($api->count, $before, 'Chatmaid was not asked');
     $api->fault({status => 429, body => '{}', headers => {'Retry-After' => 9}});
     is(envelope(get(at('limited2', 'account')), 429, 'account', 'a read')->{json}{retryAfter}, 9, 'by the header');
+    $api->fault({status => 429, body => '<html>slow down</html>', type => 'text/html', headers => {'Retry-After' => 19}});
+    my $page = envelope(sent('limited3'), 429, 'messages/send', "a proxy's page");
+    is($page->{json}{retryAfter}, 19, 'its Retry-After');
 };
 
 subtest "nginx's own" => sub {

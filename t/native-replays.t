@@ -109,7 +109,7 @@ subtest "$store: in flight and ambiguous" => sub {
 
     for my $case (['native', 'simple'], ['simple', 'native']) {
         ($k, $m) = (key, native_message);
-        $api->fault({close => 'before'});
+        $api->fault(no_answer('before'));
         is($face{$case->[0]}->($m, 'Idempotency-Key' => $k)->{status}, 502, "$case->[0]: no answer");
         is($face{$case->[1]}->(native_message, 'Idempotency-Key' => $k)->{status}, 422, "$case->[1]: another message");
         is($face{$case->[1]}->($m, 'Idempotency-Key' => $k)->{status}, 201, "$case->[1]: takes over");

@@ -5,7 +5,7 @@ use Chatmaid::Test;
 use Chatmaid::Test::Redis;
 use Chatmaid::Test::Webhook qw(webhook_secret event signed);
 
-my @commands = qw(eval evalsha time hget hmget hset hdel del pexpire);
+my @commands = qw(eval evalsha time hmget hset hdel del pexpire);
 my @notes    = qw(set mget);             # of webhooks, for those who wait
 my @line     = ('~chatmaid:*', 'nocommands', map { "+$_" } @commands, @notes, 'ping');
 
@@ -51,7 +51,7 @@ sub cycle ($one, $two) {
     push @said, told(send_at($one, $m, $k)), told(send_at($two, message, $k));
 
     ($k, $m) = (key, message);
-    $api->fault({close => 'after'}, {%refused});
+    $api->fault(no_answer('after'), {%refused});
     push @said, map { told(send_at($_, $m, $k)) } $one, $two, $two;
 
     $m = message;
@@ -101,7 +101,7 @@ subtest 'nothing else' => sub {
     like($as_user->(@$_), qr/NOPERM/, "@$_") for [qw(KEYS *)], ['FLUSHALL'], [qw(CONFIG GET *)], [qw(GET chatmaid:op:x)],
         [qw(ACL LIST)], ['SCRIPT', 'FLUSH'], ['EVAL', 'return 1', 1, 'other:x'];
     like($as_user->('EVAL', q{return redis.call('KEYS', '*')}, 0), qr/NOPERM|can't run this command|ACL failure in script/, 'nor within a script');
-    like($as_user->('EVAL', q{return redis.call('HGET', 'other:x', 'y')}, 0), qr/NOPERM|No permissions|can't access|ACL failure in script/, 'nor another key');
+    like($as_user->('EVAL', q{return redis.call('HMGET', 'other:x', 'y')}, 0), qr/NOPERM|No permissions|can't access|ACL failure in script/, 'nor another key');
 };
 
 subtest 'each command is needed' => sub {

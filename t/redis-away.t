@@ -119,7 +119,7 @@ for my $name (sort keys %ways) {
         is(told(send_at($zone, message, $k{kept})), '422 idempotency_key_reused unknown', 'zone: another message');
         $api->fault({@no});
         is(told(send_at($zone, $m{refused}, $k{refused})), '404 not_found unknown', 'zone: a refusal is never certain');
-        $api->fault({close => 'after'});
+        $api->fault(no_answer('after'));
         is(told(send_at($zone, $m{ambiguous}, $k{ambiguous})), '502 upstream_error unknown', 'zone: no answer');
 
         my $refused = send_at($reject, $m{rejected}, $k{rejected});
@@ -346,7 +346,7 @@ subtest 'a worker stopped past its lease' => sub {
 
     # what the waiter recorded is gone: only the late answer is left
     $slow->cli('DEL', record_of($k->{late}));
-    $beside->fault({close => 'before'});
+    $beside->fault(no_answer('before'));
     is(told(send_at($other, $m->{late}, $k->{late})), '502 upstream_error unknown', 'late: ambiguous at the other gateway');
     $beside->release;
     kill CONT => $late->workers;

@@ -151,8 +151,13 @@ subtest 'replies of a wrong shape' => sub {
     my $fake  = redis_fake(sub ($self, $stream, @words) { $stream->write($words[0] =~ /^EVAL/ ? $reply : "+OK\r\n") });
     my $nginx = nginx(name => 'shapes', workers => 1, http => 'chatmaid_redis ' . $fake->url . ';',
         gateway => 'chatmaid_sender +15550100001;');
+    my $done  = sub ($status) { "*5\r\n\$4\r\ndone\r\n:1\r\n:0\r\n\$2\r\n{}\r\n\$" . length($status) . "\r\n$status\r\n" };
     my %wrong = (numbers => "*3\r\n:1\r\n:2\r\n:3\r\n", short => "*3\r\n\$7\r\nclaimed\r\n:1\r\n:0\r\n",
-        nil => "*3\r\n\$-1\r\n:1\r\n:0\r\n", string => "\$2\r\nhi\r\n", empty => "*0\r\n", done => "*4\r\n\$4\r\ndone\r\n:1\r\n:0\r\n:1\r\n");
+        nil => "*3\r\n\$-1\r\n:1\r\n:0\r\n", string => "\$2\r\nhi\r\n", empty => "*0\r\n", done => "*4\r\n\$4\r\ndone\r\n:1\r\n:0\r\n:1\r\n",
+        unknown => "*3\r\n\$5\r\ntaken\r\n:1\r\n:0\r\n", zero => "*3\r\n\$10\r\nin_flight\0\r\n:1\r\n:0\r\n",
+        early => "*3\r\n\$6\r\nreused\r\n:-9223372036854775808\r\n:0\r\n", late => "*3\r\n\$6\r\nreused\r\n:9223372036854775807\r\n:0\r\n",
+        long => "*4\r\n\$7\r\nclaimed\r\n:1\r\n:0\r\n\$2\r\n00\r\n", none => "*4\r\n\$7\r\nclaimed\r\n:1\r\n:0\r\n\$0\r\n\r\n",
+        map { ("status $_" => $done->($_)) } 'abc', -1, 199, 300, '', '99999999999999999999');
     for my $name (sort keys %wrong) {
         $reply = $wrong{$name};
         is(post('/send', message)->{status}, 201, "$name: goes on with the zone");
@@ -160,6 +165,21 @@ subtest 'replies of a wrong shape' => sub {
     $reply = "-ERR no such thing\r\n";
     is(post('/send', message)->{status}, 201, 'an error: too');
     ok($nginx->logged(qr/\[error\].*chatmaid redis can't keep records/), 'the log says so');
+};
+
+# As by a Redis that takes longer than a short window is.
+subtest 'always in another window' => sub {
+    my $fake  = redis_fake(sub ($self, $stream, @words) {
+        $stream->write($words[0] =~ /^EVAL/ ? sprintf "*3\r\n\$5\r\nclock\r\n:%d\r\n:0\r\n", 1000 * time : "+OK\r\n") });
+    my $nginx = nginx(name => 'clock', workers => 1, http => 'chatmaid_redis ' . $fake->url . ' timeout=30s;',
+        gateway => 'chatmaid_sender +15550100001; chatmaid_idempotency_window 1s; chatmaid_timeout 1h;');
+    my $m      = message;
+    my $answer = post('/send', $m);
+    is(told($answer), '503 store_unavailable unknown', 'a send is refused');
+    ok($answer->{headers}{'retry-after'}, 'with Retry-After');
+    is(scalar(grep { $_->[0] eq 'EVALSHA' } @{$fake->seen}), 2, 'Redis was asked twice');
+    is(made($m), 0, 'nothing was sent');
+    ok($nginx->logged(qr/\[error\].*chatmaid can't record a send: Redis is slower than its window is long/), 'the log says why');
 };
 
 done;

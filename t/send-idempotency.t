@@ -79,7 +79,7 @@ subtest "$store: another message under the same key" => sub {
     is($held->result->{status}, 201, 'the held one');
 
     ($k, $m) = (key, message);
-    $api->fault({close => 'after'});
+    $api->fault(no_answer('after'));
     is(told(post('/send', $m, 'Idempotency-Key' => $k)), '502 upstream_error unknown', 'ambiguous');
     is(told(post('/send', message, 'Idempotency-Key' => $k)), '422 idempotency_key_reused unknown', 'it too');
 };
@@ -102,7 +102,7 @@ subtest "$store: in flight: waits, then replays" => sub {
 };
 
 subtest "$store: the owner fails: one waiter takes over" => sub {
-    for my $fault ({hold => 'before', close => 'before'}, {hold => 'before', status => 500},
+    for my $fault (no_answer('before', hold => 'before'), {hold => 'before', status => 500},
         {hold => 'before', status => 429, json => {success => \0, message => ['slow down'], retryAfter => 1}})
     {
         my ($k, $m) = (key, message);
@@ -122,7 +122,7 @@ subtest "$store: the owner fails: one waiter takes over" => sub {
 
 subtest "$store: ambiguous: taken over, and never forgotten" => sub {
     my ($k, $m) = (key, message);
-    $api->fault({close => 'before'}, {status => 400, json => {success => \0, message => ['no']}},
+    $api->fault(no_answer('before'), {status => 400, json => {success => \0, message => ['no']}},
         {status => 429, json => {success => \0, message => ['no'], retryAfter => 2}});
     is(told(post('/send', $m, 'Idempotency-Key' => $k)), '502 upstream_error unknown', 'no answer');
     is(told(post('/send', $m, 'Idempotency-Key' => $k)), '400 invalid_request unknown', 'refused: of the operation nothing is known');

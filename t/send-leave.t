@@ -98,7 +98,7 @@ subtest 'while Chatmaid has the request' => sub {
 };
 
 subtest 'while Chatmaid fails' => sub {
-    my %fault = (status => {status => 503}, close => {close => 'after'}, garbage => {raw => "x\r\n\r\n"},
+    my %fault = (status => {status => 503}, close => no_answer('after'), garbage => {raw => "x\r\n\r\n"},
         cut => {truncate => 5}, big => {oversize => 5 << 20});
     for my $name (sort keys %fault) {
         $api->fault({%{$fault{$name}}, hold => 'before'});

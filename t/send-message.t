@@ -161,8 +161,10 @@ subtest 'types' => sub {
     is(refused($none), '415 unsupported_media_type', 'none');
     is($none->{headers}{'content-type'}, 'application/problem+json', 'a problem');
     is(refused(post('/send', $m, 'Content-Encoding' => $_)), '415 unsupported_media_type', "encoding $_")
-        for qw(gzip deflate br identity);
-    is($api->sends, $before + 4, 'only what is right reached Chatmaid');
+        for 'gzip', 'deflate', 'br', 'identity, gzip';
+    is(post('/send', $m, 'Content-Encoding' => 'Identity')->{status}, 201, 'identity is no encoding');
+    is(refused(post('/send', $m, 'Content-Encoding' => 'identity', 'Content-Encoding' => 'gzip')), '415 unsupported_media_type', 'but not beside another');
+    is($api->sends, $before + 5, 'only what is right reached Chatmaid');
 };
 
 subtest 'connections' => sub {

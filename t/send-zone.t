@@ -37,7 +37,7 @@ subtest 'full: the oldest finished record goes first' => sub {
     $api->fault({hold => 'before', match => {method => 'POST'}});
     my $held = later(POST => '/send', text('under way'), 'Idempotency-Key' => 'under-way');
     $api->wait_held;
-    $api->fault({close => 'after'});
+    $api->fault(no_answer('after'));
     is(post('/send', text('unknown'), 'Idempotency-Key' => 'ambiguous')->{status}, 502, 'an ambiguous one');
 
     is(sent($_)->{status}, 201, "send $_") for 1 .. 60;

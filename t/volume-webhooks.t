@@ -20,6 +20,7 @@ $receiver->fault({status => 500, times => 0, every => 9}, {close => 'before', ti
 my $count = volume(10_000, 200);
 my $start = time;
 my @todo  = map { {n => $_, due => 0} } 1 .. $count;
+my $moved = $start;
 my (%acknowledged, %codes, @pending);
 
 $_->{body} = event('message.received', {n => $_->{n}}) for @todo;
@@ -35,7 +36,7 @@ sub deliver ($one) {
 }
 
 while (@todo || @pending) {
-    die 'it does not end' if time - $start > 540;
+    die 'it does not go on' if time - $moved > 120;
     while (@pending < 60 && @todo && $todo[0]{due} <= time) {
         my $one = shift @todo;
         deliver($one);
@@ -47,6 +48,7 @@ while (@todo || @pending) {
         push @left, $one and next unless $one->{request}->done;
         my $code = code($one->{request}->answer);
         $codes{$code}++;
+        $moved = time;
         $acknowledged{$one->{n}} //= time if $code eq '200';
         next if $one->{repeat};
         push @todo, {%$one, due => time + 0.05 + rand 0.2} if $code ne '200';

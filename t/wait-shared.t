@@ -139,7 +139,7 @@ subtest 'what is not the same' => sub {
 
 subtest 'the first read fails' => sub {
     for my $case (['fails', {status => 404, json => {success => \0, message => ['no']}}, '404 not_found 404'],
-        ['once', {status => 503}, '502 upstream_error 502'], ['once', {close => 'before'}, '502 upstream_error 502'])
+        ['once', {status => 503}, '502 upstream_error 502'], ['once', no_answer('before'), '502 upstream_error 502'])
     {
         my ($account, $fault, $want) = @$case;
         my $id = sent_message;

@@ -118,6 +118,7 @@ subtest 'a worker that stood still' => sub {
     $receiver->release;
     kill CONT => $worker;
     is(code($pending->result), 200, 'the first succeeds as well');
+    is(scalar(my @lost = $one->logged(qr/\[warn\].*lost the lease of a delivery under way/)), 1, 'and the log says that it lost its lease');
     is(code(again($_, $body)), 200, 'known to both') for $one, $two;
     is(passed($receiver, $body), 2, 'handed on twice');
 };

@@ -114,6 +114,18 @@ ngx_http_chatmaid_problem_text(ngx_pool_t *pool,
         return NGX_ERROR;
     }
 
+    if (problem->for_sdk
+        && (json_object_set_new(json, "success", json_false()) != 0
+            || json_object_set(json, "error", json_object_get(json, "title"))
+               != 0
+            || json_object_set_new(json, "message",
+                                   json_pack("[O]", json_object_get(json,
+                                                                   "detail")))
+               != 0))
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_http_chatmaid_json_dump(pool, json, text);
 }
 

@@ -6,16 +6,13 @@
 
 #include "ngx_http_chatmaid_api_key.h"
 #include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_call_peer.h"
 
 
 static ngx_int_t ngx_http_chatmaid_api_key_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 static ngx_http_chatmaid_upstream_t *ngx_http_chatmaid_api_key_upstream(
     ngx_http_upstream_srv_conf_t *us);
-#if (NGX_HTTP_SSL)
-static ngx_int_t ngx_http_chatmaid_api_key_get_peer(
-    ngx_peer_connection_t *pc, void *data);
-#endif
 static ngx_int_t ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call);
 static const char *ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
@@ -80,16 +77,7 @@ ngx_http_chatmaid_api_key_init_peer(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-#if (NGX_HTTP_SSL)
-
-    if (call) {
-        upstream->get = r->upstream->peer.get;
-        r->upstream->peer.get = ngx_http_chatmaid_api_key_get_peer;
-    }
-
-#endif
-
-    return NGX_OK;
+    return call ? ngx_http_chatmaid_call_peer_init(r, call) : NGX_OK;
 }
 
 
@@ -115,66 +103,6 @@ ngx_http_chatmaid_api_key_upstream(ngx_http_upstream_srv_conf_t *us)
 
     return NULL;
 }
-
-
-#if (NGX_HTTP_SSL)
-
-/*
- * A kept-alive connection may have been opened by another location, which does
- * not verify its peer: nginx tells them apart by address only.  A call takes a
- * connection only if it was opened with the TLS settings of its own location.
- */
-
-static ngx_int_t
-ngx_http_chatmaid_api_key_get_peer(ngx_peer_connection_t *pc, void *data)
-{
-    ngx_int_t                      rc;
-    ngx_connection_t              *c;
-    ngx_http_upstream_t           *u;
-    ngx_http_chatmaid_upstream_t  *upstream;
-
-    u = (ngx_http_upstream_t *) ((u_char *) pc
-                                 - offsetof(ngx_http_upstream_t, peer));
-
-    upstream = ngx_http_chatmaid_api_key_upstream(u->upstream);
-
-    if (upstream == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = upstream->get(pc, data);
-
-    if (rc != NGX_DONE) {
-        return rc;
-    }
-
-    c = pc->connection;
-
-    if (!u->ssl && c->ssl == NULL) {
-        return rc;
-    }
-
-    if (u->ssl && c->ssl
-        && SSL_get_SSL_CTX(c->ssl->connection) == u->conf->ssl->ctx)
-    {
-        return rc;
-    }
-
-    if (c->ssl) {
-        c->ssl->no_wait_shutdown = 1;
-        (void) ngx_ssl_shutdown(c);
-    }
-
-    ngx_destroy_pool(c->pool);
-    ngx_close_connection(c);
-
-    pc->connection = NULL;
-    pc->cached = 0;
-
-    return NGX_OK;                  /* a new connection to the same peer */
-}
-
-#endif
 
 
 static ngx_int_t

@@ -407,6 +407,10 @@ ngx_http_chatmaid_call_judge(ngx_http_request_t *r,
                            : NGX_HTTP_CHATMAID_CALL_CUT_SHORT;
     }
 
+    if (call->kept_closed) {
+        return NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED;
+    }
+
     sent = ngx_http_chatmaid_call_is_sent(r, call);
 
     if (call->rc == NGX_HTTP_GATEWAY_TIME_OUT) {

@@ -36,6 +36,7 @@ typedef enum {
     /* no answer, but the call may have arrived: */
     NGX_HTTP_CHATMAID_CALL_NO_ANSWER,
     NGX_HTTP_CHATMAID_CALL_TIMEOUT,
+    NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED,      /* a kept connection was closed */
 
     /* an answer that can't be used: */
     NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM,     /* by something else */
@@ -59,6 +60,7 @@ struct ngx_http_chatmaid_call_s {
     ngx_str_t                         path;      /* with its query */
     ngx_str_t                         request_id;
     ngx_str_t                        *body;      /* of a POST; NULL: a GET */
+    ngx_uint_t                        fresh;     /* 1: on a new connection */
 
     /* Called when the call is done, just before the request goes on by its
      * write_event_handler.  It must only take notes: nginx is still finalizing
@@ -83,6 +85,7 @@ struct ngx_http_chatmaid_call_s {
 
     unsigned                          aimed:1;   /* at its real target */
     unsigned                          whole:1;   /* the end was captured */
+    unsigned                          kept_closed:1;  /* its connection */
 
     ngx_http_chatmaid_call_result_e   fault;     /* seen while it runs */
     ngx_http_request_t               *request;   /* NULL when it is done */

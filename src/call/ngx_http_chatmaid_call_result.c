@@ -31,14 +31,13 @@ static ngx_int_t ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
 static ngx_int_t ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static ngx_int_t ngx_http_chatmaid_call_result_slow(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
 static const char *ngx_http_chatmaid_call_result_fault(
-    ngx_http_chatmaid_call_t *call);
+    ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_json(
     ngx_http_chatmaid_call_t *call);
-static ngx_uint_t ngx_http_chatmaid_call_result_is_encoded(
-    ngx_http_chatmaid_call_t *call);
-static ngx_uint_t ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
-    ngx_http_chatmaid_call_result_expect_e expect);
 static ngx_int_t ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
     ngx_str_t *answer);
@@ -74,6 +73,7 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r,
     case NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT:
     case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
     case NGX_HTTP_CHATMAID_CALL_TIMEOUT:
+    case NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED:
         return ngx_http_chatmaid_call_result_unanswered(r, call, problem);
 
     case NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM:
@@ -96,38 +96,20 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r,
         return ngx_http_chatmaid_call_result_broken(r, call, problem);
     }
 
-    fault = ngx_http_chatmaid_call_result_fault(call);
+    fault = ngx_http_chatmaid_call_result_fault(call, expect, answer);
 
-    if (fault) {
-        return ngx_http_chatmaid_call_result_invalid(r, call, problem, fault);
-    }
-
-    if (expect == NGX_HTTP_CHATMAID_EXPECT_JSON
-        && call->status < NGX_HTTP_SPECIAL_RESPONSE)
-    {
-        return ngx_http_chatmaid_call_result_is_json(call)
+    if (fault == NULL) {
+        return (call->status < NGX_HTTP_BAD_REQUEST)
                ? NGX_OK
-               : ngx_http_chatmaid_call_result_invalid(r, call, problem,
-                                                       "is not JSON");
+               : ngx_http_chatmaid_call_result_refused(r, call, problem,
+                                                       answer);
     }
 
-    *answer = call->answer;
-
-    if (ngx_http_chatmaid_json_text_check(answer) != NGX_OK) {
-        return ngx_http_chatmaid_call_result_invalid(r, call, problem,
-                                                     "is not JSON");
+    if (call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        return ngx_http_chatmaid_call_result_slow(r, call, problem);
     }
 
-    if (call->status >= NGX_HTTP_BAD_REQUEST) {
-        return ngx_http_chatmaid_call_result_refused(r, call, problem, answer);
-    }
-
-    if (!ngx_http_chatmaid_call_result_is_success(answer, expect)) {
-        return ngx_http_chatmaid_call_result_invalid(r, call, problem,
-                                      "is JSON, but not what was asked for");
-    }
-
-    return NGX_OK;
+    return ngx_http_chatmaid_call_result_invalid(r, call, problem, fault);
 }
 
 
@@ -180,6 +162,7 @@ ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
+    case NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED:
         detail = "Chatmaid gave no answer";
         break;
 
@@ -191,8 +174,8 @@ ngx_http_chatmaid_call_result_unanswered(ngx_http_request_t *r,
 
     problem->retryable = 1;
     problem->may_be_accepted =
-                          (call->result == NGX_HTTP_CHATMAID_CALL_NO_ANSWER
-                           || call->result == NGX_HTTP_CHATMAID_CALL_TIMEOUT);
+                  (call->result != NGX_HTTP_CHATMAID_CALL_NOT_CONNECTED
+                   && call->result != NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT);
 
     return NGX_DECLINED;
 }
@@ -203,8 +186,6 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
     const char *what)
 {
-    ngx_str_t  none;
-
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "chatmaid answer with status %ui %s", call->status, what);
 
@@ -214,17 +195,6 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
 
     problem->may_be_accepted =
                         !ngx_http_chatmaid_call_result_is_refusal(call->status);
-
-    /* a 429 is a limit in whatever form: it may be the page of a proxy in front
-     * of Chatmaid */
-
-    if (call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
-        problem->retryable = 1;
-        problem->limited = 1;
-        ngx_str_null(&none);
-        problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
-                                                                        &none);
-    }
 
     return NGX_DECLINED;
 }
@@ -281,10 +251,34 @@ ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
 }
 
 
-/* Why an answer can't be used, or NULL. */
+/* A 429 is a limit in whatever form: this one may be the page of a proxy in
+ * front of Chatmaid. */
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_slow(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
+{
+    ngx_str_t  none;
+
+    ngx_http_chatmaid_problem_set(r->pool, problem,
+                                  NGX_HTTP_CHATMAID_RATE_LIMITED,
+                                  "Chatmaid's rate limit was reached");
+
+    ngx_str_null(&none);
+
+    problem->retryable = 1;
+    problem->limited = 1;
+    problem->retry_after = ngx_http_chatmaid_call_result_retry_after(call,
+                                                                     &none);
+    return NGX_DECLINED;
+}
+
+
+/* Why an answer can't be used; or NULL, and its text. */
 
 static const char *
-ngx_http_chatmaid_call_result_fault(ngx_http_chatmaid_call_t *call)
+ngx_http_chatmaid_call_result_fault(ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer)
 {
     switch (call->result) {
 
@@ -308,8 +302,35 @@ ngx_http_chatmaid_call_result_fault(ngx_http_chatmaid_call_t *call)
         return "has an unexpected status";
     }
 
-    return ngx_http_chatmaid_call_result_is_encoded(call)
-           ? "has a Content-Encoding, which the gateway can't decode" : NULL;
+    /* we ask for no encoding, but the location may; the answer is captured
+     * before its gunzip filter */
+
+    if (ngx_http_chatmaid_request_is_encoded(
+                                    &call->upstream->headers_in.headers.part))
+    {
+        return "has a Content-Encoding, which the gateway can't decode";
+    }
+
+    if (expect == NGX_HTTP_CHATMAID_EXPECT_JSON
+        && call->status < NGX_HTTP_SPECIAL_RESPONSE)
+    {
+        return ngx_http_chatmaid_call_result_is_json(call) ? NULL
+                                                           : "is not JSON";
+    }
+
+    *answer = call->answer;
+
+    if (ngx_http_chatmaid_json_text_check(answer) != NGX_OK) {
+        return "is not JSON";
+    }
+
+    if (call->status < NGX_HTTP_SPECIAL_RESPONSE
+        && !ngx_http_chatmaid_call_result_is_success(answer, expect))
+    {
+        return "is JSON, but not what was asked for";
+    }
+
+    return NULL;
 }
 
 
@@ -341,28 +362,7 @@ ngx_http_chatmaid_call_result_is_json(ngx_http_chatmaid_call_t *call)
 }
 
 
-/* We ask for no encoding, but the location may.  The answer is captured before
- * its gunzip filter. */
-
-static ngx_uint_t
-ngx_http_chatmaid_call_result_is_encoded(ngx_http_chatmaid_call_t *call)
-{
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    static ngx_str_t  identity = ngx_string("identity");
-
-    part = &call->upstream->headers_in.headers.part;
-    h = ngx_http_chatmaid_request_header(part, "content-encoding", NULL);
-
-    return h && h->value.len
-           && (h->value.len != identity.len
-               || ngx_strncasecmp(h->value.data, identity.data, identity.len)
-                  != 0);
-}
-
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
     ngx_http_chatmaid_call_result_expect_e expect)
 {

@@ -32,5 +32,10 @@ ngx_int_t ngx_http_chatmaid_call_result(ngx_http_request_t *r,
     ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer,
     ngx_http_chatmaid_problem_t *problem);
 
+/* Whether a text that was checked is such a success.  With EXPECT_JSON any is
+ * that has "data". */
+ngx_uint_t ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
+    ngx_http_chatmaid_call_result_expect_e expect);
+
 
 #endif /* _NGX_HTTP_CHATMAID_CALL_RESULT_H_INCLUDED_ */

@@ -7,6 +7,11 @@
 #include "ngx_http_chatmaid_flow.h"
 
 
+/* A call leaves its memory behind.  After so many kept connections that were
+ * closed it uses none any more. */
+#define NGX_HTTP_CHATMAID_FLOW_MAX_KEPT  100
+
+
 static ngx_http_chatmaid_flow_t *ngx_http_chatmaid_flow_get(
     ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_run(ngx_http_request_t *r);
@@ -178,6 +183,7 @@ ngx_http_chatmaid_flow_call(ngx_http_chatmaid_flow_t *flow, ngx_str_t *body)
     call->path = flow->reply->path;
     call->request_id = flow->reply->request_id;
     call->body = body;
+    call->fresh = (flow->kept_closed >= NGX_HTTP_CHATMAID_FLOW_MAX_KEPT);
     call->handler = ngx_http_chatmaid_flow_call_handler;
     call->data = flow;
 

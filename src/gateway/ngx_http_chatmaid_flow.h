@@ -31,7 +31,8 @@ struct ngx_http_chatmaid_flow_s {
     ngx_http_chatmaid_steps_t    steps;
 
     ngx_http_chatmaid_call_t    *call;       /* the latest one */
-    ngx_uint_t                   attempts;   /* calls begun */
+    ngx_uint_t                   attempts;   /* calls that count as a try */
+    ngx_uint_t                   kept_closed;  /* those that do not */
     ngx_event_t                  pause;      /* before the next call */
     ngx_msec_t                   next_try;   /* its time, when postponed */
 

@@ -33,6 +33,10 @@ static ngx_int_t ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
 static ngx_int_t ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_gateway_route_t **route,
     ngx_str_t *id);
+static ngx_http_chatmaid_gateway_route_t *ngx_http_chatmaid_gateway_find(
+    ngx_http_chatmaid_uri_t *uri, ngx_uint_t native, ngx_str_t *id);
+static ngx_int_t ngx_http_chatmaid_gateway_base_url(ngx_http_request_t *r,
+    ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_uri_t *uri);
 static ngx_int_t ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_gateway_route_t *route);
 static const char *ngx_http_chatmaid_gateway_scope(ngx_uint_t scope);
@@ -171,11 +175,10 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_gateway_route_t **route,
     ngx_str_t *id)
 {
-    ngx_int_t                           rc;
-    const char                         *path, *reason;
-    ngx_http_chatmaid_uri_t             uri;
-    ngx_http_chatmaid_loc_conf_t       *conf;
-    ngx_http_chatmaid_gateway_route_t  *rt;
+    ngx_int_t                      rc;
+    const char                    *reason;
+    ngx_http_chatmaid_uri_t        uri;
+    ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
@@ -194,16 +197,16 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
         return rc;
     }
 
-    ngx_str_null(id);
+    *route = ngx_http_chatmaid_gateway_find(&uri, reply->native, id);
 
-    for (rt = ngx_http_chatmaid_gateway_routes; rt->path; rt++) {
+    if (*route && (r->method & (*route)->method)) {
+        return NGX_OK;
+    }
 
-        path = reply->native ? rt->api_path : rt->path;
+    rc = ngx_http_chatmaid_gateway_base_url(r, reply, &uri);
 
-        if (ngx_http_chatmaid_uri_match(&uri, path, id)) {
-            *route = rt;
-            return NGX_OK;
-        }
+    if (rc != NGX_OK || *route) {
+        return rc;
     }
 
     return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
@@ -212,12 +215,83 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
 }
 
 
+static ngx_http_chatmaid_gateway_route_t *
+ngx_http_chatmaid_gateway_find(ngx_http_chatmaid_uri_t *uri, ngx_uint_t native,
+    ngx_str_t *id)
+{
+    const char                         *path;
+    ngx_http_chatmaid_gateway_route_t  *rt;
+
+    ngx_str_null(id);
+
+    for (rt = ngx_http_chatmaid_gateway_routes; rt->path; rt++) {
+
+        path = native ? rt->api_path : rt->path;
+
+        if (ngx_http_chatmaid_uri_match(uri, path, id)) {
+            return rt;
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * NGX_DECLINED: an official client calls with "v1" missing from its base URL,
+ * or with one too many.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_gateway_base_url(ngx_http_request_t *r,
+    ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_uri_t *uri)
+{
+    ngx_str_t                           id;
+    ngx_http_chatmaid_loc_conf_t       *conf;
+    ngx_http_chatmaid_gateway_route_t  *rt;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (reply->native) {
+        return ngx_http_chatmaid_uri_segment_is(uri, 1, "v1")
+               ? ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                            NGX_HTTP_CHATMAID_NOT_FOUND,
+                                            "the path has \"v1\" twice: this "
+                                            "client adds it by itself, so its "
+                                            "base URL must end without it")
+               : NGX_OK;
+    }
+
+    for (rt = ngx_http_chatmaid_gateway_routes; rt->path; rt++) {
+
+        if ((r->method & rt->method)
+            && ngx_http_chatmaid_uri_match(uri,
+                                           rt->api_path + sizeof("v1/") - 1,
+                                           &id))
+        {
+            ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                          NGX_HTTP_CHATMAID_NOT_FOUND,
+                                          "Chatmaid's own paths are below "
+                                          "\"%Vv1/\" here: the client's base "
+                                          "URL must end in \"%Vv1\"",
+                                          &conf->gateway->prefix,
+                                          &conf->gateway->prefix);
+
+            reply->problem.for_sdk = 1;
+
+            return NGX_DECLINED;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_gateway_route_t *route)
 {
     const char                    *allow;
-    ngx_table_elt_t               *h;
     ngx_http_chatmaid_problem_t   *problem;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
@@ -242,16 +316,13 @@ ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
                                ngx_http_chatmaid_gateway_scope(route->scope));
     }
 
-    if (r->headers_in.content_length_n > 0 || r->headers_in.chunked) {
-
-        h = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
-                                             "content-encoding", NULL);
-        if (h) {
-            return ngx_http_chatmaid_problem_set(r->pool, problem,
+    if ((r->headers_in.content_length_n > 0 || r->headers_in.chunked)
+        && ngx_http_chatmaid_request_is_encoded(&r->headers_in.headers.part))
+    {
+        return ngx_http_chatmaid_problem_set(r->pool, problem,
                                       NGX_HTTP_CHATMAID_UNSUPPORTED_MEDIA_TYPE,
                                       "a body must come without "
                                       "Content-Encoding");
-        }
     }
 
     if (reply->is_send

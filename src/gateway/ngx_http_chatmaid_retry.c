@@ -19,6 +19,8 @@
 #define NGX_HTTP_CHATMAID_RETRY_JITTER       1000   /* milliseconds */
 
 
+static ngx_int_t ngx_http_chatmaid_retry_postpone(
+    ngx_http_chatmaid_flow_t *flow, ngx_msec_t time);
 static ngx_int_t ngx_http_chatmaid_retry_wait(ngx_http_chatmaid_flow_t *flow,
     ngx_msec_t time);
 static ngx_msec_t ngx_http_chatmaid_retry_jitter(ngx_http_chatmaid_flow_t *flow,
@@ -99,6 +101,16 @@ ngx_http_chatmaid_retry_pause(ngx_http_chatmaid_flow_t *flow)
 
     flow->postponed = 0;
 
+    if (flow->call->result == NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED) {
+
+        /* that was no try: the call is made again at once */
+
+        flow->attempts--;
+        flow->kept_closed++;
+
+        return ngx_http_chatmaid_retry_postpone(flow, 0);
+    }
+
     if (!problem->retryable) {
         return NGX_DECLINED;
     }
@@ -114,6 +126,14 @@ ngx_http_chatmaid_retry_pause(ngx_http_chatmaid_flow_t *flow)
         return NGX_DECLINED;
     }
 
+    return ngx_http_chatmaid_retry_postpone(flow, time);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_retry_postpone(ngx_http_chatmaid_flow_t *flow,
+    ngx_msec_t time)
+{
     flow->postponed = 1;
     flow->next_try = ngx_current_msec + time;
 
@@ -121,11 +141,11 @@ ngx_http_chatmaid_retry_pause(ngx_http_chatmaid_flow_t *flow)
         return NGX_DECLINED;
     }
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "chatmaid try %ui failed, next one in %M", flow->attempts,
-                   time);
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, flow->request->connection->log, 0,
+                   "chatmaid call failed after %ui tries, next one in %M",
+                   flow->attempts, time);
 
-    if (problem->retry_after) {
+    if (flow->reply->problem.retry_after) {
         time = ngx_http_chatmaid_retry_jitter(flow, time);
     }
 

@@ -24,6 +24,7 @@ typedef struct {
     ngx_str_t                         body;     /* of each try */
     ngx_str_t                         answer;   /* Chatmaid's envelope */
 
+    unsigned                          renamed:1; /* for another window */
     unsigned                          failed:1; /* reply->problem says how */
     unsigned                          may_be_accepted:1;  /* one of the tries */
 } ngx_http_chatmaid_send_t;
@@ -230,8 +231,16 @@ ngx_http_chatmaid_send_asked(ngx_http_request_t *r, void *data)
         return ngx_http_chatmaid_send_replay(r, send);
 
     case NGX_HTTP_CHATMAID_CLOCK:
-        ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_name);
-        return NGX_OK;
+
+        if (!send->renamed) {
+            send->renamed = 1;
+            ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_name);
+            return NGX_OK;
+        }
+
+        claim->reason = "Redis is slower than its window is long";
+
+        return ngx_http_chatmaid_send_refused(r, send);
 
     case NGX_HTTP_CHATMAID_IN_FLIGHT:
         ngx_http_chatmaid_idempotency_claimed(&send->operation);
@@ -296,25 +305,29 @@ ngx_http_chatmaid_send_refused(ngx_http_request_t *r,
 }
 
 
-/* The message was sent before: the answer is the one of that time. */
+/* The message was sent before: the answer is the one of that time.  What a
+ * record holds may have been written by others. */
 
 static ngx_int_t
 ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     ngx_http_chatmaid_send_t *send)
 {
-    ngx_http_chatmaid_reply_t  *reply;
+    ngx_http_chatmaid_claim_t  *claim;
 
-    reply = send->flow->reply;
+    claim = &send->claim.lease.claim;
+    send->answer = claim->answer;
 
-    send->answer = send->claim.lease.claim.answer;
-
-    if (!reply->native
-        && ngx_http_chatmaid_json_text_check(&send->answer) != NGX_OK)
+    if (ngx_http_chatmaid_json_text_check(&send->answer) != NGX_OK
+        || !ngx_http_chatmaid_call_result_is_success(&send->answer,
+                                             NGX_HTTP_CHATMAID_EXPECT_MESSAGE))
     {
-        return NGX_ERROR;
+        claim->result = NGX_HTTP_CHATMAID_FOREIGN;
+        claim->reason = "its record does not hold an answer of Chatmaid's";
+
+        return ngx_http_chatmaid_send_refused(r, send);
     }
 
-    reply->replayed = 1;
+    send->flow->reply->replayed = 1;
     ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_answer);
 
     return NGX_OK;
@@ -399,7 +412,7 @@ ngx_http_chatmaid_send_permit(ngx_http_request_t *r,
     if (flow->answered
         || (lease->held && !ngx_http_chatmaid_lease_is_running(lease)))
     {
-        if (flow->attempts == 0) {
+        if (flow->call == NULL) {
             ngx_http_chatmaid_problem_set(r->pool, problem,
                                           NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
                                           "the send could not be recorded in "

@@ -213,6 +213,20 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
 
 
 ngx_uint_t
+ngx_http_chatmaid_uri_segment_is(ngx_http_chatmaid_uri_t *uri, ngx_uint_t i,
+    const char *text)
+{
+    size_t  len;
+
+    len = ngx_strlen(text);
+
+    return i < uri->n && i < NGX_HTTP_CHATMAID_MAX_SEGMENTS
+           && uri->decoded[i].len == len
+           && ngx_strncmp(uri->decoded[i].data, text, len) == 0;
+}
+
+
+ngx_uint_t
 ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
     const char *path, ngx_str_t *id)
 {

@@ -35,6 +35,10 @@ ngx_int_t ngx_http_chatmaid_uri_parse(ngx_http_request_t *r,
     ngx_str_t *prefix, ngx_uint_t slashes, ngx_http_chatmaid_uri_t *uri,
     const char **reason);
 
+/* Whether the i-th segment, from 0 on, is this text. */
+ngx_uint_t ngx_http_chatmaid_uri_segment_is(ngx_http_chatmaid_uri_t *uri,
+    ngx_uint_t i, const char *text);
+
 /* Whether the URI has the form of "path", in which "*" is any segment; *id is
  * the raw segment in its place. */
 ngx_uint_t ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,

@@ -9,7 +9,6 @@
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conn.h"
 #include "ngx_http_chatmaid_redis_health.h"
-#include <openssl/evp.h>
 
 
 /* More than this waiting to be written counts as endless. */
@@ -32,7 +31,7 @@ static void ngx_http_chatmaid_redis_settled(void *data);
 static void ngx_http_chatmaid_redis_due(void *data);
 static void ngx_http_chatmaid_redis_ready(void *data);
 static void ngx_http_chatmaid_redis_lasted(void *data);
-static void ngx_http_chatmaid_redis_greeted(void *data, const char *command,
+static void ngx_http_chatmaid_redis_greeted(void *data, ngx_str_t *command,
     ngx_str_t *text);
 static void ngx_http_chatmaid_redis_written(void *data, size_t n);
 static ngx_int_t ngx_http_chatmaid_redis_reply(void *data, redisReply *reply);
@@ -114,7 +113,7 @@ ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
                                       &ngx_http_chatmaid_redis_conn_handlers,
                                       redis, cycle->log);
 
-    ngx_http_chatmaid_redis_health_init(&redis->health, &redis->conn.name,
+    ngx_http_chatmaid_redis_health_init(&redis->health, &redis->conn.address,
                                         cycle->log);
 
     conf->client = redis;
@@ -153,26 +152,6 @@ ngx_http_chatmaid_redis_command(ngx_http_chatmaid_redis_t *redis,
 {
     return ngx_http_chatmaid_redis_command_add(&redis->commands, argc, argv,
                                                len, handler, data);
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_redis_script_init(ngx_http_chatmaid_redis_script_t *script,
-    ngx_log_t *log)
-{
-    u_char  md[20];
-
-    if (EVP_Digest(script->text.data, script->text.len, md, NULL, EVP_sha1(),
-                   NULL)
-        != 1)
-    {
-        ngx_log_error(NGX_LOG_EMERG, log, 0, "chatmaid EVP_Digest() failed");
-        return NGX_ERROR;
-    }
-
-    ngx_hex_dump(script->sha1, md, sizeof(md));
-
-    return NGX_OK;
 }
 
 
@@ -313,14 +292,14 @@ ngx_http_chatmaid_redis_lasted(void *data)
 
 
 static void
-ngx_http_chatmaid_redis_greeted(void *data, const char *command,
+ngx_http_chatmaid_redis_greeted(void *data, ngx_str_t *command,
     ngx_str_t *text)
 {
     ngx_http_chatmaid_redis_t  *redis = data;
 
     u_char  reason[64];
 
-    ngx_sprintf(reason, "it answers to %s:%Z", command);
+    ngx_sprintf(reason, "it answers to %V:%Z", command);
 
     ngx_http_chatmaid_redis_health_down(&redis->health, 0, (char *) reason,
                                         text);

@@ -59,11 +59,6 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command(
     ngx_http_chatmaid_redis_t *redis, ngx_uint_t argc, const char **argv,
     const size_t *len, ngx_http_chatmaid_redis_pt handler, void *data);
 
-/* Computes script->sha1 of script->text; once, at configuration.  NGX_OK, or
- * NGX_ERROR where OpenSSL fails (logged). */
-ngx_int_t ngx_http_chatmaid_redis_script_init(
-    ngx_http_chatmaid_redis_script_t *script, ngx_log_t *log);
-
 /* The same as command() for a script with its keys and arguments, keys first,
  * at most NGX_HTTP_CHATMAID_REDIS_MAX_ARGS in all: EVALSHA and, should the
  * server not know the script, EVAL, within one timeout and with one call of the

@@ -2,19 +2,17 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * From a command's way into the queue to its end, in this order; scripts and
- * the buffer come last.
+ * From a command's way into the queue to its end, in this order; scripts come
+ * last.
  */
 
 
 #include "ngx_http_chatmaid_redis_command.h"
+#include "ngx_http_chatmaid_redis_buffer.h"
 
 
 /* After how many timeouts a reply that is due won't come any more. */
 #define NGX_HTTP_CHATMAID_REDIS_COMMAND_PATIENCE  4
-
-#define NGX_HTTP_CHATMAID_REDIS_COMMAND_OUT       4096   /* at first, */
-#define NGX_HTTP_CHATMAID_REDIS_COMMAND_OUT_KEPT  65536  /* what is kept */
 
 
 struct ngx_http_chatmaid_redis_command_s {
@@ -27,11 +25,9 @@ struct ngx_http_chatmaid_redis_command_s {
     void                               *data;
     ngx_uint_t                          error;    /* of an ended one */
 
-    ngx_http_chatmaid_redis_script_t   *script;   /* not yet sent as EVAL */
-    char                               *evalsha;  /* hiredis' */
-    size_t                              evalsha_len;
-    ngx_uint_t                          nargs;    /* words of this command */
+    ngx_http_chatmaid_redis_script_call_t  call;  /* of a script */
 
+    unsigned                            evalsha:1;  /* it was sent as that */
     unsigned                            in_fifo:1;
     unsigned                            live:1;
     unsigned                            ended:1;
@@ -50,8 +46,6 @@ static void ngx_http_chatmaid_redis_command_prune(
     ngx_http_chatmaid_redis_commands_t *commands);
 static ngx_uint_t ngx_http_chatmaid_redis_command_judge(
     ngx_http_chatmaid_redis_commands_t *commands, redisReply *reply);
-static ngx_http_chatmaid_redis_refusal_t *
-    ngx_http_chatmaid_redis_command_refusal(ngx_str_t text);
 static void ngx_http_chatmaid_redis_command_timer_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_redis_command_expire(
     ngx_http_chatmaid_redis_commands_t *commands);
@@ -63,34 +57,9 @@ static void ngx_http_chatmaid_redis_command_arm(
     ngx_http_chatmaid_redis_commands_t *commands);
 static ngx_msec_t ngx_http_chatmaid_redis_command_patience(
     ngx_http_chatmaid_redis_commands_t *commands);
-static ngx_uint_t ngx_http_chatmaid_redis_command_is_noscript(
-    redisReply *reply);
 static ngx_int_t ngx_http_chatmaid_redis_command_eval(
     ngx_http_chatmaid_redis_commands_t *commands,
     ngx_http_chatmaid_redis_command_t *command);
-static ngx_int_t ngx_http_chatmaid_redis_command_append(
-    ngx_http_chatmaid_redis_commands_t *commands, const void *data,
-    size_t len);
-
-
-static ngx_http_chatmaid_redis_refusal_t  ngx_http_chatmaid_redis_refusals[] = {
-    { ngx_string("LOADING"), 0, 0 },
-    { ngx_string("READONLY"), 1, 0 },        /* a failover: it is a replica */
-    { ngx_string("MASTERDOWN"), 1, 0 },
-    { ngx_string("NOAUTH"), 1, 0 },          /* AUTH may help */
-    { ngx_string("WRONGPASS"), 1, 0 },
-    { ngx_string("NOPERM"), 0, 0 },
-    { ngx_string("OOM"), 0, 0 },
-    { ngx_string("MISCONF"), 0, 0 },
-    { ngx_string("NOREPLICAS"), 0, 0 },
-    { ngx_string("BUSY"), 0, 0 },
-    { ngx_string("MOVED"), 0, 1 },
-    { ngx_string("ASK"), 0, 1 },
-    { ngx_string("CROSSSLOT"), 0, 1 },
-    { ngx_string("CLUSTERDOWN"), 0, 1 },
-    { ngx_string("TRYAGAIN"), 0, 1 },
-    { ngx_null_string, 0, 0 }
-};
 
 
 void
@@ -134,9 +103,7 @@ ngx_http_chatmaid_redis_command_exit(
                            ngx_http_chatmaid_redis_command_t, queue));
     }
 
-    if (commands->out.start) {
-        ngx_free(commands->out.start);
-    }
+    ngx_http_chatmaid_redis_buffer_free(&commands->out);
 
     if (commands->timer.timer_set) {
         ngx_del_timer(&commands->timer);
@@ -196,7 +163,8 @@ ngx_http_chatmaid_redis_command_queue(
         return command;
     }
 
-    if (ngx_http_chatmaid_redis_command_append(commands, bytes, len)
+    if (ngx_http_chatmaid_redis_buffer_append(&commands->out, bytes, len,
+                                              commands->log)
         != NGX_OK)
     {
         ngx_http_chatmaid_redis_command_free(command);
@@ -257,9 +225,7 @@ static void
 ngx_http_chatmaid_redis_command_free(
     ngx_http_chatmaid_redis_command_t *command)
 {
-    if (command->evalsha) {
-        redisFreeCommand(command->evalsha);
-    }
+    ngx_http_chatmaid_redis_script_free(&command->call);
 
     ngx_free(command);
 }
@@ -398,11 +364,8 @@ ngx_http_chatmaid_redis_command_written(
 
     commands->partial -= n;
 
-    if (out->pos == out->last
-        && out->end - out->start > NGX_HTTP_CHATMAID_REDIS_COMMAND_OUT_KEPT)
-    {
-        ngx_free(out->start);
-        ngx_memzero(out, sizeof(ngx_buf_t));
+    if (out->pos == out->last) {
+        ngx_http_chatmaid_redis_buffer_trim(out);
     }
 }
 
@@ -441,8 +404,8 @@ ngx_http_chatmaid_redis_command_reply(
         commands->handlers->answered(commands->data);
     }
 
-    if (command->script
-        && ngx_http_chatmaid_redis_command_is_noscript(reply)
+    if (command->evalsha
+        && ngx_http_chatmaid_redis_script_is_unknown(reply)
         && ngx_http_chatmaid_redis_command_eval(commands, command) == NGX_OK)
     {
         return NGX_OK;
@@ -473,7 +436,7 @@ ngx_http_chatmaid_redis_command_judge(
     text.data = (u_char *) reply->str;
     text.len = reply->len;
 
-    refusal = ngx_http_chatmaid_redis_command_refusal(text);
+    refusal = ngx_http_chatmaid_redis_refusal_find(&text);
 
     if (refusal == NULL) {
         return NGX_HTTP_CHATMAID_REDIS_ERROR;
@@ -482,45 +445,6 @@ ngx_http_chatmaid_redis_command_judge(
     commands->handlers->refused(commands->data, refusal, &text);
 
     return NGX_HTTP_CHATMAID_REDIS_REFUSED;
-}
-
-
-static ngx_http_chatmaid_redis_refusal_t *
-ngx_http_chatmaid_redis_command_refusal(ngx_str_t text)
-{
-    u_char                             *p;
-    ngx_http_chatmaid_redis_refusal_t  *refusal;
-
-    static ngx_str_t  wrapped = ngx_string("ERR Error running script ");
-
-    /* before Redis 7, what a command of a script met is within the text */
-
-    if (text.len > wrapped.len
-        && ngx_strncmp(text.data, wrapped.data, wrapped.len) == 0)
-    {
-        p = ngx_strnstr(text.data, ": -", text.len);
-
-        if (p) {
-            text.len -= p + 3 - text.data;
-            text.data = p + 3;
-        }
-    }
-
-    for (refusal = ngx_http_chatmaid_redis_refusals;
-         refusal->code.len;
-         refusal++)
-    {
-        if (text.len >= refusal->code.len
-            && ngx_strncmp(text.data, refusal->code.data, refusal->code.len)
-               == 0
-            && (text.len == refusal->code.len
-                || text.data[refusal->code.len] == ' '))
-        {
-            return refusal;
-        }
-    }
-
-    return NULL;
 }
 
 
@@ -742,160 +666,50 @@ ngx_http_chatmaid_redis_command_add_script(
     ngx_uint_t argc, const char **argv, const size_t *len,
     ngx_http_chatmaid_redis_pt handler, void *data)
 {
-    char                               *bytes;
-    size_t                              lens[NGX_HTTP_CHATMAID_REDIS_MAX_ARGS
-                                             + 3];
-    u_char                              number[NGX_INT_T_LEN];
-    long long                           n;
-    const char                         *args[NGX_HTTP_CHATMAID_REDIS_MAX_ARGS
-                                             + 3];
-    ngx_http_chatmaid_redis_command_t  *command;
+    ngx_http_chatmaid_redis_command_t      *command;
+    ngx_http_chatmaid_redis_script_call_t   call;
 
-    if (argc > NGX_HTTP_CHATMAID_REDIS_MAX_ARGS) {
-        ngx_log_error(NGX_LOG_ALERT, commands->log, 0,
-                      "chatmaid script with %ui arguments", argc);
+    if (ngx_http_chatmaid_redis_script_format(&call, script, nkeys, argc, argv,
+                                              len, commands->log)
+        != NGX_OK)
+    {
         return NULL;
     }
 
-    args[0] = "EVALSHA";
-    lens[0] = sizeof("EVALSHA") - 1;
-
-    args[1] = (char *) script->sha1;
-    lens[1] = sizeof(script->sha1);
-
-    args[2] = (char *) number;
-    lens[2] = ngx_sprintf(number, "%ui", nkeys) - number;
-
-    ngx_memcpy(&args[3], argv, argc * sizeof(char *));
-    ngx_memcpy(&lens[3], len, argc * sizeof(size_t));
-
-    n = redisFormatCommandArgv(&bytes, argc + 3, args, lens);
-    if (n < 0) {
-        return NULL;
-    }
-
-    command = ngx_http_chatmaid_redis_command_queue(commands, bytes, n,
-                                                    handler, data);
+    command = ngx_http_chatmaid_redis_command_queue(commands, call.evalsha,
+                                                    call.len, handler, data);
     if (command == NULL) {
-        redisFreeCommand(bytes);
+        ngx_http_chatmaid_redis_script_free(&call);
         return NULL;
     }
 
-    /* its arguments, should EVAL be needed */
-
-    command->script = script;
-    command->evalsha = bytes;
-    command->evalsha_len = n;
-    command->nargs = argc + 3;
+    command->call = call;
+    command->evalsha = 1;
 
     return command;
 }
 
-
-static ngx_uint_t
-ngx_http_chatmaid_redis_command_is_noscript(redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_ERROR
-           && reply->len >= sizeof("NOSCRIPT") - 1
-           && ngx_strncmp(reply->str, "NOSCRIPT", sizeof("NOSCRIPT") - 1) == 0;
-}
-
-
-/* EVALSHA and EVAL have all words in common but the first two. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_command_eval(
     ngx_http_chatmaid_redis_commands_t *commands,
     ngx_http_chatmaid_redis_command_t *command)
 {
-    size_t      n, size;
-    u_char      head[sizeof("*" CRLF "$4" CRLF "EVAL" CRLF "$" CRLF)
-                     + NGX_INT_T_LEN + NGX_SIZE_T_LEN];
-    u_char      skip[NGX_INT_T_LEN];
-    u_char     *p;
-    ngx_str_t  *text;
+    size_t  used;
 
-    text = &command->script->text;
+    used = commands->out.last - commands->out.pos;
 
-    p = ngx_sprintf(head, "*%ui" CRLF "$4" CRLF "EVAL" CRLF "$%uz" CRLF,
-                    command->nargs, text->len);
-
-    n = ngx_sprintf(skip, "%ui", command->nargs) - skip;
-    n += sizeof("*" CRLF "$7" CRLF "EVALSHA" CRLF "$40" CRLF CRLF) - 1
-         + sizeof(command->script->sha1);
-
-    size = commands->out.last - commands->out.pos;
-
-    if (ngx_http_chatmaid_redis_command_append(commands, head, p - head)
-        != NGX_OK
-        || ngx_http_chatmaid_redis_command_append(commands, text->data,
-                                                  text->len)
-           != NGX_OK
-        || ngx_http_chatmaid_redis_command_append(commands, CRLF,
-                                                  sizeof(CRLF) - 1)
-           != NGX_OK
-        || ngx_http_chatmaid_redis_command_append(commands,
-                                                  command->evalsha + n,
-                                                  command->evalsha_len - n)
-           != NGX_OK)
+    if (ngx_http_chatmaid_redis_script_eval(&command->call, &commands->out,
+                                            commands->log)
+        != NGX_OK)
     {
-        commands->out.last = commands->out.pos + size;
         return NGX_ERROR;
     }
 
-    command->script = NULL;
+    command->evalsha = 0;
 
     ngx_http_chatmaid_redis_command_enqueue(commands, command,
-                              commands->out.last - commands->out.pos - size);
-
-    return NGX_OK;
-}
-
-
-/* To "out".  Without memory "out" is as it was. */
-
-static ngx_int_t
-ngx_http_chatmaid_redis_command_append(
-    ngx_http_chatmaid_redis_commands_t *commands, const void *data, size_t len)
-{
-    size_t      size, used;
-    u_char     *p;
-    ngx_buf_t  *out;
-
-    out = &commands->out;
-    used = out->last - out->pos;
-
-    if (used == 0) {
-        out->pos = out->start;
-        out->last = out->start;
-    }
-
-    if ((size_t) (out->end - out->last) < len) {
-
-        size = ngx_max(out->end - out->start,
-                       NGX_HTTP_CHATMAID_REDIS_COMMAND_OUT);
-
-        while (size < used + len) {
-            size *= 2;
-        }
-
-        p = ngx_alloc(size, commands->log);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (out->start) {
-            ngx_memcpy(p, out->pos, used);
-            ngx_free(out->start);
-        }
-
-        out->start = p;
-        out->pos = p;
-        out->last = p + used;
-        out->end = p + size;
-    }
-
-    out->last = ngx_cpymem(out->last, data, len);
+                              commands->out.last - commands->out.pos - used);
 
     return NGX_OK;
 }

@@ -19,7 +19,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include <hiredis/hiredis.h>
+#include "ngx_http_chatmaid_redis_refusal.h"
+#include "ngx_http_chatmaid_redis_script.h"
 
 
 /* How a command has ended.  Only after UNREACHABLE is it certain that the
@@ -36,8 +37,6 @@
 #define NGX_HTTP_CHATMAID_REDIS_ERROR        6  /* any other RESP error: ERR,
                                                  * WRONGTYPE, a script's own */
 
-#define NGX_HTTP_CHATMAID_REDIS_MAX_ARGS     32  /* of a script, and keys */
-
 
 typedef struct ngx_http_chatmaid_redis_command_s
     ngx_http_chatmaid_redis_command_t;
@@ -53,25 +52,6 @@ typedef struct ngx_http_chatmaid_redis_command_s
 
 typedef void (*ngx_http_chatmaid_redis_pt)(void *data, ngx_uint_t error,
     redisReply *reply);
-
-
-/* A script, and the name that Redis has for it. */
-
-typedef struct {
-    ngx_str_t                           text;
-    u_char                              sha1[40];
-} ngx_http_chatmaid_redis_script_t;
-
-
-/* An error by which the server says that it can't serve, whatever the
- * command. */
-
-typedef struct {
-    ngx_str_t                           code;
-    unsigned                            leave:1;    /* another connection may
-                                                     * fare better */
-    unsigned                            cluster:1;
-} ngx_http_chatmaid_redis_refusal_t;
 
 
 /* What is told to the owner, with its "data". */

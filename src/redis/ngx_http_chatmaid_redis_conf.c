@@ -7,7 +7,6 @@
 #include "ngx_http_chatmaid_redis_conf.h"
 #include "ngx_http_chatmaid_secret_file.h"
 #include <openssl/crypto.h>
-#include <openssl/err.h>
 
 
 #define NGX_HTTP_CHATMAID_REDIS_CONF_PORT     6379
@@ -26,12 +25,20 @@ typedef struct {
 } ngx_http_chatmaid_redis_args_t;
 
 
+typedef struct {
+    ngx_str_t  name;
+    size_t     offset;
+} ngx_http_chatmaid_redis_param_t;
+
+
 static char *ngx_http_chatmaid_redis_conf_args(ngx_conf_t *cf,
     ngx_http_chatmaid_redis_args_t *args);
 static char *ngx_http_chatmaid_redis_conf_unknown(ngx_conf_t *cf,
     ngx_str_t *value);
 static char *ngx_http_chatmaid_redis_conf_url(ngx_conf_t *cf, ngx_str_t url,
     ngx_http_chatmaid_redis_conf_t *conf, ngx_uint_t *tls);
+static char *ngx_http_chatmaid_redis_conf_user(ngx_conf_t *cf, ngx_str_t *url,
+    ngx_http_chatmaid_redis_conf_t *conf);
 static char *ngx_http_chatmaid_redis_conf_unix(ngx_conf_t *cf, ngx_str_t url,
     ngx_http_chatmaid_redis_conf_t *conf);
 static char *ngx_http_chatmaid_redis_conf_db(ngx_str_t *db,
@@ -39,6 +46,9 @@ static char *ngx_http_chatmaid_redis_conf_db(ngx_str_t *db,
 static char *ngx_http_chatmaid_redis_conf_resolve(ngx_conf_t *cf,
     ngx_str_t *url, ngx_http_chatmaid_redis_conf_t *conf);
 static char *ngx_http_chatmaid_redis_conf_values(ngx_conf_t *cf,
+    ngx_http_chatmaid_redis_args_t *args,
+    ngx_http_chatmaid_redis_conf_t *conf);
+static char *ngx_http_chatmaid_redis_conf_prefix(
     ngx_http_chatmaid_redis_args_t *args,
     ngx_http_chatmaid_redis_conf_t *conf);
 static char *ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf,
@@ -49,6 +59,23 @@ static char *ngx_http_chatmaid_redis_conf_tls(ngx_conf_t *cf,
     ngx_http_chatmaid_redis_conf_t *conf);
 static ngx_uint_t ngx_http_chatmaid_redis_conf_is(ngx_str_t *value,
     const char *text);
+
+
+static ngx_http_chatmaid_redis_param_t  ngx_http_chatmaid_redis_params[] = {
+    { ngx_string("password_file="),
+      offsetof(ngx_http_chatmaid_redis_args_t, password_file) },
+    { ngx_string("timeout="),
+      offsetof(ngx_http_chatmaid_redis_args_t, timeout) },
+    { ngx_string("prefix="),
+      offsetof(ngx_http_chatmaid_redis_args_t, prefix) },
+    { ngx_string("fallback="),
+      offsetof(ngx_http_chatmaid_redis_args_t, fallback) },
+    { ngx_string("ca_file="),
+      offsetof(ngx_http_chatmaid_redis_args_t, ca_file) },
+    { ngx_string("verify="),
+      offsetof(ngx_http_chatmaid_redis_args_t, verify) },
+    { ngx_null_string, 0 }
+};
 
 
 char *
@@ -115,60 +142,41 @@ static char *
 ngx_http_chatmaid_redis_conf_args(ngx_conf_t *cf,
     ngx_http_chatmaid_redis_args_t *args)
 {
-    size_t       len;
-    ngx_str_t   *value, *arg;
-    ngx_uint_t   i, n;
-
-    static struct {
-        ngx_str_t  name;
-        size_t     offset;
-    } names[] = {
-        { ngx_string("password_file="),
-          offsetof(ngx_http_chatmaid_redis_args_t, password_file) },
-        { ngx_string("timeout="),
-          offsetof(ngx_http_chatmaid_redis_args_t, timeout) },
-        { ngx_string("prefix="),
-          offsetof(ngx_http_chatmaid_redis_args_t, prefix) },
-        { ngx_string("fallback="),
-          offsetof(ngx_http_chatmaid_redis_args_t, fallback) },
-        { ngx_string("ca_file="),
-          offsetof(ngx_http_chatmaid_redis_args_t, ca_file) },
-        { ngx_string("verify="),
-          offsetof(ngx_http_chatmaid_redis_args_t, verify) }
-    };
+    ngx_str_t                        *value, *arg;
+    ngx_uint_t                        i;
+    ngx_http_chatmaid_redis_param_t  *param;
 
     ngx_memzero(args, sizeof(ngx_http_chatmaid_redis_args_t));
     value = cf->args->elts;
 
     for (i = 2; i < cf->args->nelts; i++) {
-        len = 0;
 
-        for (n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
-            len = names[n].name.len;
+        for (param = ngx_http_chatmaid_redis_params; param->name.len; param++) {
 
-            if (value[i].len >= len
-                && ngx_strncmp(value[i].data, names[n].name.data, len) == 0)
+            if (value[i].len >= param->name.len
+                && ngx_strncmp(value[i].data, param->name.data,
+                               param->name.len)
+                   == 0)
             {
                 break;
             }
         }
 
-        if (n == sizeof(names) / sizeof(names[0])) {
-
+        if (param->name.len == 0) {
             return ngx_http_chatmaid_redis_conf_unknown(cf, &value[i]);
         }
 
-        arg = (ngx_str_t *) ((u_char *) args + names[n].offset);
+        arg = (ngx_str_t *) ((u_char *) args + param->offset);
 
         if (arg->data) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "\"chatmaid_redis\": duplicate parameter "
-                               "\"%V\"", &names[n].name);
+                               "\"%V\"", &param->name);
             return NGX_CONF_ERROR;
         }
 
-        arg->len = value[i].len - len;
-        arg->data = value[i].data + len;
+        arg->len = value[i].len - param->name.len;
+        arg->data = value[i].data + param->name.len;
     }
 
     return NGX_CONF_OK;
@@ -202,7 +210,7 @@ ngx_http_chatmaid_redis_conf_url(ngx_conf_t *cf, ngx_str_t url,
     ngx_http_chatmaid_redis_conf_t *conf, ngx_uint_t *tls)
 {
     char       *rv;
-    u_char     *p, *at, *last, *src, *dst;
+    u_char     *p, *last;
     ngx_str_t   db;
 
     if (url.len > 5 && ngx_strncmp(url.data, "unix:", 5) == 0) {
@@ -223,40 +231,12 @@ ngx_http_chatmaid_redis_conf_url(ngx_conf_t *cf, ngx_str_t url,
                "or path";
     }
 
+    rv = ngx_http_chatmaid_redis_conf_user(cf, &url, conf);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
     last = url.data + url.len;
-    at = NULL;
-
-    for (p = url.data; p < last; p++) {
-        if (*p == '@') {
-            at = p;
-        }
-    }
-
-    if (at) {
-        /* A password may hold anything, unescaped: be it "/". */
-
-        if (ngx_strlchr(url.data, at, ':') || ngx_strlchr(url.data, at, '/')) {
-            return "must not have a password in the URL: use "
-                   "\"password_file=\"";
-        }
-
-        conf->user.data = ngx_pnalloc(cf->pool, at - url.data);
-        if (conf->user.data == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        src = url.data;
-        dst = conf->user.data;
-        ngx_unescape_uri(&dst, &src, at - url.data, 0);
-        conf->user.len = dst - conf->user.data;
-
-        if (conf->user.len == 0) {
-            return "has an empty user in the URL";
-        }
-
-        url.data = at + 1;
-        url.len = last - url.data;
-    }
 
     if (ngx_strlchr(url.data, last, '?') || ngx_strlchr(url.data, last, '#')) {
         return "takes no \"?\" or \"#\" in the URL";
@@ -276,6 +256,54 @@ ngx_http_chatmaid_redis_conf_url(ngx_conf_t *cf, ngx_str_t url,
     }
 
     return ngx_http_chatmaid_redis_conf_resolve(cf, &url, conf);
+}
+
+
+/* Takes "user@" off the URL, which begins behind the scheme. */
+
+static char *
+ngx_http_chatmaid_redis_conf_user(ngx_conf_t *cf, ngx_str_t *url,
+    ngx_http_chatmaid_redis_conf_t *conf)
+{
+    u_char  *p, *at, *last, *src, *dst;
+
+    last = url->data + url->len;
+    at = NULL;
+
+    for (p = url->data; p < last; p++) {
+        if (*p == '@') {
+            at = p;
+        }
+    }
+
+    if (at == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    /* A password may hold anything, unescaped: be it "/". */
+
+    if (ngx_strlchr(url->data, at, ':') || ngx_strlchr(url->data, at, '/')) {
+        return "must not have a password in the URL: use \"password_file=\"";
+    }
+
+    conf->user.data = ngx_pnalloc(cf->pool, at - url->data);
+    if (conf->user.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    src = url->data;
+    dst = conf->user.data;
+    ngx_unescape_uri(&dst, &src, at - url->data, 0);
+    conf->user.len = dst - conf->user.data;
+
+    if (conf->user.len == 0) {
+        return "has an empty user in the URL";
+    }
+
+    url->data = at + 1;
+    url->len = last - url->data;
+
+    return NGX_CONF_OK;
 }
 
 
@@ -381,7 +409,6 @@ ngx_http_chatmaid_redis_conf_values(ngx_conf_t *cf,
     ngx_http_chatmaid_redis_args_t *args,
     ngx_http_chatmaid_redis_conf_t *conf)
 {
-    size_t     i;
     ngx_int_t  timeout;
 
     timeout = NGX_HTTP_CHATMAID_REDIS_CONF_TIMEOUT;
@@ -401,22 +428,6 @@ ngx_http_chatmaid_redis_conf_values(ngx_conf_t *cf,
 
     conf->timeout = timeout;
 
-    ngx_str_set(&conf->prefix, "chatmaid:");
-
-    if (args->prefix.data) {
-        conf->prefix = args->prefix;
-
-        if (conf->prefix.len > NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX) {
-            return "has a prefix of more than 128 bytes";
-        }
-
-        for (i = 0; i < conf->prefix.len; i++) {
-            if (conf->prefix.data[i] < ' ' || conf->prefix.data[i] == 0x7f) {
-                return "has a control character in its prefix";
-            }
-        }
-    }
-
     if (args->fallback.data == NULL
         || ngx_http_chatmaid_redis_conf_is(&args->fallback, "zone"))
     {
@@ -431,6 +442,33 @@ ngx_http_chatmaid_redis_conf_values(ngx_conf_t *cf,
                            "there are \"zone\" and \"reject\"",
                            &args->fallback);
         return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_chatmaid_redis_conf_prefix(args, conf);
+}
+
+
+static char *
+ngx_http_chatmaid_redis_conf_prefix(ngx_http_chatmaid_redis_args_t *args,
+    ngx_http_chatmaid_redis_conf_t *conf)
+{
+    size_t  i;
+
+    if (args->prefix.data == NULL) {
+        ngx_str_set(&conf->prefix, "chatmaid:");
+        return NGX_CONF_OK;
+    }
+
+    conf->prefix = args->prefix;
+
+    if (conf->prefix.len > NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX) {
+        return "has a prefix of more than 128 bytes";
+    }
+
+    for (i = 0; i < conf->prefix.len; i++) {
+        if (conf->prefix.data[i] < ' ' || conf->prefix.data[i] == 0x7f) {
+            return "has a control character in its prefix";
+        }
     }
 
     return NGX_CONF_OK;
@@ -482,82 +520,23 @@ ngx_http_chatmaid_redis_conf_tls(ngx_conf_t *cf,
     ngx_http_chatmaid_redis_args_t *args,
     ngx_http_chatmaid_redis_conf_t *conf)
 {
-    int                  rc;
-    const char          *reason;
-    ngx_pool_cleanup_t  *cln;
+    ngx_uint_t  verify;
 
-    conf->verify = 1;
+    verify = 1;
 
     if (args->verify.data) {
 
         if (ngx_http_chatmaid_redis_conf_is(&args->verify, "off")) {
-            conf->verify = 0;
+            verify = 0;
 
         } else if (!ngx_http_chatmaid_redis_conf_is(&args->verify, "on")) {
             return "has an invalid \"verify=\", there are \"on\" and \"off\"";
         }
     }
 
-    conf->ssl = ngx_pcalloc(cf->pool, sizeof(ngx_ssl_t));
-    if (conf->ssl == NULL) {
-        return NGX_CONF_ERROR;
-    }
+    conf->tls = ngx_http_chatmaid_redis_tls_create(cf, verify, &args->ca_file);
 
-    conf->ssl->log = cf->log;
-
-    if (ngx_ssl_create(conf->ssl, NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3, NULL)
-        != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
-        ngx_ssl_cleanup_ctx(conf->ssl);
-        return NGX_CONF_ERROR;
-    }
-
-    cln->handler = ngx_ssl_cleanup_ctx;
-    cln->data = conf->ssl;
-
-    /* The output buffer may have moved, and have grown, before a second try. */
-
-    SSL_CTX_set_mode(conf->ssl->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE
-                                     |SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-
-    if (!conf->verify) {
-        return NGX_CONF_OK;
-    }
-
-    /* Without a callback the handshake itself fails, before AUTH is sent. */
-
-    SSL_CTX_set_verify(conf->ssl->ctx, SSL_VERIFY_PEER, NULL);
-
-    if (args->ca_file.data == NULL) {
-        rc = SSL_CTX_set_default_verify_paths(conf->ssl->ctx);
-
-    } else {
-        if (ngx_conf_full_name(cf->cycle, &args->ca_file, 1) != NGX_OK) {
-            return NGX_CONF_ERROR;
-        }
-
-        rc = SSL_CTX_load_verify_locations(conf->ssl->ctx,
-                                           (char *) args->ca_file.data, NULL);
-    }
-
-    if (rc != 1) {
-        reason = ERR_reason_error_string(ERR_peek_error());
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"chatmaid_redis\": ca_file \"%V\" can't be loaded"
-                           " (%s)", &args->ca_file, reason ? reason : "?");
-        ERR_clear_error();
-        return NGX_CONF_ERROR;
-    }
-
-    ERR_clear_error();
-
-    return NGX_CONF_OK;
+    return conf->tls ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 #else

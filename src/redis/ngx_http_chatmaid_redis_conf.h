@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_redis_tls.h"
 
 
 #define NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX  128     /* bytes */
@@ -30,8 +31,7 @@ struct ngx_http_chatmaid_redis_conf_s {
     ngx_uint_t                  reject;      /* fallback=reject */
 
 #if (NGX_SSL)
-    ngx_ssl_t                  *ssl;         /* NULL: no TLS */
-    ngx_uint_t                  verify;
+    ngx_http_chatmaid_redis_tls_t  *tls;     /* NULL: no TLS */
 #endif
 
     ngx_http_chatmaid_redis_t  *client;      /* of this process */

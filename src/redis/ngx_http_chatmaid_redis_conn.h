@@ -13,15 +13,11 @@
 #define _NGX_HTTP_CHATMAID_REDIS_CONN_H_INCLUDED_
 
 
+#include "ngx_http_chatmaid_redis_address.h"
 #include "ngx_http_chatmaid_redis_conf.h"
+#include "ngx_http_chatmaid_redis_greeting.h"
+#include "ngx_http_chatmaid_redis_reader.h"
 #include <ngx_event_connect.h>
-#include <hiredis/hiredis.h>
-
-
-/* Beyond these a reply counts as endless. */
-
-#define NGX_HTTP_CHATMAID_REDIS_CONN_MAX_REPLY     (8 * 1024 * 1024)
-#define NGX_HTTP_CHATMAID_REDIS_CONN_MAX_ELEMENTS  65536  /* in all arrays */
 
 
 typedef enum {
@@ -65,7 +61,7 @@ typedef struct {
 
     /* A command of the greeting was answered by this error.  lost() follows. */
     void                              (*refused)(void *data,
-                                          const char *command,
+                                          ngx_str_t *command,
                                           ngx_str_t *text);
 
     /* n bytes of "out" have been written: move its pos. */
@@ -92,26 +88,16 @@ typedef struct {
     ngx_log_t                          *log;
     ngx_log_t                           quiet;    /* of tries known to fail */
 
-    ngx_str_t                           name;     /* of the address */
-    ngx_uint_t                          address;
-    ngx_uint_t                          tries;    /* addresses tried in vain */
-    ngx_msec_t                          delay;    /* of the last pause */
+    ngx_http_chatmaid_redis_address_t   address;
 
     ngx_http_chatmaid_redis_conn_state_e  state;
     ngx_peer_connection_t               peer;
     ngx_event_t                         timer;    /* pause's or attempt's end;
                                                    * or the proof of a life */
 
-    ngx_buf_t                           hello;    /* the greeting's bytes */
-    const char                         *steps[3]; /* and its commands */
-    ngx_uint_t                          nsteps;
-    ngx_uint_t                          step;     /* whose reply is due */
-
+    ngx_http_chatmaid_redis_greeting_t  greeting;
+    ngx_http_chatmaid_redis_reader_t    reader;
     ngx_buf_t                          *out;      /* the owner's bytes */
-
-    redisReader                        *reader;
-    size_t                              received; /* of an unfinished reply */
-    size_t                              elements; /* the same */
 
     unsigned                            lasted:1;   /* READY for a second */
     unsigned                            leaving:1;  /* writes no more */

@@ -20,9 +20,9 @@ static void ngx_http_chatmaid_redis_health_up(
 
 void
 ngx_http_chatmaid_redis_health_init(ngx_http_chatmaid_redis_health_t *health,
-    ngx_str_t *name, ngx_log_t *log)
+    ngx_http_chatmaid_redis_address_t *address, ngx_log_t *log)
 {
-    health->name = name;
+    health->address = address;
     health->log = log;
 }
 
@@ -146,7 +146,8 @@ ngx_http_chatmaid_redis_health_down(ngx_http_chatmaid_redis_health_t *health,
     }
 
     ngx_log_error(NGX_LOG_NOTICE, health->log, err,
-                  "chatmaid redis \"%V\" is away: %s%*s", health->name, reason,
+                  "chatmaid redis \"%V\" is away: %s%*s",
+                  &health->address->current->name, reason,
                   (size_t) (p - quoted), quoted);
 }
 
@@ -164,5 +165,6 @@ ngx_http_chatmaid_redis_health_up(ngx_http_chatmaid_redis_health_t *health)
     health->noted = 0;
 
     ngx_log_error(NGX_LOG_NOTICE, health->log, 0,
-                  "chatmaid redis \"%V\" is back", health->name);
+                  "chatmaid redis \"%V\" is back",
+                  &health->address->current->name);
 }

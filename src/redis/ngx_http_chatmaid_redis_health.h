@@ -20,29 +20,31 @@
 #define _NGX_HTTP_CHATMAID_REDIS_HEALTH_H_INCLUDED_
 
 
-#include <ngx_config.h>
-#include <ngx_core.h>
+#include "ngx_http_chatmaid_redis_address.h"
 
 
 /* Others only read the flags. */
 
 typedef struct {
-    ngx_str_t   *name;                /* of the server, for the log */
-    ngx_log_t   *log;
-    ngx_msec_t   trouble;             /* last refusal or timeout */
+    ngx_http_chatmaid_redis_address_t  *address;    /* for the log */
+    ngx_log_t                          *log;
+    ngx_msec_t                          trouble;    /* last refusal, timeout */
 
-    unsigned     up:1;                /* commands are answered */
-    unsigned     noted:1;             /* the log says it is away */
-    unsigned     away:1;              /* commands need not wait for it: the
-                                       * last attempt to connect failed */
-    unsigned     troubled:1;          /* "trouble" is set */
-    unsigned     flapping:1;          /* the last connection lived too short */
+    unsigned                            up:1;       /* commands are answered */
+    unsigned                            noted:1;    /* in the log: it is away */
+    unsigned                            away:1;     /* commands need not wait:
+                                                     * the last attempt to
+                                                     * connect failed */
+    unsigned                            troubled:1; /* "trouble" is set */
+    unsigned                            flapping:1; /* the last connection
+                                                     * lived too short */
 } ngx_http_chatmaid_redis_health_t;
 
 
-/* "name" is read when a line is logged, so it may change. */
+/* "address" must outlive it. */
 void ngx_http_chatmaid_redis_health_init(
-    ngx_http_chatmaid_redis_health_t *health, ngx_str_t *name, ngx_log_t *log);
+    ngx_http_chatmaid_redis_health_t *health,
+    ngx_http_chatmaid_redis_address_t *address, ngx_log_t *log);
 
 /* A PING was answered. */
 void ngx_http_chatmaid_redis_health_ready(

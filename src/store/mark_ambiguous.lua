@@ -5,13 +5,13 @@
 --
 -- Returns 1, or 0 if the record is not the owner's any more.
 
-local VERSION = '1'
-
 local owner = ARGV[1]
 
-local record = redis.call('HMGET', KEYS[1], 'version', 'state', 'owner')
+local record, foreign = read(KEYS[1])
 
-if record[1] ~= VERSION or record[2] ~= 'in_flight' or record[3] ~= owner then
+if not record or foreign or record.state ~= 'in_flight'
+    or record.owner ~= owner
+then
     return 0
 end
 

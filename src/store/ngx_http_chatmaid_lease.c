@@ -54,11 +54,7 @@ ngx_http_chatmaid_lease_begin(ngx_http_chatmaid_lease_t *lease)
 }
 
 
-/*
- * A worker that was stopped for longer than its lease does not revive it.  An
- * event is handed on whether its lease runs or not, so only a send's loss is
- * worth a log line.
- */
+/* A worker that was stopped for longer than its lease does not revive it. */
 
 static void
 ngx_http_chatmaid_lease_renew_handler(ngx_event_t *ev)
@@ -72,10 +68,11 @@ ngx_http_chatmaid_lease_renew_handler(ngx_event_t *ev)
     if (!lease->lost && !ngx_http_chatmaid_lease_is_running(lease)) {
         lease->lost = 1;
 
-        if (!claim->webhook_event) {
-            ngx_log_error(NGX_LOG_WARN, ev->log, 0,
-                          "chatmaid lost the lease of a send under way");
-        }
+        ngx_log_error(NGX_LOG_WARN, ev->log, 0,
+                      claim->webhook_event
+                      ? "chatmaid lost the lease of a delivery under way: the "
+                        "event may be handed on again meanwhile"
+                      : "chatmaid lost the lease of a send under way");
     }
 
     claim->mcf->store->renew(claim);

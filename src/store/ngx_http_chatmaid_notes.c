@@ -241,12 +241,16 @@ ngx_http_chatmaid_notes_look_handler(void *data, ngx_uint_t error,
 }
 
 
+/* 0 for anything else than what leave_in_redis() has written. */
+
 static uint64_t
 ngx_http_chatmaid_notes_stamp(redisReply *reply)
 {
     size_t    i;
-    u_char    ch;
+    u_char   *p;
     uint64_t  stamp;
+
+    static u_char  digits[] = "0123456789abcdef";
 
     if (reply->type != REDIS_REPLY_STRING
         || reply->len != NGX_HTTP_CHATMAID_STAMP_LEN)
@@ -257,8 +261,13 @@ ngx_http_chatmaid_notes_stamp(redisReply *reply)
     stamp = 0;
 
     for (i = 0; i < NGX_HTTP_CHATMAID_STAMP_LEN; i++) {
-        ch = reply->str[i] | 0x20;
-        stamp = stamp * 16 + (ch > '9' ? ch - 'a' + 10 : ch - '0');
+        p = ngx_strlchr(digits, digits + 16, (u_char) reply->str[i]);
+
+        if (p == NULL) {
+            return 0;
+        }
+
+        stamp = stamp * 16 + (p - digits);
     }
 
     return stamp;

@@ -27,6 +27,7 @@ enum {
     NGX_HTTP_CHATMAID_REUSED,        /* the record is of another message */
     NGX_HTTP_CHATMAID_CLOCK,         /* the store is in another window */
     NGX_HTTP_CHATMAID_LOST,          /* in flight, but nobody can be asked */
+    NGX_HTTP_CHATMAID_FOREIGN,       /* the record is of another version */
     NGX_HTTP_CHATMAID_NO_STORE       /* no room, or not answering */
 };
 

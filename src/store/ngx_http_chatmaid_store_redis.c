@@ -10,14 +10,29 @@
 #include "ngx_http_chatmaid_store_zone.h"
 
 
+/* Unix time in milliseconds: 15 digits, as in record.lua. */
+#define NGX_HTTP_CHATMAID_STORE_REDIS_MAX_TIME  999999999999999
+
+
+/* What claim.lua calls a state, and the result of the claim. */
+
+typedef struct {
+    ngx_str_t                       name;
+    ngx_uint_t                      result;
+} ngx_http_chatmaid_store_redis_state_t;
+
+
 static ngx_int_t ngx_http_chatmaid_store_redis_claim(
     ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_redis_claim_handler(void *data,
     ngx_uint_t error, redisReply *reply);
+static ngx_http_chatmaid_store_redis_state_t *
+    ngx_http_chatmaid_store_redis_claim_state(ngx_uint_t error,
+    redisReply *reply);
 static ngx_uint_t ngx_http_chatmaid_store_redis_is_claim_reply(
-    ngx_uint_t error, redisReply *reply);
+    ngx_uint_t result, redisReply *reply);
 static void ngx_http_chatmaid_store_redis_read_claim_reply(
-    ngx_http_chatmaid_claim_t *claim, redisReply *reply);
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t result, redisReply *reply);
 static void ngx_http_chatmaid_store_redis_claim_in_zone(
     ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_redis_ignore_handler(void *data,
@@ -60,6 +75,19 @@ ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis = {
     ngx_http_chatmaid_store_redis_remove,
     ngx_http_chatmaid_store_redis_abandon,
     ngx_http_chatmaid_store_redis_clock
+};
+
+
+static ngx_http_chatmaid_store_redis_state_t
+    ngx_http_chatmaid_store_redis_states[] =
+{
+    { ngx_string("claimed"), NGX_HTTP_CHATMAID_CLAIMED },
+    { ngx_string("done"), NGX_HTTP_CHATMAID_DONE },
+    { ngx_string("in_flight"), NGX_HTTP_CHATMAID_IN_FLIGHT },
+    { ngx_string("reused"), NGX_HTTP_CHATMAID_REUSED },
+    { ngx_string("clock"), NGX_HTTP_CHATMAID_CLOCK },
+    { ngx_string("foreign"), NGX_HTTP_CHATMAID_FOREIGN },
+    { ngx_null_string, 0 }
 };
 
 
@@ -125,13 +153,16 @@ static void
 ngx_http_chatmaid_store_redis_claim_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t  *claim = data;
+    ngx_http_chatmaid_claim_t              *claim = data;
+    ngx_http_chatmaid_store_redis_state_t  *state;
 
     claim->command = NULL;
 
-    if (ngx_http_chatmaid_store_redis_is_claim_reply(error, reply)) {
-        ngx_http_chatmaid_store_redis_read_claim_reply(claim, reply);
+    state = ngx_http_chatmaid_store_redis_claim_state(error, reply);
 
+    if (state) {
+        ngx_http_chatmaid_store_redis_read_claim_reply(claim, state->result,
+                                                       reply);
     } else {
         ngx_http_chatmaid_store_redis_log_error(error, reply);
         ngx_http_chatmaid_store_redis_fall_back(claim);
@@ -141,83 +172,122 @@ ngx_http_chatmaid_store_redis_claim_handler(void *data, ngx_uint_t error,
 }
 
 
-/* See claim.lua: {state, now, previous[, maybe or answer, status]}. */
+/* See claim.lua: {state, now, previous[, maybe or answer, status]}.  NULL: it
+ * is no such reply. */
 
-static ngx_uint_t
-ngx_http_chatmaid_store_redis_is_claim_reply(ngx_uint_t error,
-    redisReply *reply)
+static ngx_http_chatmaid_store_redis_state_t *
+ngx_http_chatmaid_store_redis_claim_state(ngx_uint_t error, redisReply *reply)
 {
-    redisReply  **element;
+    redisReply                             **element;
+    ngx_http_chatmaid_store_redis_state_t   *state;
 
     if (error != NGX_HTTP_CHATMAID_REDIS_OK
         || reply->type != REDIS_REPLY_ARRAY || reply->elements < 3)
     {
-        return 0;
+        return NULL;
     }
 
     element = reply->element;
 
     if (element[0]->type != REDIS_REPLY_STRING
         || element[1]->type != REDIS_REPLY_INTEGER
+        || element[1]->integer < 0
+        || element[1]->integer > NGX_HTTP_CHATMAID_STORE_REDIS_MAX_TIME
         || element[2]->type != REDIS_REPLY_INTEGER)
     {
-        return 0;
+        return NULL;
     }
 
-    if (ngx_strcmp(element[0]->str, "claimed") == 0) {
-        return reply->elements == 4 && element[3]->type == REDIS_REPLY_STRING;
+    for (state = ngx_http_chatmaid_store_redis_states;
+         state->name.len;
+         state++)
+    {
+        if (element[0]->len == state->name.len
+            && ngx_memcmp(element[0]->str, state->name.data, state->name.len)
+               == 0)
+        {
+            return ngx_http_chatmaid_store_redis_is_claim_reply(state->result,
+                                                                reply)
+                   ? state : NULL;
+        }
     }
 
-    if (ngx_strcmp(element[0]->str, "done") == 0) {
-        return reply->elements == 5 && element[3]->type == REDIS_REPLY_STRING
-               && element[4]->type == REDIS_REPLY_STRING;
-    }
+    return NULL;
+}
 
-    return 1;
+
+static ngx_uint_t
+ngx_http_chatmaid_store_redis_is_claim_reply(ngx_uint_t result,
+    redisReply *reply)
+{
+    ngx_int_t     status;
+    redisReply  **element;
+
+    element = reply->element;
+
+    switch (result) {
+
+    case NGX_HTTP_CHATMAID_CLAIMED:
+        return reply->elements == 4 && element[3]->type == REDIS_REPLY_STRING
+               && element[3]->len == 1;
+
+    case NGX_HTTP_CHATMAID_DONE:
+
+        if (reply->elements != 5 || element[3]->type != REDIS_REPLY_STRING
+            || element[4]->type != REDIS_REPLY_STRING)
+        {
+            return 0;
+        }
+
+        status = ngx_atoi((u_char *) element[4]->str, element[4]->len);
+
+        return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
+
+    default:
+        return reply->elements == 3;
+    }
 }
 
 
 static void
 ngx_http_chatmaid_store_redis_read_claim_reply(
-    ngx_http_chatmaid_claim_t *claim, redisReply *reply)
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t result, redisReply *reply)
 {
-    const char  *state;
+    redisReply  **element;
 
-    ngx_http_chatmaid_store_redis_ahead = reply->element[1]->integer
+    element = reply->element;
+
+    ngx_http_chatmaid_store_redis_ahead = element[1]->integer
                                      - ngx_http_chatmaid_store_zone.clock();
 
-    claim->use_previous |= (reply->element[2]->integer == 1);
+    claim->use_previous |= (element[2]->integer == 1);
 
-    state = reply->element[0]->str;
+    switch (result) {
 
-    if (ngx_strcmp(state, "claimed") == 0) {
-        claim->may_be_accepted |= (reply->element[3]->str[0] == '1');
+    case NGX_HTTP_CHATMAID_CLAIMED:
+        claim->may_be_accepted |= (element[3]->str[0] != '0');
         ngx_http_chatmaid_store_redis_claim_in_zone(claim);
+        return;
 
-    } else if (ngx_strcmp(state, "done") == 0) {
-        ngx_http_chatmaid_store_redis_copy_answer(claim, reply->element[3]);
-        claim->status = ngx_atoi((u_char *) reply->element[4]->str,
-                                 reply->element[4]->len);
+    case NGX_HTTP_CHATMAID_DONE:
+        claim->status = ngx_atoi((u_char *) element[4]->str, element[4]->len);
+        ngx_http_chatmaid_store_redis_copy_answer(claim, element[3]);
+        return;
 
-    } else if (ngx_strcmp(state, "in_flight") == 0) {
-        claim->result = NGX_HTTP_CHATMAID_IN_FLIGHT;
+    case NGX_HTTP_CHATMAID_FOREIGN:
 
-    } else if (ngx_strcmp(state, "reused") == 0) {
-        claim->result = NGX_HTTP_CHATMAID_REUSED;
+        if (claim->webhook_event) {
 
-    } else if (ngx_strcmp(state, "clock") == 0) {
-        claim->result = NGX_HTTP_CHATMAID_CLOCK;
+            /* its mark is left alone; the zone can still have one */
 
-    } else if (claim->webhook_event) {
+            ngx_http_chatmaid_store_redis_fall_back(claim);
+            return;
+        }
 
-        /* of a newer version of the module; it can still be marked here */
-
-        ngx_http_chatmaid_store_redis_fall_back(claim);
-
-    } else {
-        claim->result = NGX_HTTP_CHATMAID_NO_STORE;
-        claim->reason = "a newer version of the module wrote its record";
+        claim->reason = "its record is of another version of the module";
     }
+
+    claim->result = result;
 }
 
 
@@ -388,14 +458,13 @@ ngx_http_chatmaid_store_redis_renew_handler(void *data, ngx_uint_t error,
 
     claim->renew_command = NULL;
 
-    if (error != NGX_HTTP_CHATMAID_REDIS_OK) {
-        return;
-    }
+    switch (ngx_http_chatmaid_store_script_result(error, reply)) {
 
-    if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 1) {
+    case 1:
         claim->lease_end = claim->asked_at + claim->lease_time;
+        return;
 
-    } else {
+    case 0:
         claim->lease_end = ngx_current_msec;    /* it is another's by now */
     }
 }
@@ -435,16 +504,21 @@ ngx_http_chatmaid_store_redis_finish_handler(void *data, ngx_uint_t error,
 {
     ngx_http_chatmaid_claim_t  *claim = data;
 
+    ngx_uint_t  recorded;
+
     claim->command = NULL;
+
+    recorded = (ngx_http_chatmaid_store_script_result(error, reply)
+                != NGX_ERROR);
 
     /* what began without Redis stays in the zone too: Redis may not be back for
      * all workers yet, or not for long */
 
-    if (error != NGX_HTTP_CHATMAID_REDIS_OK || claim->zone_only) {
+    if (!recorded || claim->zone_only) {
         (void) ngx_http_chatmaid_store_zone.finish(claim);
     }
 
-    if (error == NGX_HTTP_CHATMAID_REDIS_OK) {
+    if (recorded) {
         ngx_http_chatmaid_store_zone_forget(claim);
         claim->rc = NGX_OK;
 
@@ -534,9 +608,7 @@ ngx_http_chatmaid_store_redis_remove_handler(void *data, ngx_uint_t error,
     if (claim->webhook_event) {
         /* it left the zone before Redis was told */
 
-    } else if (error == NGX_HTTP_CHATMAID_REDIS_OK
-               && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1)
-    {
+    } else if (ngx_http_chatmaid_store_script_result(error, reply) == 1) {
         (void) ngx_http_chatmaid_store_zone.remove(claim);
 
     } else {

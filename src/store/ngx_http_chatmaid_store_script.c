@@ -8,31 +8,28 @@
 #include "ngx_http_chatmaid_lua.h"
 
 
-ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_claim = {
-    ngx_string(NGX_HTTP_CHATMAID_CLAIM_LUA), { 0 }
-};
+/* record.lua is a part of each script. */
+#define ngx_http_chatmaid_store_script(text)                                  \
+    { ngx_string(NGX_HTTP_CHATMAID_RECORD_LUA text), { 0 } }
 
-ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_renew = {
-    ngx_string(NGX_HTTP_CHATMAID_RENEW_LUA), { 0 }
-};
 
-ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_finish = {
-    ngx_string(NGX_HTTP_CHATMAID_FINISH_LUA), { 0 }
-};
+ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_claim =
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_CLAIM_LUA);
 
-ngx_http_chatmaid_redis_script_t
-    ngx_http_chatmaid_store_script_mark_ambiguous =
-{
-    ngx_string(NGX_HTTP_CHATMAID_MARK_AMBIGUOUS_LUA), { 0 }
-};
+ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_renew =
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_RENEW_LUA);
 
-ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_remove = {
-    ngx_string(NGX_HTTP_CHATMAID_REMOVE_LUA), { 0 }
-};
+ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_finish =
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_FINISH_LUA);
 
-ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_add_event = {
-    ngx_string(NGX_HTTP_CHATMAID_ADD_EVENT_LUA), { 0 }
-};
+ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_mark_ambiguous =
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_MARK_AMBIGUOUS_LUA);
+
+ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_remove =
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_REMOVE_LUA);
+
+ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_add_event =
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_ADD_EVENT_LUA);
 
 
 ngx_int_t
@@ -170,4 +167,18 @@ ngx_http_chatmaid_store_script_run(ngx_http_chatmaid_redis_conf_t *conf,
     return ngx_http_chatmaid_redis_script(redis, script, words->nkeys,
                                           words->n, words->argv, words->len,
                                           handler, data);
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_store_script_result(ngx_uint_t error, redisReply *reply)
+{
+    if (error != NGX_HTTP_CHATMAID_REDIS_OK
+        || reply->type != REDIS_REPLY_INTEGER
+        || (reply->integer != 0 && reply->integer != 1))
+    {
+        return NGX_ERROR;
+    }
+
+    return reply->integer;
 }

@@ -66,6 +66,11 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_store_script_run(
     ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_redis_pt handler, void *data);
 
+/* What a script other than claim.lua returned: 1 or 0.  NGX_ERROR: it has
+ * failed, or this is no reply of such a script. */
+ngx_int_t ngx_http_chatmaid_store_script_result(ngx_uint_t error,
+    redisReply *reply);
+
 /* Writes the name of a key in Redis (prefix, kind, id in hexadecimal), at most
  * NGX_HTTP_CHATMAID_MAX_NAME bytes.  Returns its end. */
 u_char *ngx_http_chatmaid_store_script_name(u_char *p,

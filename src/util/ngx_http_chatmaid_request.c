@@ -43,6 +43,31 @@ ngx_http_chatmaid_request_header(ngx_list_part_t *part, const char *name,
 
 
 ngx_uint_t
+ngx_http_chatmaid_request_is_encoded(ngx_list_part_t *part)
+{
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t   identity = ngx_string("identity");
+    static const char  name[] = "content-encoding";
+
+    for (h = ngx_http_chatmaid_request_header(part, name, NULL);
+         h;
+         h = ngx_http_chatmaid_request_header(part, name, h))
+    {
+        if (h->value.len
+            && (h->value.len != identity.len
+                || ngx_strncasecmp(h->value.data, identity.data, identity.len)
+                   != 0))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_uint_t
 ngx_http_chatmaid_request_is_json(ngx_table_elt_t *content_type)
 {
     size_t      len;

@@ -20,6 +20,9 @@
 ngx_table_elt_t *ngx_http_chatmaid_request_header(ngx_list_part_t *part,
     const char *name, ngx_table_elt_t *after);
 
+/* Whether there is a Content-Encoding; "identity" is none. */
+ngx_uint_t ngx_http_chatmaid_request_is_encoded(ngx_list_part_t *part);
+
 /* Whether a Content-Type (NULL: absent) is application/json. */
 ngx_uint_t ngx_http_chatmaid_request_is_json(ngx_table_elt_t *content_type);
 

@@ -51,12 +51,16 @@ ngx_http_chatmaid_webhook_inbox_add(ngx_http_chatmaid_main_conf_t *mcf,
 ngx_int_t
 ngx_http_chatmaid_webhook_inbox_added(ngx_uint_t error, redisReply *reply)
 {
-    if (error != NGX_HTTP_CHATMAID_REDIS_OK
-        || reply->type != REDIS_REPLY_INTEGER)
-    {
+    switch (ngx_http_chatmaid_store_script_result(error, reply)) {
+
+    case 1:
+        return NGX_OK;
+
+    case 0:
+        return NGX_DECLINED;
+
+    default:
         ngx_http_chatmaid_store_redis_log_error(error, reply);
         return NGX_ERROR;
     }
-
-    return (reply->integer == 1) ? NGX_OK : NGX_DECLINED;
 }

@@ -45,7 +45,7 @@ use Test::More;
 
 our @ISA    = 'Exporter';
 our @EXPORT = (@Test::More::EXPORT, qw(sandbox nginx nginx_t debug_logs accounts plain_chatmaid process
-    message native_message key netstrings told replayed made messages_of sends_of get post request later raw client url
+    message native_message no_answer key netstrings told replayed made messages_of sends_of get post request later raw client url
     volume done dir port slurp spurt wait_for pause secret api_key test_key live_key certificates));
 
 Chatmaid::Test::Api::prefork();
@@ -151,6 +151,11 @@ sub port ($name)  { test_port($name) }
 my $messages = 0;
 sub message (%more)        { {to => '+15550100099', text => 'Message ' . ++$messages, %more} }
 sub native_message (%more) { {fromPhoneId => '+15550100001', to => '+15550100099', content => 'Message ' . ++$messages, %more} }
+
+# A fault: the answer ends after its first byte, "before" or "after" the effect.
+# It is a try on any connection, while a kept one that is closed without a byte is
+# none.
+sub no_answer ($when, %more) { {raw => 'H', effect => $when eq 'after' ? \1 : \0, %more} }
 
 # An operation key that no other send has.
 sub key () { state $keys = 0; 'key-' . ++$keys }

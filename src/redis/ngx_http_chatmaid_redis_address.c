@@ -1,0 +1,99 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_redis_address.h"
+
+
+/* Milliseconds.  The next attempt comes at once, but in another turn, as a
+ * connect may fail at once; or after a pause that grows. */
+
+#define NGX_HTTP_CHATMAID_REDIS_ADDRESS_AT_ONCE      1
+#define NGX_HTTP_CHATMAID_REDIS_ADDRESS_FIRST_DELAY  50
+#define NGX_HTTP_CHATMAID_REDIS_ADDRESS_LAST_DELAY   2000
+
+
+static ngx_msec_t ngx_http_chatmaid_redis_address_pause(
+    ngx_http_chatmaid_redis_address_t *address);
+
+
+void
+ngx_http_chatmaid_redis_address_init(
+    ngx_http_chatmaid_redis_address_t *address, ngx_addr_t *addrs,
+    ngx_uint_t naddrs)
+{
+    address->addrs = addrs;
+    address->naddrs = naddrs;
+    address->current = addrs;
+}
+
+
+void
+ngx_http_chatmaid_redis_address_works(
+    ngx_http_chatmaid_redis_address_t *address)
+{
+    address->tries = 0;
+}
+
+
+ngx_msec_t
+ngx_http_chatmaid_redis_address_failed(
+    ngx_http_chatmaid_redis_address_t *address, ngx_uint_t *all)
+{
+    address->tries++;
+    *all = (address->tries >= address->naddrs);
+
+    if (!*all) {
+        return NGX_HTTP_CHATMAID_REDIS_ADDRESS_AT_ONCE;
+    }
+
+    address->tries = 0;
+
+    return ngx_http_chatmaid_redis_address_pause(address);
+}
+
+
+ngx_msec_t
+ngx_http_chatmaid_redis_address_lost(
+    ngx_http_chatmaid_redis_address_t *address, ngx_uint_t lasted)
+{
+    if (lasted) {
+        address->delay = 0;
+        return NGX_HTTP_CHATMAID_REDIS_ADDRESS_AT_ONCE;
+    }
+
+    return ngx_http_chatmaid_redis_address_pause(address);
+}
+
+
+/* It is random, lest all workers come together. */
+
+static ngx_msec_t
+ngx_http_chatmaid_redis_address_pause(
+    ngx_http_chatmaid_redis_address_t *address)
+{
+    ngx_msec_t  half;
+
+    address->delay = address->delay
+                     ? ngx_min(address->delay * 2,
+                               NGX_HTTP_CHATMAID_REDIS_ADDRESS_LAST_DELAY)
+                     : NGX_HTTP_CHATMAID_REDIS_ADDRESS_FIRST_DELAY;
+
+    half = address->delay / 2;
+
+    return half + ngx_random() % (half + 1);
+}
+
+
+void
+ngx_http_chatmaid_redis_address_next(
+    ngx_http_chatmaid_redis_address_t *address)
+{
+    ngx_uint_t  i;
+
+    i = address->current - address->addrs;
+
+    address->current = &address->addrs[(i + 1) % address->naddrs];
+}

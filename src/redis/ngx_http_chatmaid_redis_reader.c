@@ -1,0 +1,125 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_redis_reader.h"
+
+
+/* The type of redisReplyObjectFunctions' argument has changed. */
+#if (HIREDIS_MAJOR < 1)
+typedef int     ngx_http_chatmaid_redis_reader_elements_t;
+#else
+typedef size_t  ngx_http_chatmaid_redis_reader_elements_t;
+#endif
+
+
+static void *ngx_http_chatmaid_redis_reader_create_array(
+    const redisReadTask *task,
+    ngx_http_chatmaid_redis_reader_elements_t elements);
+
+
+static redisReplyObjectFunctions  ngx_http_chatmaid_redis_reader_functions;
+static void *(*ngx_http_chatmaid_redis_reader_next_create_array)(
+    const redisReadTask *, ngx_http_chatmaid_redis_reader_elements_t);
+
+
+ngx_int_t
+ngx_http_chatmaid_redis_reader_open(ngx_http_chatmaid_redis_reader_t *reader)
+{
+    redisReader                *hiredis;
+    redisReplyObjectFunctions  *functions;
+
+    hiredis = redisReaderCreate();
+    if (hiredis == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_chatmaid_redis_reader_next_create_array = hiredis->fn->createArray;
+
+    functions = &ngx_http_chatmaid_redis_reader_functions;
+    *functions = *hiredis->fn;
+    functions->createArray = ngx_http_chatmaid_redis_reader_create_array;
+
+    hiredis->fn = functions;
+    hiredis->privdata = reader;
+
+    reader->hiredis = hiredis;
+    reader->received = 0;
+    reader->elements = 0;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_chatmaid_redis_reader_close(ngx_http_chatmaid_redis_reader_t *reader)
+{
+    if (reader->hiredis) {
+        redisReaderFree(reader->hiredis);
+        reader->hiredis = NULL;
+    }
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_redis_reader_feed(ngx_http_chatmaid_redis_reader_t *reader,
+    u_char *data, size_t n)
+{
+    reader->received += n;
+
+    if (reader->received > NGX_HTTP_CHATMAID_REDIS_READER_MAX_REPLY) {
+        return NGX_DECLINED;
+    }
+
+    return redisReaderFeed(reader->hiredis, (char *) data, n) == REDIS_OK
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_redis_reader_next(ngx_http_chatmaid_redis_reader_t *reader,
+    redisReply **reply)
+{
+    void  *next;
+
+    next = NULL;
+
+    if (redisReaderGetReply(reader->hiredis, &next) != REDIS_OK) {
+        return NGX_ERROR;
+    }
+
+    if (next == NULL) {
+        return NGX_AGAIN;
+    }
+
+    reader->received = 0;
+    reader->elements = 0;
+    *reply = next;
+
+    return NGX_OK;
+}
+
+
+/* hiredis allocates an array when it is announced.  So it must not be one of
+ * two thousand million elements. */
+
+static void *
+ngx_http_chatmaid_redis_reader_create_array(const redisReadTask *task,
+    ngx_http_chatmaid_redis_reader_elements_t elements)
+{
+    ngx_http_chatmaid_redis_reader_t  *reader;
+
+    reader = task->privdata;
+
+    if ((size_t) elements > NGX_HTTP_CHATMAID_REDIS_READER_MAX_ELEMENTS
+                            - reader->elements)
+    {
+        return NULL;
+    }
+
+    reader->elements += elements;
+
+    return ngx_http_chatmaid_redis_reader_next_create_array(task, elements);
+}

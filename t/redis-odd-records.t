@@ -1,0 +1,206 @@
+# Records that were written into Redis by something else than the module: none is
+# trusted, each counts as one of another version.  A send is refused and the
+# record stays as it is; an event is handed on, and marked in the zone.
+
+use Chatmaid::Test;
+use Chatmaid::Test::Http2;
+use Chatmaid::Test::Redis;
+use Chatmaid::Test::Webhook;
+use Mojo::JSON qw(encode_json);
+
+my $receiver = receiver;
+my $api      = sandbox;
+my $redis    = redis_server;
+my $url      = $redis->url;
+my $nginx    = nginx(workers => 2, files => {webhook_secret => webhook_secret . "\n"},
+    http    => "chatmaid_webhook_secret_file %DIR%/webhook_secret; chatmaid_redis $url timeout=30s; chatmaid_retries 0;",
+    gateway => 'chatmaid_sender +15550100001;', server => <<"END");
+        listen 127.0.0.1:%PORT:h2% http2;
+        location ^~ /impatient/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; chatmaid_idempotency_wait 0; }
+        location = /hook   { chatmaid_webhook on; proxy_pass http://127.0.0.1:${\$receiver->port}; }
+        location = /stream { chatmaid_webhook on; chatmaid_webhook_stream inbox; }
+END
+
+sub record ($key) { return {map { $_ => $redis->cli('HGET', $key, $_) } split /\n/, $redis->cli('HKEYS', $key)} }
+
+# Writes a record whole, less the fields that are undef.
+sub plant ($key, %fields) {
+    delete @fields{grep { !defined $fields{$_} } keys %fields};
+    $redis->cli('DEL', $key);
+    $redis->cli('HSET', $key, %fields);
+    return record($key);
+}
+
+# Changes one field of a record that is there.
+sub spoil ($key, $field, $value) {
+    defined $value ? $redis->cli('HSET', $key, $field, $value) : $redis->cli('HDEL', $key, $field);
+    return record($key);
+}
+
+# What was done, is in flight, or ambiguous, each with a record as the module
+# writes it, of which a test then changes a field.
+
+my %genuine;
+my %sent = map { $_ => {key => key, message => native_message} } qw(done in_flight ambiguous);
+
+sub send_it ($case, %how) {
+    return $nginx->later(POST => '/v1/messages/send', $case->{message}, 'Idempotency-Key' => $case->{key});
+}
+
+is(send_it($sent{done})->result->{status}, 201, 'a send');
+$api->fault({close => 'before'});
+is(send_it($sent{ambiguous})->result->{status}, 502, 'an ambiguous one');
+$api->fault({hold => 'before'});
+my $held = send_it($sent{in_flight});
+$api->wait_held;
+$genuine{$_} = record(record_of($sent{$_}{key})) for keys %sent;
+is(join(' ', map { $genuine{$_}{state} } sort keys %genuine), 'ambiguous done in_flight', 'three records');
+$api->release;
+$held->result;
+
+# A copy of that record under another key, which this gateway has never heard of.
+sub planted ($state, %change) {
+    my $key = key;
+    return ($key, plant(record_of($key), %{$genuine{$state}}, %change));
+}
+
+# Over HTTP/1.1 and HTTP/2, on both faces.
+sub asked ($key, $message) {
+    my $simple = {to => $message->{to}, text => $message->{content}, from => $message->{fromPhoneId}};
+    my @said   = map { my ($path, $body) = @$_; told($nginx->post($nginx->url($path), $body, 'Idempotency-Key' => $key)) }
+        ['/impatient/send', $simple], ['/impatient/v1/messages/send', $message];
+    my $h2 = connect_h2($nginx->port('h2'));
+    for (['/impatient/send', $simple], ['/impatient/v1/messages/send', $message]) {
+        my ($path, $body) = @$_;
+        my ($id, $head) = opened($h2, POST => $path, 0, ['idempotency-key', $key]);
+        put($h2, $head, data($id, encode_json($body)));
+        push @said, told(answer($h2, $id));
+    }
+    drop($h2, 'close');
+    my %times;
+    $times{$_ =~ /\A(\d+)/ ? $1 : $_}++ for @said;
+    return join ', ', map { "$_ x $times{$_}" } sort keys %times;
+}
+
+my $long = 'x' x (4 * 1024 * 1024 + 1);
+my @odd  = (
+    (map { [done => (status => $_)] } undef, '', 'abc', '-1', '0', '99', '199', '300', '404', '2010', '99999999999', ' 201', '201 ',
+        "201\r\n", "201\0", '2e2', '0xC9', '+201', '201.0'),
+    (map { [done => (answer => $_)] } undef, '', 'null', '[]', '{', '{"success":true}', '{"success":true,"data":{}}',
+        '{"success":true,"data":{"id":7}}', '{"success":true,"data":{"id":""}}', '{"success":false,"data":{"id":"msg_1"}}',
+        '{"success":true,"data":{"id":"msg_1"}', "\0", $long),
+    (map { [done => (state => $_)] } undef, '', 'Done', 'done ', 'finished', "done\0"),
+    (map { my $state = $_; map { [$state => (version => $_)] } undef, '', '0', '2', '1.0', '01', "1\0", 'one' } sort keys %genuine),
+    (map { my $state = $_; map { [$state => (fingerprint => $_)] } undef, '', 'abc', uc $genuine{$_}{fingerprint}, 'g' x 64, 'a' x 65 } sort keys %genuine),
+    (map { my $state = $_; map { [$state => (begun => $_)] } undef, '', 'now', '-1', '1e12', '0x10', 'nan', '9' x 16 } sort keys %genuine),
+    (map { my $state = $_; map { [$state => (owner => $_)] } undef, '', 'me', 'A' x 32, 'a' x 33 } qw(ambiguous in_flight)),
+    (map { my $state = $_; map { [$state => (lease => $_)] } undef, '', 'later', '-1', '1e99', 'inf', '0x1p99', '9' x 16 } qw(ambiguous in_flight)),
+    (map { my $state = $_; map { [$state => (maybe => $_)] } undef, '', '2', 'yes', '00' } qw(ambiguous in_flight)),
+);
+
+sub shown ($value) {
+    return 'missing' unless defined $value;
+    return length $value > 50 ? length($value) . ' bytes' : '"' . $value =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ger . '"';
+}
+
+subtest 'sends' => sub {
+    my $sends = $api->sends;
+    for my $case (@odd) {
+        my ($state, $field, $value) = @$case;
+        my $name = "$state: $field " . shown($value);
+        my ($key, $as_it_was) = planted($state, $field => $value);
+        is(asked($key, $sent{$state}{message}), '503 x 4', $name);
+        is_deeply(record(record_of($key)), $as_it_was, "$name: stays as it is");
+    }
+    is($api->sends, $sends, 'nothing was sent');
+    ok(scalar($nginx->logged(qr/\[error\].*chatmaid can't record a send: its record (?:is of another version|does not hold an answer)/)), 'the log says why');
+
+    my ($key) = planted('done');
+    is(asked($key, $sent{done}{message}), '201 x 4', 'a whole one is an answer');
+    ($key) = planted('in_flight', lease => 1000 * (time + 3600));
+    is(asked($key, $sent{in_flight}{message}), '409 x 4', 'or a send under way');
+    is($api->sends, $sends, 'and nothing was sent');
+    ($key) = planted('ambiguous');
+    is(asked($key, $sent{ambiguous}{message}), '201 x 4', 'or is taken over');
+};
+
+subtest 'sends without a key' => sub {
+    for my $case (grep { $_->[1] ne 'answer' } @odd) {
+        my ($state, $field, $value) = @$case;
+        my $m      = message;
+        my $answer = $nginx->post('/send', $m);
+        my $name   = record_of($answer->{headers}{'idempotency-key'});
+        my $real   = record($name);
+        my $as_it_was = plant($name, %{$genuine{$state}}, fingerprint => $real->{fingerprint}, $field => $value);
+        is(told($nginx->post('/send', $m)), '503 store_unavailable unknown', "$state: $field " . shown($value));
+        is_deeply(record($name), $as_it_was, 'stays as it is');
+    }
+};
+
+# The record is changed while its send is under way.
+subtest 'settled' => sub {
+    my %end = (finished => [undef, 201], ambiguous => [{close => 'before'}, 502],
+        refused => [{status => 404, json => {success => \0, message => ['who?']}}, 404]);
+    for my $end (sort keys %end) {
+        my ($fault, $status) = @{$end{$end}};
+        for my $change ([state => 'odd'], [owner => undef], [lease => 'odd'], [maybe => 'odd'], [begun => undef]) {
+            my ($field, $value) = @$change;
+            my ($k, $m) = (key, message);
+            $api->fault({hold => 'before', %{$fault // {}}});
+            my $pending = $nginx->later(POST => '/send', $m, 'Idempotency-Key' => $k);
+            $api->wait_held;
+            my $as_it_was = spoil(record_of($k), $field, $value);
+            $api->release;
+            is($pending->result->{status}, $status, "$end, $field " . shown($value) . ': answered');
+            is_deeply(record(record_of($k)), $as_it_was, 'the record is as it was');
+        }
+    }
+};
+
+sub hooked ($path, $body) { code($nginx->post($nginx->url($path), $body, signed($body))) }
+sub marks () { grep { length } split /\n/, $redis->cli('KEYS', 'chatmaid:event:*') }
+
+sub mark_of ($path, $body) {
+    $redis->cli('DEL', $_) for marks;
+    is(hooked($path, $body), 200, 'an event');
+    return wait_for(sub { (grep { record($_)->{state} eq 'done' } marks)[0] }, 'its mark');
+}
+
+subtest 'marks of events' => sub {
+    for my $case ([status => 'abc'], [status => '-1'], [status => undef], [status => '300'], [state => 'delivered'], [state => undef],
+        [version => '2'], [version => undef], [fingerprint => 'x'], [fingerprint => undef], [begun => 'x'], [begun => undef], [answer => undef])
+    {
+        my ($field, $value) = @$case;
+        my $name = "$field " . shown($value);
+
+        my $body = event('message.sent');
+        my $mark = mark_of('/hook', $body);
+        my $as_it_was = spoil($mark, $field, $value);
+        is(hooked('/hook', $body), 200, "$name: a repeat") for 1 .. 3;
+        is(passed($receiver, $body), 2, "$name: is handed on once, and known from then on");
+        is_deeply(record($mark), $as_it_was, "$name: the mark is as it was");
+
+        $body = event('message.sent');
+        $mark = mark_of('/stream', $body);
+        my $entries = $redis->cli('XLEN', 'inbox');
+        is(hooked('/stream', $body), 200, 'a repeat for the stream');
+        is($redis->cli('XLEN', 'inbox'), $entries, 'is known');
+        $as_it_was = spoil($mark, $field, $value);
+        is(hooked('/stream', $body), 200, "$name: a repeat for the stream");
+        is($redis->cli('XLEN', 'inbox'), $entries + 1, "$name: is added, for want of a mark");
+        is_deeply(record($mark), $as_it_was, "$name: the mark is as it was");
+    }
+};
+
+# A note only makes those who wait ask earlier.
+subtest 'notes' => sub {
+    my @waits;
+    for my $note (undef, '', 'x', 'x' x 16, "\0" x 16, 'A' x 16, '-' x 16, '0' x 16, 'f' x 17, 'f' x 100_000) {
+        my $id = $nginx->post('/send', message)->{json}{id};
+        $redis->cli(defined $note ? ('SET', note_of('', $id), $note) : ('HSET', note_of('', $id), 'a', 'b'));
+        push @waits, [shown($note), $nginx->later(GET => "/messages/$id?wait=3&until=read")];
+    }
+    is($_->[1]->result->{status}, 200, "$_->[0]: a wait ends") for @waits;
+};
+
+done;
