@@ -8,6 +8,7 @@
 
 #include "ngx_http_chatmaid.h"
 #include "ngx_http_chatmaid_alarm.h"
+#include "ngx_http_chatmaid_body_limit.h"
 #include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_conf_slot.h"
 #include "ngx_http_chatmaid_gateway_conf.h"
@@ -19,6 +20,7 @@
 #include "ngx_http_chatmaid_error_page.h"
 #include "ngx_http_chatmaid_store_redis.h"
 #include "ngx_http_chatmaid_store_script.h"
+#include "ngx_http_chatmaid_store_untold.h"
 #include "ngx_http_chatmaid_store_zone.h"
 #include "ngx_http_chatmaid_zone.h"
 #include "ngx_http_chatmaid_zone_conf.h"
@@ -47,6 +49,9 @@ typedef struct {
 
 
 static ngx_http_chatmaid_phase_t  ngx_http_chatmaid_phases[] = {
+    { NGX_HTTP_SERVER_REWRITE_PHASE,
+      ngx_http_chatmaid_body_limit_lift_handler },
+    { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_body_limit_restore_handler },
     { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_error_page_rewrite_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_call_precontent_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_webhook_handler },
@@ -416,7 +421,15 @@ ngx_http_chatmaid_init_process(ngx_cycle_t *cycle)
 
     ngx_http_chatmaid_alarm_init(mcf->alarms);
 
-    return ngx_http_chatmaid_redis_init(cycle, mcf->redis, mcf->alarms);
+    if (ngx_http_chatmaid_redis_init(cycle, mcf->redis, mcf->alarms)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_chatmaid_store_untold_init(cycle, mcf);
+
+    return NGX_OK;
 }
 
 

@@ -99,7 +99,7 @@ subtest 'the first read is tried again' => sub {
 
 subtest 'it is held back by a limit' => sub {
     my ($one, $two, $three) = map { message_at } 1 .. 3;
-    fault($one, error(status => 429, json => {success => \0, message => ['slow'], retryAfter => 6}));
+    fault($one, error(status => 429, json => {success => \0, message => ['slow'], retryAfter => 3}));
     my $first = asks('limited', $one, 'wait=1');
     is(waited($first), '429 rate_limited 429', 'where that does not fit');
     is($first->{headers}{'retry-after'}, 3, 'with its time');
