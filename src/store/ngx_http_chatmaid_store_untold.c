@@ -71,7 +71,11 @@ ngx_http_chatmaid_store_untold_init(ngx_cycle_t *cycle,
 {
     ngx_event_t  *timer;
 
-    if (mcf->redis == NULL || ngx_http_chatmaid_redis_get(mcf->redis) == NULL) {
+    /* without a gateway or webhook there are no records */
+
+    if (mcf->store != &ngx_http_chatmaid_store_redis
+        || ngx_http_chatmaid_redis_get(mcf->redis) == NULL)
+    {
         return;
     }
 
