@@ -71,7 +71,11 @@ ngx_http_chatmaid_store_untold_init(ngx_cycle_t *cycle,
 {
     ngx_event_t  *timer;
 
-    if (mcf->redis == NULL || ngx_http_chatmaid_redis_get(mcf->redis) == NULL) {
+    /* without a gateway or webhook there is a Redis, but no zone */
+
+    if (mcf->redis == NULL || mcf->zone == NULL
+        || ngx_http_chatmaid_redis_get(mcf->redis) == NULL)
+    {
         return;
     }
 
