@@ -5,7 +5,7 @@
 
 
 #include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_api_key.h"
+#include "ngx_http_chatmaid_api_key_redact.h"
 #include "ngx_http_chatmaid_call_request.h"
 
 
