@@ -71,9 +71,9 @@ ngx_http_chatmaid_store_untold_init(ngx_cycle_t *cycle,
 {
     ngx_event_t  *timer;
 
-    /* without a gateway or webhook there are no records */
+    /* without a gateway or webhook there is a Redis, but no zone */
 
-    if (mcf->store != &ngx_http_chatmaid_store_redis
+    if (mcf->redis == NULL || mcf->zone == NULL
         || ngx_http_chatmaid_redis_get(mcf->redis) == NULL)
     {
         return;
