@@ -72,7 +72,7 @@ for my $name (sort keys %outage) {
 
         # claimed in Redis, settled without it
         my @before = cases(2);
-        $api->fault({hold => 'before'}, {hold => 'before', close => 'before'});
+        $api->fault({hold => 'before'}, no_answer('before', hold => 'before'));
         my @held;
         for my $case (@before) {
             push @held, sending($one, $case);
@@ -89,7 +89,7 @@ for my $name (sort keys %outage) {
         is(scalar(grep { $_->{status} == 201 } values %answer), 50, '50 are sent');
         my @ambiguous = cases(5);
         for my $case (@ambiguous) {
-            $api->fault($case == $ambiguous[0] ? {@refused} : {close => 'after'});
+            $api->fault($case == $ambiguous[0] ? {@refused} : no_answer('after'));
             like(told(send_at($one, $case)), qr/ unknown$/, 'one of which nothing is certain');
         }
 
@@ -216,7 +216,7 @@ subtest 'the queue' => sub {
     my $gateway = gateway($fake, 'timeout=30s', workers => 4);
     my @cases   = cases(120);
     is(scalar(grep { $_->result->{status} == 201 } map { sending($gateway, $_) } @cases[0 .. 59]), 60, 'sends');
-    $api->fault({close => 'after'});
+    $api->fault(no_answer('after'));
     is(told(send_at($gateway, $cases[60])), '502 upstream_error unknown', 'an ambiguous one');
     is(scalar(grep { $_->result->{status} == 201 } map { sending($gateway, $_) } @cases[61 .. 119]), 59, 'more');
 
