@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_store_script.h"
+#include "ngx_http_chatmaid_escape.h"
 #include "ngx_http_chatmaid_lua.h"
 
 
@@ -22,7 +23,8 @@ ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_renew =
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_finish =
     ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_FINISH_LUA);
 
-ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_mark_ambiguous =
+ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_mark_ambiguous =
     ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_MARK_AMBIGUOUS_LUA);
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_remove =
@@ -181,4 +183,60 @@ ngx_http_chatmaid_store_script_result(ngx_uint_t error, redisReply *reply)
     }
 
     return reply->integer;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_store_script_run_claim(ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_redis_pt handler)
+{
+    ngx_http_chatmaid_redis_t  *redis;
+
+    redis = ngx_http_chatmaid_redis_get(claim->mcf->redis);
+
+    if (redis == NULL) {
+        return NGX_DECLINED;
+    }
+
+    /* until the claim is abandoned: a worker that is shutting down keeps the
+     * connection to settle its claims */
+
+    if (!claim->retained) {
+        claim->retained = 1;
+        ngx_http_chatmaid_redis_retain(redis);
+    }
+
+    claim->command = ngx_http_chatmaid_store_script_run(claim->mcf->redis,
+                                                        script, words, handler,
+                                                        claim);
+
+    return claim->command ? NGX_AGAIN : NGX_DECLINED;
+}
+
+
+void
+ngx_http_chatmaid_store_script_log_error(ngx_uint_t error, redisReply *reply)
+{
+    u_char        *p, text[NGX_HTTP_CHATMAID_ESCAPE_SIZE];
+
+    static time_t  last;
+
+    if ((error != NGX_HTTP_CHATMAID_REDIS_ERROR
+         && error != NGX_HTTP_CHATMAID_REDIS_OK)
+        || (last && ngx_time() - last < 60))
+    {
+        return;
+    }
+
+    last = ngx_time();
+    p = text;
+
+    if (error == NGX_HTTP_CHATMAID_REDIS_ERROR) {
+        p = ngx_http_chatmaid_escape(p, (u_char *) reply->str, reply->len);
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "chatmaid redis can't keep records, it answers \"%*s\"",
+                  (size_t) (p - text), text);
 }

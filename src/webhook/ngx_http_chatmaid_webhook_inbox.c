@@ -5,7 +5,6 @@
 
 
 #include "ngx_http_chatmaid_webhook_inbox.h"
-#include "ngx_http_chatmaid_store_redis.h"
 #include "ngx_http_chatmaid_store_script.h"
 
 
@@ -60,7 +59,7 @@ ngx_http_chatmaid_webhook_inbox_added(ngx_uint_t error, redisReply *reply)
         return NGX_DECLINED;
 
     default:
-        ngx_http_chatmaid_store_redis_log_error(error, reply);
+        ngx_http_chatmaid_store_script_log_error(error, reply);
         return NGX_ERROR;
     }
 }
