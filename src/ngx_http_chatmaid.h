@@ -51,6 +51,7 @@ typedef struct ngx_http_chatmaid_webhook_inbox_s
 
 typedef struct {
     ngx_str_t                           header;    /* "Authorization: " etc. */
+    ngx_str_t                           secret;    /* the key, a part of it */
     ngx_str_t                           file;
     ngx_uint_t                          environment;
     u_char                              fingerprint[8];  /* hex, for logs */
@@ -99,6 +100,7 @@ typedef struct {
     ngx_array_t                         webhooks;  /* see webhook_conf.c */
     ngx_array_t                         webhook_directives;  /* likewise */
     ngx_shm_zone_t                     *zone;
+    ngx_shm_zone_t                     *alarms;
     ngx_http_chatmaid_store_t          *store;
     ngx_int_t                           request_id;  /* index of $request_id */
     ngx_http_chatmaid_redis_conf_t     *redis;     /* NULL: there is none */

@@ -7,6 +7,8 @@
 
 
 #include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_alarm.h"
+#include "ngx_http_chatmaid_body_limit.h"
 #include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_conf_slot.h"
 #include "ngx_http_chatmaid_gateway_conf.h"
@@ -47,6 +49,9 @@ typedef struct {
 
 
 static ngx_http_chatmaid_phase_t  ngx_http_chatmaid_phases[] = {
+    { NGX_HTTP_SERVER_REWRITE_PHASE,
+      ngx_http_chatmaid_body_limit_lift_handler },
+    { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_body_limit_restore_handler },
     { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_error_page_rewrite_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_call_precontent_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_webhook_handler },
@@ -315,6 +320,14 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    if (mcf->redis || mcf->gateways.nelts || mcf->webhooks.nelts) {
+        mcf->alarms = ngx_http_chatmaid_alarm_add(cf);
+
+        if (mcf->alarms == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
     if (mcf->gateways.nelts == 0 && mcf->webhooks.nelts == 0) {
         return NGX_OK;
     }
@@ -402,11 +415,15 @@ ngx_http_chatmaid_init_process(ngx_cycle_t *cycle)
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_chatmaid_module);
 
-    if (mcf == NULL) {
+    if (mcf == NULL || mcf->alarms == NULL) {
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_redis_init(cycle, mcf->redis) != NGX_OK) {
+    ngx_http_chatmaid_alarm_init(mcf->alarms);
+
+    if (ngx_http_chatmaid_redis_init(cycle, mcf->redis, mcf->alarms)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

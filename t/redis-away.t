@@ -259,7 +259,7 @@ subtest 'its connections are killed again and again' => sub {
 subtest 'its idle connection is killed again and again' => sub {
     my $redis   = redis_server;
     my $gateway = gateway($redis, 'fallback=reject timeout=900ms');
-    my $logged  = sub ($pattern) { scalar(() = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is $pattern/)) };
+    my $logged  = sub ($pattern) { scalar(() = $gateway->logged(qr/\[error\].* chatmaid redis ".*" is $pattern/)) };
     my $killed  = sub { wait_for(sub { $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=ping / }, 'a connection');
         $redis->cli(qw(CLIENT KILL TYPE normal)) };
 
@@ -311,8 +311,8 @@ for my $name (sort keys %ways) {
 
         for my $gateway ($zone, $reject) {
             wait_for(sub { connected($gateway); $gateway->logged(qr/redis ".*" is back/) }, $gateway->name . ' to have it back');
-            is(scalar(my @away = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is away/)), 1, $gateway->name . ': one line for lost');
-            is(scalar(my @back = $gateway->logged(qr/\[notice\].* chatmaid redis ".*" is back/)), 1, $gateway->name . ': one for back');
+            is(scalar(my @away = $gateway->logged(qr/\[error\].* chatmaid redis ".*" is away/)), 1, $gateway->name . ': one line for lost');
+            is(scalar(my @back = $gateway->logged(qr/\[error\].* chatmaid redis ".*" is back/)), 1, $gateway->name . ': one for back');
         }
         is(told(send_at($reject, $m->{rejected}, $k->{rejected})), 201, 'reject: goes on');
 

@@ -40,6 +40,7 @@ my $nginx = nginx(
         map { "location ^~ /limited$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account limited$_; }" } 1 .. 8,
 );
 
+my $other = api_key('test');
 my $m = {to => '+15550100099', text => 'Your table is ready'};
 
 # Where nothing is held back yet: a 429 cools its whole account down.
@@ -141,14 +142,26 @@ subtest 'Chatmaid cannot be reached' => sub {
     $api->release;
 };
 
+# One line when it begins to be refused, one when it is accepted again; a key that
+# was put in its place is another one.
 subtest 'the key is refused' => sub {
+    my $lines = sub { join '', map { / (refused|accepts) the API key of "[^"]*api_key" (.*?), client/ ? "$1 $2\n" : () } $nginx->logged(qr/\[error\]/) };
     for my $status (401, 403) {
-        my $from = $nginx->logged(qr/./);
         both("$status", $envelope->($status), '502 upstream_auth not_sent');
-        my @lines = grep { /\[error\].*chatmaid.*key/ } ($nginx->logged(qr/./))[$from .. $nginx->logged(qr/./) - 1];
-        is(scalar @lines, 2, "$status: an error line each");
         both("$status, HTML", {status => $status, body => $html, type => 'text/html'}, '502 upstream_auth not_sent');
     }
+    my $refused = 'refused with status %d: %s; meanwhile calls are answered 502';
+    my $first   = sprintf "$refused\n", 401, 'put a valid one there and reload nginx';
+    is($lines->(), $first, 'one error line');
+    wait_for(sub { get('/account'); $lines->() =~ /accepts/ }, 'the line that all is well');
+    is($lines->(), $first .= "accepts again\n", 'and one afterwards');
+
+    both('403', $envelope->(403), '502 upstream_auth not_sent');
+    is($lines->(), $first .= sprintf("$refused\n", 403, "give it the right to this in Chatmaid's dashboard"), 'the next time');
+    $nginx->key($other)->reload;
+    both('another key', $envelope->(401), '502 upstream_auth not_sent');
+    is($lines->(), $first . sprintf("$refused\n", 401, 'put a valid one there and reload nginx'), 'another key');
+    $nginx->key(test_key)->reload;
 };
 
 subtest "Chatmaid's own errors" => sub {
@@ -157,9 +170,13 @@ subtest "Chatmaid's own errors" => sub {
     for my $status (sort keys %code) {
         both("$status", $envelope->($status), "$status $code{$status} not_sent");
     }
-    for my $status (402, 409, 410, 418) {
-        $api->fault($envelope->($status));
-        like(told(post('/send', $m)), qr/^$status \w+ unknown$/, "$status: kept, ambiguous");
+    my %outcome = (402 => 'not_sent', 407 => 'not_sent', 410 => 'not_sent', 418 => 'not_sent', 451 => 'not_sent', 408 => 'unknown', 409 => 'unknown');
+    for my $status (sort keys %outcome) {
+        for my $form ($envelope->($status), {status => $status, body => $html, type => 'text/html'}) {
+            my $want = $form->{json} ? "$status upstream_error" : $invalid;
+            $api->fault($form);
+            is(told(post('/send', $m)), "$want $outcome{$status}", "$status: " . ($form->{json} ? 'kept' : 'HTML'));
+        }
     }
     both("$_", $envelope->($_), "$error unknown") for 500, 501, 502, 503, 504, 520;
 
@@ -196,6 +213,37 @@ subtest "Chatmaid's own errors" => sub {
     is($say->({%{$envelope->(404)}, headers => {'Retry-After' => 9}})->{headers}{'retry-after'}, 9, 'with another status');
     my $leak = $say->({%{$envelope->(400)}, headers => {'Set-Cookie' => 'a=b', 'WWW-Authenticate' => 'Bearer', 'X-Powered-By' => 'x'}});
     is(join(' ', grep { $leak->{headers}{$_} } qw(set-cookie www-authenticate x-powered-by)), '', 'no header of its own passes');
+};
+
+# Whatever is wrong with the way there, a caller is not to look for the endpoint.
+subtest 'a 404 of the path itself' => sub {
+    my $no_route = sub ($what) { {status => 404, json => {success => \0, error => 'Not Found', message => ["Cannot $what"], statusCode => 404}} };
+    my $send  = sub { post('/send', $m) };
+    my %case = (
+        'a send, no route'         => [$no_route->('POST /v1/v1/messages/send'), $send, '404 not_found not_sent', '/v1/messages/send'],
+        'a read, no route'         => [$no_route->('GET /v1/v1/messages/msg_1'), sub { get('/messages/msg_1') }, '404 not_found', '/v1/messages/msg_1'],
+        'what Chatmaid always has' => [$envelope->(404), sub { get('/account?a=%0a"') }, '404 not_found', '/v1/account\?a=%0a%22'],
+        'a page, a send'           => [{status => 404, body => $html, type => 'text/html'}, $send, "$invalid not_sent", '/v1/messages/send'],
+        'a page, a read'           => [{status => 404, body => $html, type => 'text/html'}, sub { get('/phones/x') }, $invalid, '/v1/phone-numbers/x'],
+    );
+    for my $name (sort keys %case) {
+        my ($fault, $code, $want, $path) = @{$case{$name}};
+        my $from = $nginx->logged(qr/\[error\]/);
+        $api->fault($fault);
+        my $answer = $code->();
+        is(told($answer), $want, $name);
+        like($answer->{json}{detail}, qr/the way (?:to it|there) is wrong, the gateway's log says more/, "$name: is told why");
+        my @lines = $nginx->logged(qr/\[error\]/);
+        like("@lines[$from .. $#lines]", qr{answered 404 for the path "$path" itself: "proxy_pass" of "/\.chatmaid/" must have}, "$name: the cure");
+    }
+
+    my $from   = $nginx->logged(qr/itself/);
+    my $answer = post('/send', {%$m, from => '+15550100777'});
+    is(told($answer), '404 not_found not_sent', 'a sender that Chatmaid does not know');
+    is($answer->{json}{detail}, 'Phone number not found (Chatmaid does not know the sender, or its phone is not connected)', 'is told apart');
+    is(get('/messages/msg_none')->{json}{detail}, 'Message not found', 'so is a message');
+    is(get('/nothing')->{json}{detail}, 'there is no such endpoint', 'and an endpoint');
+    is(scalar($nginx->logged(qr/itself/)), $from, 'none of these is logged');
 };
 
 subtest 'answers from elsewhere' => sub {

@@ -46,8 +46,8 @@ subtest 'full: the oldest finished record goes first' => sub {
     is(replayed(sent(60)), 'replayed', 'the latest is there');
     is(replayed(sent(1)), 'new', 'the first is not');
     is(scalar(grep { $_->{content} eq 'm 1' } $api->messages), 1, 'Chatmaid knows its key');
-    ok($nginx->logged(qr/\[warn\].*zone is full/), 'a warning');
-    is(scalar(() = $nginx->error_log =~ /\[warn\].*zone is full/g), 1, 'one');
+    ok($nginx->logged(qr/\[error\].*zone is full/), 'the log says so');
+    is(scalar(() = $nginx->error_log =~ /\[error\].*zone is full/g), 1, 'one');
 
     is(post('/send', text('other'), 'Idempotency-Key' => $_)->{status}, 422, "$_: its record is kept")
         for 'under-way', 'ambiguous';

@@ -91,7 +91,7 @@ sub flat ($name, $redis) {
 
 subtest 'in the zone alone' => sub {
     my $nginx = flat('zone', undef);
-    is(scalar(my @full = $nginx->logged(qr/\[warn\].*zone is full/)), 1, 'it was full, and said so once');
+    is(scalar(my @full = $nginx->logged(qr/\[error\].*zone is full/)), 1, 'it was full, and said so once');
 };
 
 subtest 'in Redis' => sub {

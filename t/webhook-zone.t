@@ -108,7 +108,7 @@ subtest 'a zone full of events, over time' => sub {
         $nginx->get($nginx->url('/health')) for 1 .. 3;
     }
     is(tally(@all), '200: 1000', 'many');
-    ok($nginx->logged(qr/\[warn\].*zone is full/), 'more than it takes');
+    ok($nginx->logged(qr/\[error\].*zone is full/), 'more than it takes');
     is(tally(many(40, \&sent)), '201: 40', 'sends find room');
     is(again(sent('key-' . $serial)->result), 'replayed', 'and are known');
 };

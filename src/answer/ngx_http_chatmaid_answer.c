@@ -25,6 +25,8 @@ static ngx_int_t ngx_http_chatmaid_answer_output(ngx_http_request_t *r,
     ngx_str_t *text);
 static ngx_int_t ngx_http_chatmaid_answer_headers(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply);
+static ngx_int_t ngx_http_chatmaid_answer_key(ngx_http_request_t *r,
+    ngx_str_t *key);
 
 
 static ngx_str_t  ngx_http_chatmaid_answer_json_type =
@@ -359,8 +361,7 @@ ngx_http_chatmaid_answer_headers(ngx_http_request_t *r,
     }
 
     if (reply->key && reply->key->len
-        && ngx_http_chatmaid_answer_add_header(r, "Idempotency-Key", reply->key)
-           != NGX_OK)
+        && ngx_http_chatmaid_answer_key(r, reply->key) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -369,6 +370,47 @@ ngx_http_chatmaid_answer_headers(ngx_http_request_t *r,
            ? ngx_http_chatmaid_answer_add_header(r, "Idempotent-Replayed",
                                                  &replayed)
            : NGX_OK;
+}
+
+
+/*
+ * Sent back as a header the key has to name the same operation.  One that begins
+ * with a quote would be read as a quoted string (RFC 9651, section 3.3.3), so it
+ * is written as one.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_answer_key(ngx_http_request_t *r, ngx_str_t *key)
+{
+    u_char     *p;
+    size_t      i;
+    ngx_str_t   quoted;
+
+    if (key->data[0] != '"') {
+        return ngx_http_chatmaid_answer_add_header(r, "Idempotency-Key", key);
+    }
+
+    p = ngx_pnalloc(r->pool, 2 * key->len + sizeof("\"\"") - 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    quoted.data = p;
+    *p++ = '"';
+
+    for (i = 0; i < key->len; i++) {
+
+        if (key->data[i] == '"' || key->data[i] == '\\') {
+            *p++ = '\\';
+        }
+
+        *p++ = key->data[i];
+    }
+
+    *p++ = '"';
+    quoted.len = p - quoted.data;
+
+    return ngx_http_chatmaid_answer_add_header(r, "Idempotency-Key", &quoted);
 }
 
 

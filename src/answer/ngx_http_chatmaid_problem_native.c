@@ -55,11 +55,6 @@ ngx_http_chatmaid_problem_native_path(ngx_http_request_t *r)
     path.data += conf->gateway->prefix.len - 1;
     path.len -= conf->gateway->prefix.len - 1;
 
-    while (path.len > 1 && path.data[1] == '/') {
-        path.data++;
-        path.len--;
-    }
-
     return path;
 }
 

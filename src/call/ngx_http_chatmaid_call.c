@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_api_key_redact.h"
 #include "ngx_http_chatmaid_call_request.h"
 
 
@@ -14,6 +15,8 @@ static ngx_int_t ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
     ngx_http_chatmaid_call_t *call, ngx_buf_t *b);
 static ngx_int_t ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
+static void ngx_http_chatmaid_call_redact(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call);
 static ngx_http_chatmaid_call_result_e ngx_http_chatmaid_call_judge(
     ngx_http_request_t *r, ngx_http_chatmaid_call_t *call);
 static ngx_uint_t ngx_http_chatmaid_call_is_sent(ngx_http_request_t *r,
@@ -349,6 +352,9 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
 
     call->request = NULL;
     call->rc = rc;
+
+    ngx_http_chatmaid_call_redact(r, call);
+
     call->result = ngx_http_chatmaid_call_judge(r, call);
 
     ngx_log_debug4(NGX_LOG_DEBUG_HTTP, c->log, 0,
@@ -373,6 +379,35 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     call->handler(call);
 
     return NGX_OK;
+}
+
+
+/* The key is neither stored nor passed on, whoever sends it back. */
+
+static void
+ngx_http_chatmaid_call_redact(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call)
+{
+    u_char     *p;
+    ngx_int_t   rc;
+
+    p = call->answer.data;
+
+    rc = ngx_http_chatmaid_api_key_redact(r->pool, call->conf->api_key,
+                                          &call->answer);
+    if (rc == NGX_DECLINED) {
+        return;
+    }
+
+    if (rc == NGX_ERROR) {
+        call->fault = NGX_HTTP_CHATMAID_CALL_NO_MEMORY;
+        ngx_str_null(&call->answer);
+    }
+
+    (void) ngx_pfree(r->pool, p);
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid answer holds the API key, which is redacted");
 }
 
 

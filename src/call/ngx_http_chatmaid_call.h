@@ -60,7 +60,8 @@ struct ngx_http_chatmaid_call_s {
     ngx_str_t                         path;      /* with its query */
     ngx_str_t                         request_id;
     ngx_str_t                        *body;      /* of a POST; NULL: a GET */
-    ngx_uint_t                        fresh;     /* 1: on a new connection */
+    unsigned                          fresh:1;   /* on a new connection */
+    unsigned                          exists:1;  /* Chatmaid always has it */
 
     /* Called when the call is done, just before the request goes on by its
      * write_event_handler.  It must only take notes: nginx is still finalizing

@@ -5,6 +5,8 @@
 
 
 #include "ngx_http_chatmaid_call_result.h"
+#include "ngx_http_chatmaid_alarm.h"
+#include "ngx_http_chatmaid_escape.h"
 #include "ngx_http_chatmaid_json.h"
 #include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_request.h"
@@ -29,6 +31,10 @@ static ngx_int_t ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
     const char *what);
 static ngx_int_t ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static void ngx_http_chatmaid_call_result_log_accepted(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call);
+static ngx_http_chatmaid_alarm_id_t ngx_http_chatmaid_call_result_alarm(
+    ngx_http_chatmaid_call_t *call);
 static ngx_int_t ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
 static ngx_int_t ngx_http_chatmaid_call_result_slow(ngx_http_request_t *r,
@@ -41,6 +47,10 @@ static ngx_uint_t ngx_http_chatmaid_call_result_is_json(
 static ngx_int_t ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem,
     ngx_str_t *answer);
+static ngx_int_t ngx_http_chatmaid_call_result_not_found(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
+static void ngx_http_chatmaid_call_result_log_path(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call);
 static ngx_int_t ngx_http_chatmaid_call_result_messages(ngx_http_request_t *r,
     ngx_str_t *answer, json_t *messages);
 static ngx_int_t ngx_http_chatmaid_call_result_message(ngx_http_request_t *r,
@@ -98,15 +108,23 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r,
 
     fault = ngx_http_chatmaid_call_result_fault(call, expect, answer);
 
+    if (fault == NULL && call->status >= NGX_HTTP_BAD_REQUEST) {
+        return ngx_http_chatmaid_call_result_refused(r, call, problem, answer);
+    }
+
     if (fault == NULL) {
-        return (call->status < NGX_HTTP_BAD_REQUEST)
-               ? NGX_OK
-               : ngx_http_chatmaid_call_result_refused(r, call, problem,
-                                                       answer);
+        ngx_http_chatmaid_call_result_log_accepted(r, call);
+        return NGX_OK;
     }
 
     if (call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
         return ngx_http_chatmaid_call_result_slow(r, call, problem);
+    }
+
+    if (call->status == NGX_HTTP_NOT_FOUND) {
+        ngx_http_chatmaid_call_result_log_path(r, call);
+        fault = "with status 404 is none of Chatmaid's: the way there is "
+                "wrong, the gateway's log says more";
     }
 
     return ngx_http_chatmaid_call_result_invalid(r, call, problem, fault);
@@ -200,19 +218,67 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
 }
 
 
-/* The caller has no key: a refused one is the gateway's fault. */
+/* The caller has no key: a refused one is the gateway's fault.  An operator is
+ * told when it begins to be refused, not for each call. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
 {
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "chatmaid refused the API key of \"%V\" with status %ui",
-                  &call->conf->api_key->file, call->status);
+    ngx_uint_t                      level;
+    const char                     *cure;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    level = ngx_http_chatmaid_alarm_meet(mcf->alarms,
+                                   ngx_http_chatmaid_call_result_alarm(call))
+            ? NGX_LOG_ERR : NGX_LOG_INFO;
+
+    cure = (call->status == NGX_HTTP_UNAUTHORIZED)
+           ? "put a valid one there and reload nginx"
+           : "give it the right to this in Chatmaid's dashboard";
+
+    ngx_log_error(level, r->connection->log, 0,
+                  "chatmaid refused the API key of \"%V\" with status %ui: %s; "
+                  "meanwhile calls are answered 502",
+                  &call->conf->api_key->file, call->status, cure);
 
     return ngx_http_chatmaid_problem_set(r->pool, problem,
                                     NGX_HTTP_CHATMAID_UPSTREAM_AUTH,
                                     "Chatmaid refused the gateway's API key");
+}
+
+
+static void
+ngx_http_chatmaid_call_result_log_accepted(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call)
+{
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    if (ngx_http_chatmaid_alarm_pass(mcf->alarms,
+                                   ngx_http_chatmaid_call_result_alarm(call)))
+    {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "chatmaid accepts the API key of \"%V\" again",
+                      &call->conf->api_key->file);
+    }
+}
+
+
+/* A new key in the same file has an alarm of its own. */
+
+static ngx_http_chatmaid_alarm_id_t
+ngx_http_chatmaid_call_result_alarm(ngx_http_chatmaid_call_t *call)
+{
+    ngx_str_t  key;
+
+    key.data = call->conf->api_key->fingerprint;
+    key.len = sizeof(call->conf->api_key->fingerprint);
+
+    return ngx_http_chatmaid_alarm_id("key", &key);
 }
 
 
@@ -443,7 +509,71 @@ ngx_http_chatmaid_call_result_refused(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    return (status == NGX_HTTP_NOT_FOUND)
+           ? ngx_http_chatmaid_call_result_not_found(r, call, problem)
+           : NGX_DECLINED;
+}
+
+
+/* A 404 is about the path itself, about the sender of a message, or about what
+ * the path names. */
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_not_found(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem)
+{
+    u_char      *p;
+    const char  *why, *text;
+
+    static const char  cannot[] = "Cannot ";    /* "GET /v1/nothing" */
+
+    text = json_string_value(json_array_get(problem->messages, 0));
+
+    if (call->exists
+        || (text && ngx_strncmp(text, cannot, sizeof(cannot) - 1) == 0))
+    {
+        ngx_http_chatmaid_call_result_log_path(r, call);
+
+        why = "Chatmaid has no such path: the way to it is wrong, the "
+              "gateway's log says more";
+
+    } else if (call->body && text
+               && (ngx_strstr(text, "hone") || ngx_strstr(text, "ender")))
+    {
+        why = "Chatmaid does not know the sender, or its phone is not "
+              "connected";
+
+    } else {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_pnalloc(r->pool, problem->detail.len + sizeof(" ()") - 1
+                             + ngx_strlen(why));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    problem->detail.len = ngx_sprintf(p, "%V (%s)", &problem->detail, why) - p;
+    problem->detail.data = p;
+
     return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_chatmaid_call_result_log_path(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call)
+{
+    u_char  *last;
+    u_char   path[NGX_HTTP_CHATMAID_ESCAPE_SIZE];
+
+    last = ngx_http_chatmaid_escape(path, call->path.data, call->path.len);
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "chatmaid was answered 404 for the path \"/%*s\" itself: "
+                  "\"proxy_pass\" of \"%V\" must have Chatmaid's host and \"/\" "
+                  "alone, and what is in between must pass on the path",
+                  (size_t) (last - path), path, &call->conf->gateway->uri);
 }
 
 
@@ -613,24 +743,14 @@ ngx_http_chatmaid_call_result_delay(ngx_str_t *value)
 }
 
 
-/* By these Chatmaid says that it made no message. */
+/* By a 4xx Chatmaid says that it made no message, but for 408 (it has waited for
+ * something) and 409 (there may be one already). */
 
 static ngx_uint_t
 ngx_http_chatmaid_call_result_is_refusal(ngx_uint_t status)
 {
-    switch (status) {
-    case 400:
-    case 401:
-    case 403:
-    case 404:
-    case 405:
-    case 413:
-    case 415:
-    case 422:
-    case 429:
-        return 1;
-
-    default:
-        return 0;
-    }
+    return status >= NGX_HTTP_BAD_REQUEST
+           && status < NGX_HTTP_INTERNAL_SERVER_ERROR
+           && status != NGX_HTTP_REQUEST_TIME_OUT
+           && status != NGX_HTTP_CONFLICT;
 }

@@ -51,6 +51,7 @@ struct ngx_http_chatmaid_flow_s {
     unsigned                     idle:1;     /* parked: nothing is under way */
     unsigned                     waiting:1;  /* parked: for another send */
     unsigned                     single:1;   /* no call is tried again */
+    unsigned                     exists:1;   /* Chatmaid always has the path */
     unsigned                     postponed:1;
 };
 

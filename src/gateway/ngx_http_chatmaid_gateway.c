@@ -182,10 +182,10 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    /* one official client makes "//v1" of a base that ends in a slash */
+    /* one official client makes "//v1" of a base that ends in a slash, which
+     * nginx has merged */
 
-    rc = ngx_http_chatmaid_uri_parse(r, &conf->gateway->prefix, reply->native,
-                                     &uri, &reason);
+    rc = ngx_http_chatmaid_uri_parse(r, &conf->gateway->prefix, &uri, &reason);
 
     if (rc == NGX_DECLINED) {
         return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
@@ -406,6 +406,11 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
     }
 
     path->len = p - path->data;
+
+    /* of the others a 404 may say that there is no such thing, or sender */
+
+    flow->exists = (route->method != NGX_HTTP_POST && id->len == 0
+                    && !route->names_sender);
 
     return NGX_OK;
 }

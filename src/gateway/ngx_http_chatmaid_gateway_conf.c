@@ -196,6 +196,9 @@ ngx_http_chatmaid_gateway_conf_api_key(ngx_conf_t *cf,
 
     ngx_sprintf(key->header.data, "Authorization: Bearer %V" CRLF, secret);
 
+    key->secret.len = secret->len;
+    key->secret.data = key->header.data + sizeof("Authorization: Bearer ") - 1;
+
     return NGX_OK;
 }
 

@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_send.h"
+#include "ngx_http_chatmaid_alarm.h"
 #include "ngx_http_chatmaid_call_result.h"
 #include "ngx_http_chatmaid_crypto.h"
 #include "ngx_http_chatmaid_idempotency.h"
@@ -43,6 +44,10 @@ static ngx_int_t ngx_http_chatmaid_send_asked(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_send_t *send);
+static void ngx_http_chatmaid_send_log_refused(ngx_http_request_t *r,
+    ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_send_log_recorded(ngx_http_request_t *r,
+    ngx_http_chatmaid_claim_t *claim);
 static ngx_int_t ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_write(ngx_http_request_t *r,
@@ -222,6 +227,7 @@ ngx_http_chatmaid_send_asked(ngx_http_request_t *r, void *data)
     switch (claim->result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
+        ngx_http_chatmaid_send_log_recorded(r, claim);
         ngx_http_chatmaid_idempotency_claimed(&send->operation);
         ngx_http_chatmaid_lease_begin(&send->claim.lease);
         return NGX_OK;
@@ -290,8 +296,7 @@ ngx_http_chatmaid_send_refused(ngx_http_request_t *r,
         break;
 
     default:
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "chatmaid can't record a send: %s", claim->reason);
+        ngx_http_chatmaid_send_log_refused(r, claim);
 
         ngx_http_chatmaid_problem_set(r->pool, problem,
                                       NGX_HTTP_CHATMAID_STORE_UNAVAILABLE,
@@ -302,6 +307,43 @@ ngx_http_chatmaid_send_refused(ngx_http_request_t *r,
     problem->may_be_accepted = 1;
 
     return NGX_DECLINED;
+}
+
+
+/* One line for an operator when sends begin to be refused, not for each.  Where
+ * Redis is away there has been one. */
+
+static void
+ngx_http_chatmaid_send_log_refused(ngx_http_request_t *r,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_uint_t  level;
+
+    level = NGX_LOG_INFO;
+
+    if (!claim->redis_away
+        && ngx_http_chatmaid_alarm_meet(claim->mcf->alarms,
+                                   ngx_http_chatmaid_alarm_id("sends", NULL)))
+    {
+        level = NGX_LOG_ERR;
+    }
+
+    ngx_log_error(level, r->connection->log, 0,
+                  "chatmaid can't record a send: %s; it is answered 503",
+                  claim->reason);
+}
+
+
+static void
+ngx_http_chatmaid_send_log_recorded(ngx_http_request_t *r,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    if (ngx_http_chatmaid_alarm_pass(claim->mcf->alarms,
+                                   ngx_http_chatmaid_alarm_id("sends", NULL)))
+    {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "chatmaid records sends again");
+    }
 }
 
 

@@ -18,8 +18,7 @@ static ngx_int_t ngx_http_chatmaid_uri_segment(ngx_pool_t *pool,
 
 ngx_int_t
 ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
-    ngx_uint_t slashes, ngx_http_chatmaid_uri_t *uri,
-    const char **reason)
+    ngx_http_chatmaid_uri_t *uri, const char **reason)
 {
     u_char                    *p, *last;
     ngx_int_t                  rc;
@@ -28,7 +27,7 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
     ngx_http_core_srv_conf_t  *cscf;
 
     cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-    merge = cscf->merge_slashes;
+    merge = r->valid_unparsed_uri && cscf->merge_slashes;
 
     if (r->valid_unparsed_uri
         && ngx_strlchr(r->unparsed_uri.data,
@@ -51,8 +50,6 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
     p = path.data;
     last = path.data + path.len;
     uri->n = 0;
-
-    while (slashes && p < last && *p == '/') { p++; }
 
     for ( ;; ) {
 
@@ -126,7 +123,11 @@ ngx_http_chatmaid_uri_path(ngx_http_request_t *r, ngx_str_t *path)
 }
 
 
-/* nginx chose the location by the decoded path, with its slashes merged. */
+/*
+ * nginx chose the location by the decoded path, with its slashes merged if
+ * merge_slashes says so, which does not hold for a rewritten path.  By another
+ * rule a request could pass by a location that denies it.
+ */
 
 static ngx_int_t
 ngx_http_chatmaid_uri_cut(ngx_str_t *path, ngx_str_t *prefix,

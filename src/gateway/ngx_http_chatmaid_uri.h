@@ -27,13 +27,10 @@ typedef struct {
 } ngx_http_chatmaid_uri_t;
 
 
-/* Cuts "prefix" off the path and splits the rest.  With "slashes" further
- * slashes after the prefix are cut off too, whatever merge_slashes is.  NGX_OK;
- * NGX_DECLINED: a segment is dangerous to pass on, *reason (static) says why;
- * NGX_ERROR. */
+/* Cuts "prefix" off the path and splits the rest.  NGX_OK; NGX_DECLINED: a
+ * segment is dangerous to pass on, *reason (static) says why; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_uri_parse(ngx_http_request_t *r,
-    ngx_str_t *prefix, ngx_uint_t slashes, ngx_http_chatmaid_uri_t *uri,
-    const char **reason);
+    ngx_str_t *prefix, ngx_http_chatmaid_uri_t *uri, const char **reason);
 
 /* Whether the i-th segment, from 0 on, is this text. */
 ngx_uint_t ngx_http_chatmaid_uri_segment_is(ngx_http_chatmaid_uri_t *uri,

@@ -31,8 +31,8 @@ static void ngx_http_chatmaid_redis_settled(void *data);
 static void ngx_http_chatmaid_redis_due(void *data);
 static void ngx_http_chatmaid_redis_ready(void *data);
 static void ngx_http_chatmaid_redis_lasted(void *data);
-static void ngx_http_chatmaid_redis_greeted(void *data, ngx_str_t *command,
-    ngx_str_t *text);
+static void ngx_http_chatmaid_redis_greeted(void *data,
+    ngx_http_chatmaid_redis_trouble_t *trouble);
 static void ngx_http_chatmaid_redis_written(void *data, size_t n);
 static ngx_int_t ngx_http_chatmaid_redis_reply(void *data, redisReply *reply);
 static void ngx_http_chatmaid_redis_lost(void *data,
@@ -74,6 +74,17 @@ static ngx_http_chatmaid_redis_command_handlers_t
 };
 
 
+/* For the log: what goes on while the server is away. */
+
+static const char  ngx_http_chatmaid_redis_meanwhile_zone[] =
+    "sends and marks of events are known to this nginx alone, streams of "
+    "events take nothing";
+
+static const char  ngx_http_chatmaid_redis_meanwhile_reject[] =
+    "sends are answered 503, marks of events are known to this nginx alone, "
+    "streams of events take nothing";
+
+
 ngx_http_chatmaid_redis_t *
 ngx_http_chatmaid_redis_get(ngx_http_chatmaid_redis_conf_t *conf)
 {
@@ -83,7 +94,7 @@ ngx_http_chatmaid_redis_get(ngx_http_chatmaid_redis_conf_t *conf)
 
 ngx_int_t
 ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
-    ngx_http_chatmaid_redis_conf_t *conf)
+    ngx_http_chatmaid_redis_conf_t *conf, ngx_shm_zone_t *alarms)
 {
     ngx_http_chatmaid_redis_t  *redis;
 
@@ -114,7 +125,9 @@ ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
                                       redis, cycle->log);
 
     ngx_http_chatmaid_redis_health_init(&redis->health, &redis->conn.address,
-                                        cycle->log);
+                     conf->reject ? ngx_http_chatmaid_redis_meanwhile_reject
+                                  : ngx_http_chatmaid_redis_meanwhile_zone,
+                     alarms, cycle->log);
 
     conf->client = redis;
 
@@ -266,7 +279,7 @@ ngx_http_chatmaid_redis_due(void *data)
 {
     ngx_http_chatmaid_redis_t  *redis = data;
 
-    ngx_http_chatmaid_redis_conn_connect(&redis->conn, redis->health.noted);
+    ngx_http_chatmaid_redis_conn_connect(&redis->conn, redis->health.down);
 }
 
 
@@ -292,17 +305,12 @@ ngx_http_chatmaid_redis_lasted(void *data)
 
 
 static void
-ngx_http_chatmaid_redis_greeted(void *data, ngx_str_t *command,
-    ngx_str_t *text)
+ngx_http_chatmaid_redis_greeted(void *data,
+    ngx_http_chatmaid_redis_trouble_t *trouble)
 {
     ngx_http_chatmaid_redis_t  *redis = data;
 
-    u_char  reason[64];
-
-    ngx_sprintf(reason, "it answers to %V:%Z", command);
-
-    ngx_http_chatmaid_redis_health_down(&redis->health, 0, (char *) reason,
-                                        text);
+    ngx_http_chatmaid_redis_health_down(&redis->health, trouble);
 }
 
 
@@ -342,29 +350,26 @@ ngx_http_chatmaid_redis_lost(void *data,
 {
     ngx_http_chatmaid_redis_t  *redis = data;
 
-    ngx_uint_t   unused;
-    const char  *reason;
+    ngx_uint_t  unused;
 
     if (lost->ready) {
 
         /* a connection that was closed while nothing was asked is no loss */
 
-        unused = lost->err == 0 && !lost->protocol
+        unused = lost->trouble.err == 0 && !lost->protocol
                  && !ngx_http_chatmaid_redis_command_due(&redis->commands);
 
-        reason = unused ? NULL : lost->reason;
-
-        ngx_http_chatmaid_redis_health_lost(&redis->health, lost->err, reason,
+        ngx_http_chatmaid_redis_health_lost(&redis->health,
+                                            unused ? NULL : &lost->trouble,
                                             lost->lasted, lost->leaving);
 
     } else if (lost->all) {
-        ngx_http_chatmaid_redis_health_failed(&redis->health, lost->err,
-                                              lost->reason);
+        ngx_http_chatmaid_redis_health_failed(&redis->health, &lost->trouble);
     }
 
     if (lost->pause >= redis->conn.conf->timeout) {
         /* nobody could wait so long */
-        ngx_http_chatmaid_redis_health_away(&redis->health, NULL);
+        ngx_http_chatmaid_redis_health_away(&redis->health);
     }
 
     ngx_http_chatmaid_redis_command_close(&redis->commands,
@@ -385,6 +390,10 @@ ngx_http_chatmaid_redis_accept(void *data, size_t unsent)
 {
     ngx_http_chatmaid_redis_t  *redis = data;
 
+    static ngx_http_chatmaid_redis_trouble_t  trouble = {
+        "its connections do not last", ngx_null_string, ngx_null_string, 0, NULL
+    };
+
     /*
      * While a server is away no command waits for the next attempt, or for the
      * one under way.  A worker that is shutting down may be DOWN, without a
@@ -401,8 +410,7 @@ ngx_http_chatmaid_redis_accept(void *data, size_t unsent)
 
     /* no attempt has failed yet, where connections were made and lost */
 
-    ngx_http_chatmaid_redis_health_down(&redis->health, 0,
-                                        "its connections do not last", NULL);
+    ngx_http_chatmaid_redis_health_down(&redis->health, &trouble);
 
     return NGX_DECLINED;
 }
@@ -432,14 +440,19 @@ ngx_http_chatmaid_redis_refused(void *data,
 {
     ngx_http_chatmaid_redis_t  *redis = data;
 
+    ngx_http_chatmaid_redis_trouble_t  trouble;
+
     if (refusal->leave) {
         ngx_http_chatmaid_redis_conn_leave(&redis->conn);
     }
 
-    ngx_http_chatmaid_redis_health_troubled(&redis->health,
-        refusal->cluster ? "it is a Redis Cluster, which is not followed:"
-                         : "it answers",
-        text);
+    ngx_memzero(&trouble, sizeof(ngx_http_chatmaid_redis_trouble_t));
+
+    trouble.reason = "it answers";
+    trouble.text = *text;
+    trouble.advice = refusal->advice;
+
+    ngx_http_chatmaid_redis_health_troubled(&redis->health, &trouble);
 }
 
 
@@ -448,14 +461,21 @@ ngx_http_chatmaid_redis_late(void *data)
 {
     ngx_http_chatmaid_redis_t  *redis = data;
 
+    static ngx_http_chatmaid_redis_trouble_t  no_reply = {
+        "no reply in time", ngx_null_string, ngx_null_string, 0,
+        "it is slow or hangs, see the timeout of chatmaid_redis"
+    };
+    static ngx_http_chatmaid_redis_trouble_t  no_connection = {
+        "no connection in time", ngx_null_string, ngx_null_string, 0, NULL
+    };
+
     if (redis->conn.state == NGX_HTTP_CHATMAID_REDIS_CONN_READY) {
-        ngx_http_chatmaid_redis_health_troubled(&redis->health,
-                                                "no reply in time", NULL);
+        ngx_http_chatmaid_redis_health_troubled(&redis->health, &no_reply);
         return;
     }
 
-    ngx_http_chatmaid_redis_health_away(&redis->health,
-                                        "no connection in time");
+    ngx_http_chatmaid_redis_health_away(&redis->health);
+    ngx_http_chatmaid_redis_health_down(&redis->health, &no_connection);
     ngx_http_chatmaid_redis_command_drop(&redis->commands);
 }
 

@@ -43,11 +43,12 @@ ngx_http_chatmaid_redis_t *ngx_http_chatmaid_redis_get(
     ngx_http_chatmaid_redis_conf_t *conf);
 
 /* For init_process and exit_process; conf may be NULL.  init makes the client
- * in a worker and begins to connect, NGX_ERROR: no memory.  exit closes and
+ * in a worker and begins to connect, NGX_ERROR: no memory; "alarms" is where it
+ * is known whether the log says that the server is away.  exit closes and
  * frees all; what is still pending then is dropped without its handler being
  * called, which happens only in a worker that ends at once (TERM). */
 ngx_int_t ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
-    ngx_http_chatmaid_redis_conf_t *conf);
+    ngx_http_chatmaid_redis_conf_t *conf, ngx_shm_zone_t *alarms);
 void ngx_http_chatmaid_redis_exit(ngx_http_chatmaid_redis_conf_t *conf);
 
 /* Queues a command of argc words (argv, which may hold any bytes, with their
@@ -62,7 +63,8 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command(
 /* The same as command() for a script with its keys and arguments, keys first,
  * at most NGX_HTTP_CHATMAID_REDIS_MAX_ARGS in all: EVALSHA and, should the
  * server not know the script, EVAL, within one timeout and with one call of the
- * handler.  "script" must outlive the command. */
+ * handler.  A script that lasts is also run when the server says so later.
+ * "script" must outlive the command, and one that lasts the client. */
 ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_script(
     ngx_http_chatmaid_redis_t *redis, ngx_http_chatmaid_redis_script_t *script,
     ngx_uint_t nkeys, ngx_uint_t argc, const char **argv, const size_t *len,

@@ -38,6 +38,8 @@ static void ngx_http_chatmaid_redis_conn_ready(
 static void ngx_http_chatmaid_redis_conn_end(
     ngx_http_chatmaid_redis_conn_t *conn, ngx_err_t err, const char *reason,
     ngx_uint_t protocol);
+static const char *ngx_http_chatmaid_redis_conn_advice(
+    ngx_http_chatmaid_redis_conn_t *conn);
 static void ngx_http_chatmaid_redis_conn_timer_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_redis_conn_read_handler(ngx_event_t *rev);
 static void ngx_http_chatmaid_redis_conn_read(
@@ -100,7 +102,8 @@ ngx_http_chatmaid_redis_conn_connect(ngx_http_chatmaid_redis_conn_t *conn,
     c = conn->peer.connection;
 
     c->data = conn;
-    c->log = quiet ? &conn->quiet : conn->log;
+    c->log = (quiet || conn->log->log_level < NGX_LOG_INFO) ? &conn->quiet
+                                                            : conn->log;
     c->read->log = c->log;
     c->write->log = c->log;
     c->read->handler = ngx_http_chatmaid_redis_conn_read_handler;
@@ -135,7 +138,7 @@ ngx_http_chatmaid_redis_conn_open(ngx_http_chatmaid_redis_conn_t *conn)
 
     addr = conn->address.current;
 
-    /* what nginx itself logs of an attempt is worth reading once */
+    /* what nginx itself logs of an attempt is for who wants to know more */
 
     conn->quiet = *conn->log;
     conn->quiet.log_level = ngx_min(conn->log->log_level, NGX_LOG_ALERT);
@@ -259,28 +262,33 @@ ngx_http_chatmaid_redis_conn_greet(ngx_http_chatmaid_redis_conn_t *conn)
 }
 
 
-/* NGX_OK, or NGX_DONE: the server refuses us. */
+/* NGX_OK; NGX_DONE: the server refuses us; NGX_ERROR: that is no reply. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_conn_greeted(ngx_http_chatmaid_redis_conn_t *conn,
     redisReply *reply)
 {
-    ngx_int_t  rc;
-    ngx_str_t  command, text;
+    ngx_int_t                          rc;
+    ngx_http_chatmaid_redis_trouble_t  trouble;
 
     rc = ngx_http_chatmaid_redis_greeting_reply(&conn->greeting, reply,
-                                                &command, &text);
+                                                &trouble);
+    switch (rc) {
 
-    if (rc == NGX_DECLINED) {
-        conn->handlers->refused(conn->data, &command, &text);
-        return NGX_DONE;
-    }
+    case NGX_AGAIN:
+        return NGX_OK;
 
-    if (rc == NGX_OK) {
+    case NGX_OK:
         ngx_http_chatmaid_redis_conn_ready(conn);
-    }
+        return NGX_OK;
 
-    return NGX_OK;
+    case NGX_DECLINED:
+        conn->handlers->refused(conn->data, &trouble);
+        return NGX_DONE;
+
+    default:
+        return NGX_ERROR;
+    }
 }
 
 
@@ -324,8 +332,10 @@ ngx_http_chatmaid_redis_conn_end(ngx_http_chatmaid_redis_conn_t *conn,
 
     ngx_memzero(&lost, sizeof(ngx_http_chatmaid_redis_conn_lost_t));
 
-    lost.reason = reason;
-    lost.err = err;
+    lost.trouble.reason = reason;
+    lost.trouble.err = err;
+    lost.trouble.advice = ngx_http_chatmaid_redis_conn_advice(conn);
+
     lost.protocol = protocol;
     lost.ready = (conn->state == NGX_HTTP_CHATMAID_REDIS_CONN_READY);
     lost.lasted = conn->lasted;
@@ -349,6 +359,32 @@ ngx_http_chatmaid_redis_conn_end(ngx_http_chatmaid_redis_conn_t *conn,
     conn->handlers->lost(conn->data, &lost);
 
     ngx_http_chatmaid_redis_address_next(&conn->address);
+}
+
+
+/* What may be behind a loss in this state, or NULL. */
+
+static const char *
+ngx_http_chatmaid_redis_conn_advice(ngx_http_chatmaid_redis_conn_t *conn)
+{
+    switch (conn->state) {
+
+    case NGX_HTTP_CHATMAID_REDIS_CONN_SECURING:
+        return "see ca_file and verify, and whether this port speaks TLS";
+
+    case NGX_HTTP_CHATMAID_REDIS_CONN_GREETING:
+
+#if (NGX_SSL)
+        if (conn->conf->tls) {
+            return NULL;
+        }
+#endif
+
+        return "is it a Redis, and does it not want TLS (rediss://)?";
+
+    default:
+        return NULL;
+    }
 }
 
 
@@ -422,6 +458,9 @@ ngx_http_chatmaid_redis_conn_timer_handler(ngx_event_t *ev)
     } else if (conn->state == NGX_HTTP_CHATMAID_REDIS_CONN_READY) {
         conn->lasted = 1;
         conn->handlers->lasted(conn->data);
+
+    } else if (conn->state == NGX_HTTP_CHATMAID_REDIS_CONN_SECURING) {
+        ngx_http_chatmaid_redis_conn_lose(conn, 0, "no TLS handshake in time");
 
     } else {
         ngx_http_chatmaid_redis_conn_lose(conn, NGX_ETIMEDOUT,

@@ -33,8 +33,7 @@ typedef enum {
 /* The end of a connection or of an attempt. */
 
 typedef struct {
-    const char                         *reason;   /* for the log */
-    ngx_err_t                           err;      /* an errno or 0 */
+    ngx_http_chatmaid_redis_trouble_t   trouble;
     ngx_msec_t                          pause;    /* before the next attempt */
 
     unsigned                            ready:1;     /* it was READY, */
@@ -59,10 +58,10 @@ typedef struct {
     /* It has been ready for a second. */
     void                              (*lasted)(void *data);
 
-    /* A command of the greeting was answered by this error.  lost() follows. */
+    /* The greeting was refused.  lost() follows. */
     void                              (*refused)(void *data,
-                                          ngx_str_t *command,
-                                          ngx_str_t *text);
+                                          ngx_http_chatmaid_redis_trouble_t
+                                          *trouble);
 
     /* n bytes of "out" have been written: move its pos. */
     void                              (*written)(void *data, size_t n);
@@ -112,7 +111,8 @@ void ngx_http_chatmaid_redis_conn_init(ngx_http_chatmaid_redis_conn_t *conn,
     ngx_log_t *log);
 
 /* Begins to connect to the address whose turn it is; only when DOWN or due().
- * "quiet": nginx's own log lines are not wanted. */
+ * "quiet": nginx's own log lines are not wanted, nor are they without the level
+ * info. */
 void ngx_http_chatmaid_redis_conn_connect(
     ngx_http_chatmaid_redis_conn_t *conn, ngx_uint_t quiet);
 

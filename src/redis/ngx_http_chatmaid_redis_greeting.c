@@ -15,12 +15,20 @@ static ngx_int_t ngx_http_chatmaid_redis_greeting_add(
     ngx_http_chatmaid_redis_greeting_t *greeting,
     ngx_http_chatmaid_redis_greeting_step_e step, ngx_uint_t argc,
     const char **argv, size_t *len, ngx_log_t *log);
+static ngx_uint_t ngx_http_chatmaid_redis_greeting_is_refused(
+    ngx_http_chatmaid_redis_greeting_step_e step, redisReply *reply,
+    ngx_http_chatmaid_redis_trouble_t *trouble);
 
 
-static ngx_str_t  ngx_http_chatmaid_redis_greeting_names[] = {
-    ngx_string("AUTH"),
-    ngx_string("SELECT"),
-    ngx_string("PING")
+/* A command, and what an error means that is not a common one. */
+
+static struct {
+    ngx_str_t    name;
+    const char  *advice;
+} ngx_http_chatmaid_redis_greeting_commands[] = {
+    { ngx_string("AUTH"), "it may want no password_file" },
+    { ngx_string("SELECT"), "see the database behind the \"/\" of the URL" },
+    { ngx_string("PING"), NULL }
 };
 
 
@@ -101,7 +109,7 @@ ngx_http_chatmaid_redis_greeting_add(
     ngx_buf_t  *b;
     ngx_str_t  *name;
 
-    name = &ngx_http_chatmaid_redis_greeting_names[step];
+    name = &ngx_http_chatmaid_redis_greeting_commands[step].name;
 
     argv[0] = (char *) name->data;
     len[0] = name->len;
@@ -162,40 +170,79 @@ ngx_http_chatmaid_redis_greeting_free(
 ngx_int_t
 ngx_http_chatmaid_redis_greeting_reply(
     ngx_http_chatmaid_redis_greeting_t *greeting, redisReply *reply,
-    ngx_str_t *command, ngx_str_t *text)
+    ngx_http_chatmaid_redis_trouble_t *trouble)
 {
-    u_char                                   *p;
-    ngx_http_chatmaid_redis_greeting_step_e   step;
+    ngx_http_chatmaid_redis_greeting_step_e  step;
 
     step = greeting->steps[greeting->step];
-    *command = ngx_http_chatmaid_redis_greeting_names[step];
 
-    if (reply->type == REDIS_REPLY_ERROR) {
-        text->data = (u_char *) reply->str;
-        text->len = reply->len;
+    switch (reply->type) {
 
-        if (step == NGX_HTTP_CHATMAID_REDIS_GREETING_AUTH) {
+    case REDIS_REPLY_STATUS:
+        break;
 
-            /* what doesn't know AUTH may repeat the password: one word does */
+    case REDIS_REPLY_ERROR:
 
-            p = ngx_strlchr(text->data, text->data + text->len, ' ');
-
-            if (p) {
-                text->len = p - text->data;
-            }
-        }
-
-        /* whoever forbids PING by an ACL is there */
-
-        if (step != NGX_HTTP_CHATMAID_REDIS_GREETING_PING
-            || text->len < sizeof("NOPERM") - 1
-            || ngx_strncmp(text->data, "NOPERM", sizeof("NOPERM") - 1) != 0)
-        {
+        if (ngx_http_chatmaid_redis_greeting_is_refused(step, reply, trouble)) {
             return NGX_DECLINED;
         }
+
+        break;
+
+    default:
+        return NGX_ERROR;
     }
 
     greeting->step++;
 
     return (greeting->step == greeting->nsteps) ? NGX_OK : NGX_AGAIN;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_redis_greeting_is_refused(
+    ngx_http_chatmaid_redis_greeting_step_e step, redisReply *reply,
+    ngx_http_chatmaid_redis_trouble_t *trouble)
+{
+    u_char                             *p;
+    ngx_str_t                           text;
+    ngx_http_chatmaid_redis_refusal_t  *refusal;
+
+    static ngx_str_t  noperm = ngx_string("NOPERM");
+
+    text.data = (u_char *) reply->str;
+    text.len = reply->len;
+
+    /* whoever forbids PING by an ACL is there */
+
+    if (step == NGX_HTTP_CHATMAID_REDIS_GREETING_PING
+        && text.len >= noperm.len
+        && ngx_strncmp(text.data, noperm.data, noperm.len) == 0)
+    {
+        return 0;
+    }
+
+    if (step == NGX_HTTP_CHATMAID_REDIS_GREETING_AUTH) {
+
+        /* what doesn't know AUTH may repeat the password: one word does */
+
+        p = ngx_strlchr(text.data, text.data + text.len, ' ');
+
+        if (p) {
+            text.len = p - text.data;
+        }
+    }
+
+    refusal = ngx_http_chatmaid_redis_refusal_find(&text);
+
+    ngx_memzero(trouble, sizeof(ngx_http_chatmaid_redis_trouble_t));
+
+    trouble->reason = "it answers";
+    trouble->command = ngx_http_chatmaid_redis_greeting_commands[step].name;
+    trouble->text = text;
+    trouble->advice = refusal
+                      ? refusal->advice
+                      : ngx_http_chatmaid_redis_greeting_commands[step].advice;
+
+    return 1;
 }

@@ -13,6 +13,7 @@
 
 
 #include "ngx_http_chatmaid_redis_conf.h"
+#include "ngx_http_chatmaid_redis_refusal.h"
 #include <hiredis/hiredis.h>
 
 
@@ -42,11 +43,11 @@ void ngx_http_chatmaid_redis_greeting_free(
     ngx_http_chatmaid_redis_greeting_t *greeting);
 
 /* A reply to the greeting.  NGX_AGAIN: another one is due; NGX_OK: it was the
- * last; NGX_DECLINED: the server refuses the command by the error "text", which
- * lasts as long as the reply. */
+ * last; NGX_DECLINED: the server refuses a command, and "trouble" says why, as
+ * long as the reply lasts; NGX_ERROR: this is no reply to it. */
 ngx_int_t ngx_http_chatmaid_redis_greeting_reply(
     ngx_http_chatmaid_redis_greeting_t *greeting, redisReply *reply,
-    ngx_str_t *command, ngx_str_t *text);
+    ngx_http_chatmaid_redis_trouble_t *trouble);
 
 
 #endif /* _NGX_HTTP_CHATMAID_REDIS_GREETING_H_INCLUDED_ */

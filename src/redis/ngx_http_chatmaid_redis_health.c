@@ -14,16 +14,32 @@
 #define NGX_HTTP_CHATMAID_REDIS_HEALTH_CALM  5000
 
 
-static void ngx_http_chatmaid_redis_health_up(
+/* Bytes of a trouble's parts that come from outside or from the system. */
+#define NGX_HTTP_CHATMAID_REDIS_HEALTH_TEXT                                   \
+    (NGX_HTTP_CHATMAID_ESCAPE_SIZE + sizeof(" to SELECT: \"\"") - 1)
+#define NGX_HTTP_CHATMAID_REDIS_HEALTH_ERR   128
+
+
+static void ngx_http_chatmaid_redis_health_set_up(
+    ngx_http_chatmaid_redis_health_t *health);
+static void ngx_http_chatmaid_redis_health_log_away(
+    ngx_http_chatmaid_redis_health_t *health,
+    ngx_http_chatmaid_redis_trouble_t *trouble);
+static void ngx_http_chatmaid_redis_health_log_back(
     ngx_http_chatmaid_redis_health_t *health);
 
 
 void
 ngx_http_chatmaid_redis_health_init(ngx_http_chatmaid_redis_health_t *health,
-    ngx_http_chatmaid_redis_address_t *address, ngx_log_t *log)
+    ngx_http_chatmaid_redis_address_t *address, const char *meanwhile,
+    ngx_shm_zone_t *alarms, ngx_log_t *log)
 {
     health->address = address;
+    health->meanwhile = meanwhile;
     health->log = log;
+
+    health->alarms = alarms;
+    health->alarm = ngx_http_chatmaid_alarm_id("redis", NULL);
 }
 
 
@@ -33,7 +49,7 @@ ngx_http_chatmaid_redis_health_ready(ngx_http_chatmaid_redis_health_t *health)
     health->away = 0;
 
     if (!health->flapping && !health->troubled) {
-        ngx_http_chatmaid_redis_health_up(health);
+        ngx_http_chatmaid_redis_health_set_up(health);
     }
 }
 
@@ -48,7 +64,7 @@ ngx_http_chatmaid_redis_health_lasted(ngx_http_chatmaid_redis_health_t *health)
     health->flapping = 0;
 
     if (!health->troubled) {
-        ngx_http_chatmaid_redis_health_up(health);
+        ngx_http_chatmaid_redis_health_set_up(health);
     }
 }
 
@@ -57,7 +73,7 @@ void
 ngx_http_chatmaid_redis_health_answered(
     ngx_http_chatmaid_redis_health_t *health)
 {
-    if (health->up || health->flapping) {
+    if (health->flapping) {
         return;
     }
 
@@ -68,28 +84,46 @@ ngx_http_chatmaid_redis_health_answered(
         return;
     }
 
-    ngx_http_chatmaid_redis_health_up(health);
+    if (health->raised) {
+        ngx_http_chatmaid_redis_health_set_up(health);
+        return;
+    }
+
+    health->up = 1;
+    health->down = 0;
+    health->troubled = 0;
+
+    /* the trouble may have been another worker's, which nobody asks any more */
+
+    if (ngx_http_chatmaid_alarm_pass(health->alarms, health->alarm)) {
+        ngx_http_chatmaid_redis_health_log_back(health);
+    }
 }
 
 
 void
 ngx_http_chatmaid_redis_health_troubled(
-    ngx_http_chatmaid_redis_health_t *health, const char *reason,
-    ngx_str_t *text)
+    ngx_http_chatmaid_redis_health_t *health,
+    ngx_http_chatmaid_redis_trouble_t *trouble)
 {
+    health->up = 0;
+    health->down = 1;
     health->trouble = ngx_current_msec;
     health->troubled = 1;
 
-    ngx_http_chatmaid_redis_health_down(health, 0, reason, text);
+    if (ngx_http_chatmaid_alarm_meet(health->alarms, health->alarm)) {
+        ngx_http_chatmaid_redis_health_log_away(health, trouble);
+    }
 }
 
 
 void
 ngx_http_chatmaid_redis_health_lost(ngx_http_chatmaid_redis_health_t *health,
-    ngx_err_t err, const char *reason, ngx_uint_t lasted, ngx_uint_t refused)
+    ngx_http_chatmaid_redis_trouble_t *trouble, ngx_uint_t lasted,
+    ngx_uint_t refused)
 {
-    if (reason) {
-        ngx_http_chatmaid_redis_health_down(health, err, reason, NULL);
+    if (trouble) {
+        ngx_http_chatmaid_redis_health_down(health, trouble);
     }
 
     /* after a timeout alone the next PING says enough */
@@ -101,70 +135,105 @@ ngx_http_chatmaid_redis_health_lost(ngx_http_chatmaid_redis_health_t *health,
 
 void
 ngx_http_chatmaid_redis_health_failed(ngx_http_chatmaid_redis_health_t *health,
-    ngx_err_t err, const char *reason)
+    ngx_http_chatmaid_redis_trouble_t *trouble)
 {
     health->away = 1;
     health->troubled = 0;
 
-    ngx_http_chatmaid_redis_health_down(health, err, reason, NULL);
+    ngx_http_chatmaid_redis_health_down(health, trouble);
 }
 
 
 void
-ngx_http_chatmaid_redis_health_away(ngx_http_chatmaid_redis_health_t *health,
-    const char *reason)
+ngx_http_chatmaid_redis_health_away(ngx_http_chatmaid_redis_health_t *health)
 {
     health->away = 1;
-
-    if (reason) {
-        ngx_http_chatmaid_redis_health_down(health, 0, reason, NULL);
-    }
 }
 
 
 void
 ngx_http_chatmaid_redis_health_down(ngx_http_chatmaid_redis_health_t *health,
-    ngx_err_t err, const char *reason, ngx_str_t *text)
+    ngx_http_chatmaid_redis_trouble_t *trouble)
 {
-    u_char  *p, quoted[NGX_HTTP_CHATMAID_ESCAPE_SIZE + sizeof(" \"\"") - 1];
-
     health->up = 0;
+    health->down = 1;
 
-    if (health->noted) {
+    if (health->raised) {
         return;
     }
 
-    health->noted = 1;
+    health->raised = 1;
 
-    p = quoted;
-
-    if (text) {
-        *p++ = ' ';
-        *p++ = '"';
-        p = ngx_http_chatmaid_escape(p, text->data, text->len);
-        *p++ = '"';
+    if (ngx_http_chatmaid_alarm_raise(health->alarms, health->alarm)) {
+        ngx_http_chatmaid_redis_health_log_away(health, trouble);
     }
-
-    ngx_log_error(NGX_LOG_NOTICE, health->log, err,
-                  "chatmaid redis \"%V\" is away: %s%*s",
-                  &health->address->current->name, reason,
-                  (size_t) (p - quoted), quoted);
 }
 
 
 static void
-ngx_http_chatmaid_redis_health_up(ngx_http_chatmaid_redis_health_t *health)
+ngx_http_chatmaid_redis_health_set_up(ngx_http_chatmaid_redis_health_t *health)
 {
-    health->up = 1;
-    health->troubled = 0;
-
-    if (!health->noted) {
+    if (health->up) {
         return;
     }
 
-    health->noted = 0;
+    health->up = 1;
+    health->down = 0;
+    health->raised = 0;
+    health->troubled = 0;
 
-    ngx_log_error(NGX_LOG_NOTICE, health->log, 0,
-                  "chatmaid redis \"%V\" is back",
+    if (ngx_http_chatmaid_alarm_lower(health->alarms, health->alarm)) {
+        ngx_http_chatmaid_redis_health_log_back(health);
+    }
+}
+
+
+/* "chatmaid redis "host:port" is away: it answers to AUTH: "WRONGPASS": the
+ * password is wrong; meanwhile ..." */
+
+static void
+ngx_http_chatmaid_redis_health_log_away(
+    ngx_http_chatmaid_redis_health_t *health,
+    ngx_http_chatmaid_redis_trouble_t *trouble)
+{
+    u_char  *p, *e;
+    u_char   text[NGX_HTTP_CHATMAID_REDIS_HEALTH_TEXT];
+    u_char   err[NGX_HTTP_CHATMAID_REDIS_HEALTH_ERR];
+
+    p = text;
+    e = err;
+
+    if (trouble->command.len) {
+        p = ngx_sprintf(p, " to %V:", &trouble->command);
+    }
+
+    if (trouble->text.len) {
+        *p++ = ' ';
+        *p++ = '"';
+        p = ngx_http_chatmaid_escape(p, trouble->text.data, trouble->text.len);
+        *p++ = '"';
+    }
+
+    if (trouble->err) {
+        e = ngx_sprintf(e, " (%d: ", trouble->err);
+        e = ngx_strerror(trouble->err, e, err + sizeof(err) - 1 - e);
+        *e++ = ')';
+    }
+
+    ngx_log_error(NGX_LOG_ERR, health->log, 0,
+                  "chatmaid redis \"%V\" is away: %s%*s%*s%s%s; meanwhile %s",
+                  &health->address->current->name, trouble->reason,
+                  (size_t) (p - text), text, (size_t) (e - err), err,
+                  trouble->advice ? ": " : "",
+                  trouble->advice ? trouble->advice : "", health->meanwhile);
+}
+
+
+static void
+ngx_http_chatmaid_redis_health_log_back(
+    ngx_http_chatmaid_redis_health_t *health)
+{
+    ngx_log_error(NGX_LOG_ERR, health->log, 0,
+                  "chatmaid redis \"%V\" is back, its records count again",
                   &health->address->current->name);
 }

@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What is known of one server: whether it is up.  This file alone writes it,
- * and each change writes one line to the log, "is away" or "is back".
+ * What a worker knows of the server: whether it is up.  This file alone writes
+ * it.  The first worker that finds the server away says so in the log, and the
+ * last that finds it back, so each change is one line an nginx.
  *
  * The proof that a server is back is the answer to a PING, which no command
  * precedes.  It does not suffice
@@ -20,18 +21,24 @@
 #define _NGX_HTTP_CHATMAID_REDIS_HEALTH_H_INCLUDED_
 
 
+#include "ngx_http_chatmaid_alarm.h"
 #include "ngx_http_chatmaid_redis_address.h"
+#include "ngx_http_chatmaid_redis_refusal.h"
 
 
 /* Others only read the flags. */
 
 typedef struct {
-    ngx_http_chatmaid_redis_address_t  *address;    /* for the log */
+    ngx_http_chatmaid_redis_address_t  *address;    /* for the log, as is */
+    const char                         *meanwhile;  /* what goes on */
     ngx_log_t                          *log;
+    ngx_shm_zone_t                     *alarms;
+    ngx_http_chatmaid_alarm_id_t        alarm;
     ngx_msec_t                          trouble;    /* last refusal, timeout */
 
     unsigned                            up:1;       /* commands are answered */
-    unsigned                            noted:1;    /* in the log: it is away */
+    unsigned                            down:1;     /* known not to be up */
+    unsigned                            raised:1;   /* the alarm, by us */
     unsigned                            away:1;     /* commands need not wait:
                                                      * the last attempt to
                                                      * connect failed */
@@ -41,10 +48,12 @@ typedef struct {
 } ngx_http_chatmaid_redis_health_t;
 
 
-/* "address" must outlive it. */
+/* "address" and "meanwhile", which tells what goes on while the server is away,
+ * must outlive it. */
 void ngx_http_chatmaid_redis_health_init(
     ngx_http_chatmaid_redis_health_t *health,
-    ngx_http_chatmaid_redis_address_t *address, ngx_log_t *log);
+    ngx_http_chatmaid_redis_address_t *address, const char *meanwhile,
+    ngx_shm_zone_t *alarms, ngx_log_t *log);
 
 /* A PING was answered. */
 void ngx_http_chatmaid_redis_health_ready(
@@ -60,30 +69,30 @@ void ngx_http_chatmaid_redis_health_answered(
 
 /* A command was refused, or not answered in time. */
 void ngx_http_chatmaid_redis_health_troubled(
-    ngx_http_chatmaid_redis_health_t *health, const char *reason,
-    ngx_str_t *text);
+    ngx_http_chatmaid_redis_health_t *health,
+    ngx_http_chatmaid_redis_trouble_t *trouble);
 
-/* A connection that was ready has gone; "reason" is NULL where nobody needed
+/* A connection that was ready has gone; "trouble" is NULL where nobody needed
  * it. */
 void ngx_http_chatmaid_redis_health_lost(
-    ngx_http_chatmaid_redis_health_t *health, ngx_err_t err,
-    const char *reason, ngx_uint_t lasted, ngx_uint_t refused);
+    ngx_http_chatmaid_redis_health_t *health,
+    ngx_http_chatmaid_redis_trouble_t *trouble, ngx_uint_t lasted,
+    ngx_uint_t refused);
 
 /* All addresses have been tried in vain. */
 void ngx_http_chatmaid_redis_health_failed(
-    ngx_http_chatmaid_redis_health_t *health, ngx_err_t err,
-    const char *reason);
+    ngx_http_chatmaid_redis_health_t *health,
+    ngx_http_chatmaid_redis_trouble_t *trouble);
 
-/* No command need wait for the next connection: it takes too long.  "reason"
- * is NULL where no command has waited yet. */
+/* No command need wait for the next connection: it takes too long. */
 void ngx_http_chatmaid_redis_health_away(
-    ngx_http_chatmaid_redis_health_t *health, const char *reason);
+    ngx_http_chatmaid_redis_health_t *health);
 
-/* It does not answer commands now, and the next PING will say more.  "reason"
- * is ours, "err" an errno or 0; "text", which may be NULL, is from outside. */
+/* There is no connection that answers commands, and the next PING will say
+ * more. */
 void ngx_http_chatmaid_redis_health_down(
-    ngx_http_chatmaid_redis_health_t *health, ngx_err_t err,
-    const char *reason, ngx_str_t *text);
+    ngx_http_chatmaid_redis_health_t *health,
+    ngx_http_chatmaid_redis_trouble_t *trouble);
 
 
 #endif /* _NGX_HTTP_CHATMAID_REDIS_HEALTH_H_INCLUDED_ */

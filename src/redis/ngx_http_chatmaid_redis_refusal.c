@@ -8,22 +8,39 @@
 
 
 static ngx_http_chatmaid_redis_refusal_t  ngx_http_chatmaid_redis_refusals[] = {
-    { ngx_string("LOADING"), 0, 0 },
-    { ngx_string("READONLY"), 1, 0 },        /* a failover: it is a replica */
-    { ngx_string("MASTERDOWN"), 1, 0 },
-    { ngx_string("NOAUTH"), 1, 0 },          /* AUTH may help */
-    { ngx_string("WRONGPASS"), 1, 0 },
-    { ngx_string("NOPERM"), 0, 0 },
-    { ngx_string("OOM"), 0, 0 },
-    { ngx_string("MISCONF"), 0, 0 },
-    { ngx_string("NOREPLICAS"), 0, 0 },
-    { ngx_string("BUSY"), 0, 0 },
-    { ngx_string("MOVED"), 0, 1 },
-    { ngx_string("ASK"), 0, 1 },
-    { ngx_string("CROSSSLOT"), 0, 1 },
-    { ngx_string("CLUSTERDOWN"), 0, 1 },
-    { ngx_string("TRYAGAIN"), 0, 1 },
-    { ngx_null_string, 0, 0 }
+    { ngx_string("LOADING"), 0,
+      "it still reads its data" },
+    { ngx_string("READONLY"), 1,
+      "it is a replica, chatmaid_redis needs the master" },
+    { ngx_string("MASTERDOWN"), 1,
+      "it is a replica, chatmaid_redis needs the master" },
+    { ngx_string("NOAUTH"), 1,
+      "it wants a password, see password_file" },
+    { ngx_string("WRONGPASS"), 1,
+      "the user or the password is wrong, see password_file" },
+    { ngx_string("DENIED"), 1,
+      "its protected mode refuses this host" },
+    { ngx_string("NOPERM"), 0,
+      "its user may not do that, README has the ACL" },
+    { ngx_string("OOM"), 0,
+      "its memory is full, see its maxmemory" },
+    { ngx_string("MISCONF"), 0,
+      "it can't save its data, its own log says why" },
+    { ngx_string("NOREPLICAS"), 0,
+      "it has too few replicas" },
+    { ngx_string("BUSY"), 0,
+      "a script of somebody's keeps it busy" },
+    { ngx_string("MOVED"), 0,
+      "it is a Redis Cluster, which is not followed" },
+    { ngx_string("ASK"), 0,
+      "it is a Redis Cluster, which is not followed" },
+    { ngx_string("CROSSSLOT"), 0,
+      "it is a Redis Cluster, which is not followed" },
+    { ngx_string("CLUSTERDOWN"), 0,
+      "it is a Redis Cluster, which is not followed" },
+    { ngx_string("TRYAGAIN"), 0,
+      "it is a Redis Cluster, which is not followed" },
+    { ngx_null_string, 0, NULL }
 };
 
 

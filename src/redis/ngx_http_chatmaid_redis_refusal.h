@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Errors by which a server says that it can't serve, whatever the command.
+ * Why a server does not serve, for the log, and errors by which it says so
+ * whatever the command.
  */
 
 
@@ -15,9 +16,18 @@
 
 
 typedef struct {
-    ngx_str_t   code;
-    unsigned    leave:1;        /* another connection may fare better */
-    unsigned    cluster:1;
+    const char  *reason;        /* what is wrong */
+    ngx_str_t    command;       /* empty, or what the server has refused */
+    ngx_str_t    text;          /* empty, or its error: bytes from outside */
+    ngx_err_t    err;           /* an errno or 0 */
+    const char  *advice;        /* NULL, or what it means, what to do */
+} ngx_http_chatmaid_redis_trouble_t;
+
+
+typedef struct {
+    ngx_str_t    code;
+    unsigned     leave:1;       /* another connection may fare better */
+    const char  *advice;        /* what it means, what to do */
 } ngx_http_chatmaid_redis_refusal_t;
 
 

@@ -76,6 +76,7 @@ typedef struct {
     unsigned                        zone_only:1;  /* Redis did not answer */
     unsigned                        retained:1;   /* the Redis connection */
     unsigned                        former_ended:1;     /* former_owner has */
+    unsigned                        redis_away:1; /* the reason of NO_STORE */
     unsigned                        former_removed:1;   /* and left nothing,
                                                          * but in Redis */
 

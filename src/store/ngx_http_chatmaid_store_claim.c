@@ -150,10 +150,11 @@ ngx_http_chatmaid_store_claim_handler(void *data, ngx_uint_t error,
     state = ngx_http_chatmaid_store_claim_state(error, reply);
 
     if (state) {
+        ngx_http_chatmaid_store_script_log_kept(claim->mcf);
         ngx_http_chatmaid_store_claim_read_reply(claim, state->result,
                                                        reply);
     } else {
-        ngx_http_chatmaid_store_script_log_error(error, reply);
+        ngx_http_chatmaid_store_script_log_failed(claim->mcf, error, reply);
 
         /* a claim that was not refused may be executed yet */
 
@@ -364,10 +365,12 @@ ngx_http_chatmaid_store_claim_fall_back(ngx_http_chatmaid_claim_t *claim,
 
     } else if (claim->mcf->redis->reject && !claim->webhook_event) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        claim->redis_away = 1;
         claim->reason = "Redis does not answer";
 
     } else if (ngx_current_msec - claim->asked_at >= claim->lease_time) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        claim->redis_away = 1;
         claim->reason = "a lease that it may have had is over";
 
     } else {

@@ -159,7 +159,7 @@ ngx_http_chatmaid_store_redis_finish_handler(void *data, ngx_uint_t error,
 
     } else {
         ngx_http_chatmaid_store_zone_untold(claim);
-        ngx_http_chatmaid_store_script_log_error(error, reply);
+        ngx_http_chatmaid_store_script_log_failed(claim->mcf, error, reply);
     }
 
     claim->handler(claim->data);

@@ -11,6 +11,7 @@
 #define _NGX_HTTP_CHATMAID_STORE_SCRIPT_H_INCLUDED_
 
 
+#include "ngx_http_chatmaid_escape.h"
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conf.h"
 #include "ngx_http_chatmaid_store.h"
@@ -23,6 +24,11 @@
 #define NGX_HTTP_CHATMAID_MAX_NAME                                            \
     (NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX + sizeof("event:") - 1                \
      + 2 * NGX_HTTP_CHATMAID_ID_LEN)
+
+
+/* The size of a text that says how a script has failed. */
+#define NGX_HTTP_CHATMAID_STORE_SCRIPT_FAULT                                  \
+    (NGX_HTTP_CHATMAID_ESCAPE_SIZE + sizeof("\"\"") - 1)
 
 
 /* A script's keys and arguments.  What they point to must outlive this. */
@@ -73,15 +79,29 @@ ngx_int_t ngx_http_chatmaid_store_script_run_claim(
     ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_redis_script_t *script,
     ngx_http_chatmaid_words_t *words, ngx_http_chatmaid_redis_pt handler);
 
-/* Logs an error that a script got.  It tells of a mistake (an ACL, a key of
- * another type), not of a lost connection, which the client logs.  At most one
- * line a minute and worker. */
-void ngx_http_chatmaid_store_script_log_error(ngx_uint_t error,
-    redisReply *reply);
+/* Logs that a script has failed for a mistake, such as a key of another type or
+ * a missing permission: one line until records are kept again.  The client
+ * tells of a server that does not answer. */
+void ngx_http_chatmaid_store_script_log_failed(
+    ngx_http_chatmaid_main_conf_t *mcf, ngx_uint_t error, redisReply *reply);
+
+/* Logs that records are kept again, where they were not. */
+void ngx_http_chatmaid_store_script_log_kept(
+    ngx_http_chatmaid_main_conf_t *mcf);
 
 /* What a script other than claim.lua returned: 1 or 0.  NGX_ERROR: it has
  * failed, or this is no reply of such a script. */
 ngx_int_t ngx_http_chatmaid_store_script_result(ngx_uint_t error,
+    redisReply *reply);
+
+/* Whether a script that has failed did so for a mistake, which an operator can
+ * mend: what ended in "error" otherwise did not reach a server that serves. */
+#define ngx_http_chatmaid_store_script_is_fault(error)                        \
+    ((error) == NGX_HTTP_CHATMAID_REDIS_ERROR                                 \
+     || (error) == NGX_HTTP_CHATMAID_REDIS_OK)
+
+/* Writes what the reply to it was, for the log.  Returns the end. */
+u_char *ngx_http_chatmaid_store_script_fault(u_char *p, ngx_uint_t error,
     redisReply *reply);
 
 /* Writes the name of a key in Redis (prefix, kind, id in hexadecimal), at most

@@ -214,7 +214,7 @@ ngx_http_chatmaid_store_untold_handler(void *data, ngx_uint_t error,
     untold = &ngx_http_chatmaid_store_untold;
 
     if (error == NGX_HTTP_CHATMAID_REDIS_ERROR) {
-        ngx_http_chatmaid_store_script_log_error(error, reply);
+        ngx_http_chatmaid_store_script_log_failed(untold->mcf, error, reply);
     }
 
     if (error == NGX_HTTP_CHATMAID_REDIS_ERROR

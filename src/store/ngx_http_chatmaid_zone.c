@@ -223,7 +223,7 @@ ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone)
     }
 
     if (warn) {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "chatmaid zone is full: finished records are dropped "
                       "before their ttl, a retry of such a send asks Chatmaid "
                       "again, a repeat of such an event is handed on again");

@@ -89,8 +89,15 @@ ngx_http_chatmaid_webhook_deliver_add_handler(void *data, ngx_uint_t error,
 {
     ngx_http_chatmaid_webhook_t  *wh = data;
 
+    ngx_http_chatmaid_loc_conf_t   *conf;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    mcf = ngx_http_get_module_main_conf(wh->request, ngx_http_chatmaid_module);
+    conf = ngx_http_get_module_loc_conf(wh->request, ngx_http_chatmaid_module);
+
     wh->command = NULL;
-    wh->added = ngx_http_chatmaid_webhook_inbox_added(error, reply);
+    wh->added = ngx_http_chatmaid_webhook_inbox_added(mcf, conf->webhook_inbox,
+                                                      error, reply);
 
     ngx_http_chatmaid_steps_resume(wh->request, &wh->steps);
 }

@@ -5,7 +5,14 @@
 
 
 #include "ngx_http_chatmaid_webhook_inbox.h"
+#include "ngx_http_chatmaid_alarm.h"
 #include "ngx_http_chatmaid_store_script.h"
+
+
+static void ngx_http_chatmaid_webhook_inbox_log_refused(
+    ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_webhook_inbox_t *inbox, ngx_uint_t error,
+    redisReply *reply);
 
 
 ngx_http_chatmaid_redis_command_t *
@@ -48,18 +55,49 @@ ngx_http_chatmaid_webhook_inbox_add(ngx_http_chatmaid_main_conf_t *mcf,
 
 
 ngx_int_t
-ngx_http_chatmaid_webhook_inbox_added(ngx_uint_t error, redisReply *reply)
+ngx_http_chatmaid_webhook_inbox_added(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_webhook_inbox_t *inbox, ngx_uint_t error,
+    redisReply *reply)
 {
-    switch (ngx_http_chatmaid_store_script_result(error, reply)) {
+    ngx_int_t  rc;
 
-    case 1:
-        return NGX_OK;
+    rc = ngx_http_chatmaid_store_script_result(error, reply);
 
-    case 0:
-        return NGX_DECLINED;
-
-    default:
-        ngx_http_chatmaid_store_script_log_error(error, reply);
+    if (rc == NGX_ERROR) {
+        ngx_http_chatmaid_webhook_inbox_log_refused(mcf, inbox, error, reply);
         return NGX_ERROR;
+    }
+
+    if (ngx_http_chatmaid_alarm_pass(mcf->alarms,
+                          ngx_http_chatmaid_alarm_id("stream", &inbox->key)))
+    {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "chatmaid stream \"%V\" takes events again",
+                      &inbox->key);
+    }
+
+    return (rc == 1) ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* Where Redis is away the client has said what that means for a stream. */
+
+static void
+ngx_http_chatmaid_webhook_inbox_log_refused(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_webhook_inbox_t *inbox, ngx_uint_t error,
+    redisReply *reply)
+{
+    u_char  *p, text[NGX_HTTP_CHATMAID_STORE_SCRIPT_FAULT];
+
+    if (ngx_http_chatmaid_store_script_is_fault(error)
+        && ngx_http_chatmaid_alarm_meet(mcf->alarms,
+                          ngx_http_chatmaid_alarm_id("stream", &inbox->key)))
+    {
+        p = ngx_http_chatmaid_store_script_fault(text, error, reply);
+
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "chatmaid stream \"%V\" takes no events, Redis answers "
+                      "%*s; meanwhile they are answered 503, and come again",
+                      &inbox->key, (size_t) (p - text), text);
     }
 }

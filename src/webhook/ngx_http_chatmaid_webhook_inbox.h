@@ -34,8 +34,10 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_webhook_inbox_add(
 
 /* What the handler's arguments say.  NGX_OK: the event was added; NGX_DECLINED:
  * it was there before; NGX_ERROR: it was not added, or that is not known
- * (logged if an operator can help). */
-ngx_int_t ngx_http_chatmaid_webhook_inbox_added(ngx_uint_t error,
+ * (logged once, and once when events are taken again). */
+ngx_int_t ngx_http_chatmaid_webhook_inbox_added(
+    ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_webhook_inbox_t *inbox, ngx_uint_t error,
     redisReply *reply);
 
 

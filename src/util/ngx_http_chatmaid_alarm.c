@@ -1,0 +1,368 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_alarm.h"
+
+
+#define NGX_HTTP_CHATMAID_ALARM_ZONE_SIZE  65536
+
+/* How many are raised at once; more of them are not news. */
+#define NGX_HTTP_CHATMAID_ALARM_MAX        64
+
+/* Milliseconds.  A trouble that requests meet may spare others: each change
+ * would be a line. */
+#define NGX_HTTP_CHATMAID_ALARM_CALM       5000
+
+
+/* One that is not raised is free for another id. */
+
+typedef struct {
+    ngx_http_chatmaid_alarm_id_t        id;
+    ngx_uint_t                          raised;
+    ngx_msec_t                          met;      /* the last time */
+} ngx_http_chatmaid_alarm_t;
+
+
+/* By the number that nginx gives a worker.  A worker that is shutting down has
+ * lost its number to a new one: what it says does not count any more. */
+
+typedef struct {
+    ngx_pid_t                           pid;
+    uint64_t                            troubles; /* a bit for each alarm */
+} ngx_http_chatmaid_alarm_worker_t;
+
+
+typedef struct {
+    ngx_http_chatmaid_alarm_t           alarms[NGX_HTTP_CHATMAID_ALARM_MAX];
+    ngx_http_chatmaid_alarm_worker_t    workers[NGX_MAX_PROCESSES];
+} ngx_http_chatmaid_alarm_sh_t;
+
+
+#define ngx_http_chatmaid_alarm_bit(sh, alarm)                                \
+    ((uint64_t) 1 << ((alarm) - (sh)->alarms))
+
+
+static ngx_int_t ngx_http_chatmaid_alarm_init_zone(ngx_shm_zone_t *zone,
+    void *data);
+static ngx_http_chatmaid_alarm_worker_t *ngx_http_chatmaid_alarm_lock(
+    ngx_shm_zone_t *zone);
+static void ngx_http_chatmaid_alarm_unlock(ngx_shm_zone_t *zone);
+static ngx_http_chatmaid_alarm_t *ngx_http_chatmaid_alarm_find(
+    ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_id_t id);
+static ngx_http_chatmaid_alarm_t *ngx_http_chatmaid_alarm_get(
+    ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_id_t id,
+    ngx_uint_t *news);
+static ngx_uint_t ngx_http_chatmaid_alarm_count(
+    ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_t *alarm);
+
+
+ngx_shm_zone_t *
+ngx_http_chatmaid_alarm_add(ngx_conf_t *cf)
+{
+    ngx_str_t        name = ngx_string("ngx_http_chatmaid_alarms");
+    ngx_shm_zone_t  *zone;
+
+    zone = ngx_shared_memory_add(cf, &name, NGX_HTTP_CHATMAID_ALARM_ZONE_SIZE,
+                                 &ngx_http_chatmaid_module);
+    if (zone) {
+        zone->init = ngx_http_chatmaid_alarm_init_zone;
+    }
+
+    return zone;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_alarm_init_zone(ngx_shm_zone_t *zone, void *data)
+{
+    ngx_slab_pool_t  *shpool;
+
+    shpool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    if (data == NULL && zone->shm.exists) {
+        data = shpool->data;
+    }
+
+    if (data == NULL) {
+        data = ngx_slab_calloc(shpool, sizeof(ngx_http_chatmaid_alarm_sh_t));
+        if (data == NULL) {
+            return NGX_ERROR;
+        }
+
+        shpool->data = data;
+    }
+
+    zone->data = data;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_chatmaid_alarm_init(ngx_shm_zone_t *zone)
+{
+    ngx_slab_pool_t                   *shpool;
+    ngx_http_chatmaid_alarm_sh_t      *sh;
+    ngx_http_chatmaid_alarm_worker_t  *worker;
+
+    /* not in the cache manager, which has a worker's number too */
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return;
+    }
+
+    sh = zone->data;
+    shpool = (ngx_slab_pool_t *) zone->shm.addr;
+    worker = &sh->workers[ngx_worker];
+
+    ngx_shmtx_lock(&shpool->mutex);
+
+    worker->pid = ngx_pid;
+    worker->troubles = 0;
+
+    ngx_shmtx_unlock(&shpool->mutex);
+}
+
+
+ngx_http_chatmaid_alarm_id_t
+ngx_http_chatmaid_alarm_id(const char *kind, ngx_str_t *thing)
+{
+    uint32_t  crc;
+
+    ngx_crc32_init(crc);
+    ngx_crc32_update(&crc, (u_char *) kind, ngx_strlen(kind));
+
+    if (thing) {
+        ngx_crc32_update(&crc, thing->data, thing->len);
+    }
+
+    ngx_crc32_final(crc);
+
+    return crc;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_alarm_raise(ngx_shm_zone_t *zone,
+    ngx_http_chatmaid_alarm_id_t id)
+{
+    ngx_uint_t                         news;
+    ngx_http_chatmaid_alarm_t         *alarm;
+    ngx_http_chatmaid_alarm_sh_t      *sh;
+    ngx_http_chatmaid_alarm_worker_t  *worker;
+
+    sh = zone->data;
+    news = 0;
+
+    worker = ngx_http_chatmaid_alarm_lock(zone);
+
+    if (worker) {
+        alarm = ngx_http_chatmaid_alarm_get(sh, id, &news);
+
+        if (alarm) {
+            worker->troubles |= ngx_http_chatmaid_alarm_bit(sh, alarm);
+        }
+    }
+
+    ngx_http_chatmaid_alarm_unlock(zone);
+
+    return news;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_alarm_lower(ngx_shm_zone_t *zone,
+    ngx_http_chatmaid_alarm_id_t id)
+{
+    ngx_uint_t                         news;
+    ngx_http_chatmaid_alarm_t         *alarm;
+    ngx_http_chatmaid_alarm_sh_t      *sh;
+    ngx_http_chatmaid_alarm_worker_t  *worker;
+
+    sh = zone->data;
+    news = 0;
+
+    worker = ngx_http_chatmaid_alarm_lock(zone);
+    alarm = ngx_http_chatmaid_alarm_find(sh, id);
+
+    if (worker && alarm) {
+        worker->troubles &= ~ngx_http_chatmaid_alarm_bit(sh, alarm);
+
+        if (ngx_http_chatmaid_alarm_count(sh, alarm) == 0) {
+            alarm->raised = 0;
+            news = 1;
+        }
+    }
+
+    ngx_http_chatmaid_alarm_unlock(zone);
+
+    return news;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_alarm_meet(ngx_shm_zone_t *zone,
+    ngx_http_chatmaid_alarm_id_t id)
+{
+    ngx_uint_t                  news;
+    ngx_http_chatmaid_alarm_t  *alarm;
+
+    news = 0;
+
+    if (ngx_http_chatmaid_alarm_lock(zone)) {
+        alarm = ngx_http_chatmaid_alarm_get(zone->data, id, &news);
+
+        if (alarm) {
+            alarm->met = ngx_current_msec;
+        }
+    }
+
+    ngx_http_chatmaid_alarm_unlock(zone);
+
+    return news;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_alarm_pass(ngx_shm_zone_t *zone,
+    ngx_http_chatmaid_alarm_id_t id)
+{
+    ngx_uint_t                     news;
+    ngx_http_chatmaid_alarm_t     *alarm;
+    ngx_http_chatmaid_alarm_sh_t  *sh;
+
+    sh = zone->data;
+    news = 0;
+
+    /* there hardly ever is a trouble, and no lock is needed to see that */
+
+    if (ngx_http_chatmaid_alarm_find(sh, id) == NULL) {
+        return 0;
+    }
+
+    if (ngx_http_chatmaid_alarm_lock(zone)) {
+        alarm = ngx_http_chatmaid_alarm_find(sh, id);
+
+        if (alarm
+            && ngx_http_chatmaid_alarm_count(sh, alarm) == 0
+            && (ngx_msec_int_t) (ngx_current_msec - alarm->met)
+               >= NGX_HTTP_CHATMAID_ALARM_CALM)
+        {
+            alarm->raised = 0;
+            news = 1;
+        }
+    }
+
+    ngx_http_chatmaid_alarm_unlock(zone);
+
+    return news;
+}
+
+
+/* NULL: this worker's number is another's now.  It is locked all the same. */
+
+static ngx_http_chatmaid_alarm_worker_t *
+ngx_http_chatmaid_alarm_lock(ngx_shm_zone_t *zone)
+{
+    ngx_slab_pool_t                   *shpool;
+    ngx_http_chatmaid_alarm_sh_t      *sh;
+    ngx_http_chatmaid_alarm_worker_t  *worker;
+
+    sh = zone->data;
+    shpool = (ngx_slab_pool_t *) zone->shm.addr;
+    worker = &sh->workers[ngx_worker];
+
+    ngx_shmtx_lock(&shpool->mutex);
+
+    return (worker->pid == ngx_pid) ? worker : NULL;
+}
+
+
+static void
+ngx_http_chatmaid_alarm_unlock(ngx_shm_zone_t *zone)
+{
+    ngx_slab_pool_t  *shpool;
+
+    shpool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    ngx_shmtx_unlock(&shpool->mutex);
+}
+
+
+/* The alarm if it is raised, else NULL. */
+
+static ngx_http_chatmaid_alarm_t *
+ngx_http_chatmaid_alarm_find(ngx_http_chatmaid_alarm_sh_t *sh,
+    ngx_http_chatmaid_alarm_id_t id)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_CHATMAID_ALARM_MAX; i++) {
+        if (sh->alarms[i].raised && sh->alarms[i].id == id) {
+            return &sh->alarms[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+/* The same, but raises it if it is not: that is news.  NULL: there are too
+ * many. */
+
+static ngx_http_chatmaid_alarm_t *
+ngx_http_chatmaid_alarm_get(ngx_http_chatmaid_alarm_sh_t *sh,
+    ngx_http_chatmaid_alarm_id_t id, ngx_uint_t *news)
+{
+    ngx_uint_t                  i;
+    ngx_http_chatmaid_alarm_t  *alarm;
+
+    alarm = ngx_http_chatmaid_alarm_find(sh, id);
+
+    if (alarm) {
+        return alarm;
+    }
+
+    for (i = 0; i < NGX_HTTP_CHATMAID_ALARM_MAX; i++) {
+        alarm = &sh->alarms[i];
+
+        if (!alarm->raised) {
+            alarm->id = id;
+            alarm->raised = 1;
+            alarm->met = ngx_current_msec;
+            *news = 1;
+
+            return alarm;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* The workers of this configuration that have the trouble. */
+
+static ngx_uint_t
+ngx_http_chatmaid_alarm_count(ngx_http_chatmaid_alarm_sh_t *sh,
+    ngx_http_chatmaid_alarm_t *alarm)
+{
+    uint64_t          bit;
+    ngx_int_t         i;
+    ngx_uint_t        n;
+    ngx_core_conf_t  *ccf;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(ngx_cycle->conf_ctx,
+                                           ngx_core_module);
+    bit = ngx_http_chatmaid_alarm_bit(sh, alarm);
+    n = 0;
+
+    for (i = 0; i < ccf->worker_processes && i < NGX_MAX_PROCESSES; i++) {
+        n += ((sh->workers[i].troubles & bit) != 0);
+    }
+
+    return n;
+}
