@@ -151,8 +151,8 @@ ngx_http_chatmaid_store_claim_handler(void *data, ngx_uint_t error,
 
     if (state) {
         ngx_http_chatmaid_store_script_log_kept(claim->mcf);
-        ngx_http_chatmaid_store_claim_read_reply(claim, state->result,
-                                                       reply);
+        ngx_http_chatmaid_store_claim_read_reply(claim, state->result, reply);
+
     } else {
         ngx_http_chatmaid_store_script_log_failed(claim->mcf, error, reply);
 
@@ -202,8 +202,7 @@ ngx_http_chatmaid_store_claim_state(ngx_uint_t error, redisReply *reply)
             && ngx_memcmp(element[0]->str, state->name.data, state->name.len)
                == 0)
         {
-            return ngx_http_chatmaid_store_claim_is_reply(state->result,
-                                                                reply)
+            return ngx_http_chatmaid_store_claim_is_reply(state->result, reply)
                    ? state : NULL;
         }
     }
@@ -213,8 +212,7 @@ ngx_http_chatmaid_store_claim_state(ngx_uint_t error, redisReply *reply)
 
 
 static ngx_uint_t
-ngx_http_chatmaid_store_claim_is_reply(ngx_uint_t result,
-    redisReply *reply)
+ngx_http_chatmaid_store_claim_is_reply(ngx_uint_t result, redisReply *reply)
 {
     ngx_int_t     status;
     redisReply  **element;
@@ -246,8 +244,8 @@ ngx_http_chatmaid_store_claim_is_reply(ngx_uint_t result,
 
 
 static void
-ngx_http_chatmaid_store_claim_read_reply(
-    ngx_http_chatmaid_claim_t *claim, ngx_uint_t result, redisReply *reply)
+ngx_http_chatmaid_store_claim_read_reply(ngx_http_chatmaid_claim_t *claim,
+    ngx_uint_t result, redisReply *reply)
 {
     redisReply  **element;
 
