@@ -144,7 +144,8 @@ VOLUME := 0.1
 prove = export CHATMAID_VOLUME=$${CHATMAID_VOLUME-$(VOLUME)} \
             NGINX=$(1) CHATMAID_MODULE=$(2); \
         mkdir -p $(BUILD); \
-        prove -It/lib -j$(JOBS) -r $(TESTS) | tee $(BUILD)/prove.log; \
+        perl -It/lib -MChatmaid::Prove -S prove -It/lib -j$(JOBS) -r $(TESTS) \
+            | tee $(BUILD)/prove.log; \
         if grep -q '^Result: NOTESTS' $(BUILD)/prove.log; then \
             echo "no test was run" >&2; exit 1; \
         fi

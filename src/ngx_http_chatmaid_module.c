@@ -20,6 +20,7 @@
 #include "ngx_http_chatmaid_error_page.h"
 #include "ngx_http_chatmaid_store_redis.h"
 #include "ngx_http_chatmaid_store_script.h"
+#include "ngx_http_chatmaid_store_untold.h"
 #include "ngx_http_chatmaid_store_zone.h"
 #include "ngx_http_chatmaid_zone.h"
 #include "ngx_http_chatmaid_zone_conf.h"
@@ -420,7 +421,15 @@ ngx_http_chatmaid_init_process(ngx_cycle_t *cycle)
 
     ngx_http_chatmaid_alarm_init(mcf->alarms);
 
-    return ngx_http_chatmaid_redis_init(cycle, mcf->redis, mcf->alarms);
+    if (ngx_http_chatmaid_redis_init(cycle, mcf->redis, mcf->alarms)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_chatmaid_store_untold_init(cycle, mcf);
+
+    return NGX_OK;
 }
 
 

@@ -29,8 +29,8 @@ my @LAYERS = (
     {call   => [qw(call call_peer call_request api_key call_result
         call_error)]},
     {answer => [qw(answer problem problem_native error_page)]},
-    {store  => [qw(store lease zone store_zone store_redis store_script notes
-        account_limits zone_conf)]},
+    {store  => [qw(store lease zone store_zone store_redis store_untold
+        store_script notes account_limits zone_conf)]},
     {redis  => [qw(redis redis_health redis_command redis_script redis_buffer
         redis_conn redis_greeting redis_reader redis_address redis_refusal
         redis_conf redis_tls)]},

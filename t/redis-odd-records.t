@@ -139,7 +139,7 @@ subtest 'sends without a key' => sub {
 
 # The record is changed while its send is under way.
 subtest 'settled' => sub {
-    my %end = (finished => [undef, 201], ambiguous => [{close => 'before'}, 502],
+    my %end = (finished => [undef, 201], ambiguous => [{status => 500, json => {success => \0, message => ['oops']}}, 502],
         refused => [{status => 404, json => {success => \0, message => ['who?']}}, 404]);
     for my $end (sort keys %end) {
         my ($fault, $status) = @{$end{$end}};

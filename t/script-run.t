@@ -28,7 +28,7 @@ END {
 
 
 for my $signal (qw(INT TERM HUP)) {
-    begin();
+    begin(NGINX => $ENV{NGINX} || 'nginx');
     wait_for(qr/Ctrl-C ends it/);
 
     like($output, qr{^\$ curl -i (http://127\.0\.0\.1:\d+/chatmaid/send)}m,
@@ -42,6 +42,7 @@ for my $signal (qw(INT TERM HUP)) {
     like($output, qr{^A forgery.*^HTTP/1\.1 401 .*"signature_mismatch"}ms, 'a forged one is refused');
     like($output, qr{^The first event once more.*^HTTP/1\.1 200 .*^The receiver got nothing of both}ms, 'a repeat is dropped');
     unlike($output, qr/whsec_/, 'and no secret is shown');
+    unlike($output, qr/\[(?:warn|error|alert|emerg)\]/, 'nginx has nothing to say');
     cmp_ok(scalar session(), '>=', 4, 'script, sandbox, master, worker');
 
     my ($port) = $output =~ m{http://127\.0\.0\.1:(\d+)/};

@@ -1,6 +1,8 @@
 # The zone: its size, what it drops when it is full and what it never drops.
 
 use Chatmaid::Test;
+use Chatmaid::Test::Clock;
+use Chatmaid::Test::Redis;
 
 my $api = sandbox;
 
@@ -67,6 +69,95 @@ subtest 'no room for another one under way' => sub {
     $api->release;
     is(scalar(grep { $_->result->{status} == 201 } @held), 150 - @told, 'the others are sent');
     is(sent('after')->{status}, 201, 'there is room again');
+};
+
+# How often each answer was given.
+sub tally (@answers) {
+    my %count;
+    $count{told($_)}++ for @answers;
+    return join ', ', map { "$_: $count{$_}" } sort keys %count;
+}
+
+sub many ($nginx, @keys) {
+    my @all;
+    while (my @some = splice @keys, 0, 20) {
+        push @all, map { $_->result } map { $nginx->later(POST => '/send', text("m $_"), 'Idempotency-Key' => $_) } @some;
+    }
+    return @all;
+}
+
+# Chatmaid fails, so the records stay ambiguous.
+subtest 'full of ambiguous records' => sub {
+    my $clock = clock;
+    my $nginx = nginx(name => 'ambiguous', clock => $clock, http => 'chatmaid_zone small:64k; chatmaid_retries 0;',
+        gateway => 'chatmaid_sender +15550100001; chatmaid_timeout 1h; chatmaid_idempotency_wait 0;', internal => 'proxy_read_timeout 1h;');
+    my $errors = sub { scalar(my @lines = $nginx->logged(qr/\[error\].*zone is full of unfinished records: the oldest/)) };
+    my $past   = sub ($seconds) {
+        for (1 .. $seconds / 5) {               # a lease that is renewed stays one
+            $clock->forward(5);
+            $nginx->get('/health') for 1 .. 3;
+        }
+    };
+    my $send = sub ($k) { $nginx->post('/send', text("m $k"), 'Idempotency-Key' => $k) };
+
+    $api->fault({hold => 'before', match => {method => 'POST'}});
+    my $held = $nginx->later(POST => '/send', text('held'), 'Idempotency-Key' => 'held');
+    $api->wait_held;
+    $api->fault({status => 500, times => 0});
+    my @answers = many($nginx, map { "a-$_" } 1 .. 80);
+    like(tally(@answers), qr/^502 upstream_error unknown: \d+, 503 store_unavailable unknown: [1-9]\d*$/, 'until there is no room');
+    my $room = grep { $_->{status} == 502 } @answers;
+    $past->(300);
+    is(tally(many($nginx, map { "b-$_" } 1 .. 20)), '503 store_unavailable unknown: 20', 'five minutes later there is none');
+    is($errors->(), 0, 'none has been dropped');
+
+    $past->(310);
+    is(tally(many($nginx, map { "c-$_" } 1 .. 20)), '502 upstream_error unknown: 20', 'after ten minutes the oldest make room');
+    is($errors->(), 1, 'one line says so');
+    is($nginx->post('/send', text('other'), 'Idempotency-Key' => 'held')->{status}, 422, 'the record of the one under way is there');
+    is($nginx->post('/send', text('other'), 'Idempotency-Key' => "a-$room")->{status}, 422, 'and that of the youngest');
+
+    # Chatmaid had taken the message: it still is one
+    $api->clear_faults;
+    $api->fault({status => 500, effect => 1, match => {method => 'POST'}});
+    is(told($send->('taken')), '502 upstream_error unknown', 'one that Chatmaid has taken');
+    $past->(620);
+    $api->fault({status => 500, times => 0, match => {method => 'POST'}});
+    is(tally(many($nginx, map { "d-$_" } 1 .. $room)), "502 upstream_error unknown: $room", 'is dropped in turn');
+    is($errors->(), 2, 'ten minutes after the last one another line says so');
+    $past->(620);
+    $api->clear_faults;
+    is(told($send->('taken')), 201, 'a retry is a new send');
+    is(scalar(grep { $_->{content} eq 'm taken' } $api->messages), 1, 'with the same key: one message');
+
+    $api->release;
+    is($held->result->{status}, 201, 'the one under way ends');
+};
+
+# What Redis has confirmed needs no place here.
+subtest 'ambiguous records, with Redis' => sub {
+    my $redis = redis_server;
+    my $nginx = nginx(name => 'confirmed', http => 'chatmaid_zone small:64k; chatmaid_retries 0; chatmaid_redis ' . $redis->url . ' timeout=30s;',
+        gateway => 'chatmaid_sender +15550100001;');
+    $api->fault({status => 500, times => 0, match => {method => 'POST'}});
+    is(tally(many($nginx, map { "r-$_" } 1 .. 150)), '502 upstream_error unknown: 150', 'more than the zone has room for');
+    $api->clear_faults;
+    is(tally(map { $nginx->post('/send', text('other'), 'Idempotency-Key' => "r-$_") } 1, 150), '422 idempotency_key_reused unknown: 2', 'all are known');
+    is($nginx->post('/send', text('m r-1'), 'Idempotency-Key' => 'r-1')->{status}, 201, 'and taken over');
+};
+
+# While Redis is away, what it does not know goes last, but it does go.
+subtest 'a full zone while Redis is away' => sub {
+    my $redis = redis_server;
+    my $nginx = nginx(name => 'away', http => 'chatmaid_zone small:64k; chatmaid_retries 0; chatmaid_redis ' . $redis->url . ';',
+        gateway => 'chatmaid_sender +15550100001;');
+    $redis->kill('KILL');
+    wait_for(sub { !$redis->alive }, 'Redis to die');
+    is(tally(many($nginx, map { "s-$_" } 1 .. 150)), '201: 150', 'sends go on');
+    is(replayed($nginx->post('/send', text('m s-150'), 'Idempotency-Key' => 's-150')), 'replayed', 'the latest are known');
+    $redis->start;
+    wait_for(sub { $redis->cli('HGET', record_of('s-150'), 'state') eq 'done' }, 'Redis to be told');
+    is($redis->cli('EXISTS', record_of('s-1')), 0, 'the first was dropped');
 };
 
 done;

@@ -38,11 +38,11 @@ sub hook ($account, $id, $event) {
 sub quiet ($account) {
     my @ids   = map { sent_message } 1 .. 4;
     my @waits = map { waits_read($account, $_) } @ids;
-    wait_for(sub { calls(@ids) == 20 }, "the polls of $account");
+    wait_for(sub { calls(@ids) >= 20 }, "the polls of $account");
     return (\@ids, \@waits);
 }
 
-sub soon ($since, $name) { cmp_ok(time - $since, '<', at_most(1) + 1, $name) }
+sub soon ($since, $name) { cmp_ok(time - $since, '<', at_most(5), $name) }
 
 
 subtest 'Redis was late once' => sub {

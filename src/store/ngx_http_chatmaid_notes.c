@@ -76,7 +76,8 @@ ngx_http_chatmaid_notes_leave_in_zone(ngx_http_chatmaid_zone_t *zone,
                                             NGX_HTTP_CHATMAID_ZONE_NOTE,
                                             NGX_HTTP_CHATMAID_NOTE_TTL);
         if (rec) {
-            ngx_http_chatmaid_zone_retire(zone, rec);
+            ngx_http_chatmaid_zone_set_state(zone, rec,
+                                             NGX_HTTP_CHATMAID_RECORD_DONE);
         }
     }
 

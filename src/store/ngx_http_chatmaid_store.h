@@ -77,6 +77,8 @@ typedef struct {
     unsigned                        retained:1;   /* the Redis connection */
     unsigned                        former_ended:1;     /* former_owner has */
     unsigned                        redis_away:1; /* the reason of NO_STORE */
+    unsigned                        former_removed:1;   /* and left nothing,
+                                                         * but in Redis */
 
     /* the record is a webhook event's, not a send's: it has no answer, and is
      * never refused for want of Redis */

@@ -24,6 +24,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_chatmaid_store_redis_claim(
     ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_store_redis_remove_former(
+    ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_redis_claim_handler(void *data,
     ngx_uint_t error, redisReply *reply);
 static ngx_http_chatmaid_store_redis_state_t *
@@ -40,9 +42,7 @@ static void ngx_http_chatmaid_store_redis_ignore_handler(void *data,
 static void ngx_http_chatmaid_store_redis_copy_answer(
     ngx_http_chatmaid_claim_t *claim, redisReply *answer);
 static void ngx_http_chatmaid_store_redis_fall_back(
-    ngx_http_chatmaid_claim_t *claim);
-static void ngx_http_chatmaid_store_redis_log_failed(
-    ngx_http_chatmaid_claim_t *claim, ngx_uint_t error, redisReply *reply);
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t granted);
 static void ngx_http_chatmaid_store_redis_log_kept(
     ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_redis_renew(
@@ -61,6 +61,8 @@ static ngx_int_t ngx_http_chatmaid_store_redis_remove(
     ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_redis_remove_handler(void *data,
     ngx_uint_t error, redisReply *reply);
+static void ngx_http_chatmaid_store_redis_not_removed(
+    ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_redis_flush_event(
     ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_redis_abandon(
@@ -115,6 +117,10 @@ ngx_http_chatmaid_store_redis_claim(ngx_http_chatmaid_claim_t *claim)
         return NGX_OK;
     }
 
+    if (claim->former_removed) {
+        ngx_http_chatmaid_store_redis_remove_former(claim);
+    }
+
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
     /* whether a send without a key belongs to the window before */
@@ -147,9 +153,30 @@ ngx_http_chatmaid_store_redis_claim(ngx_http_chatmaid_claim_t *claim)
         return NGX_AGAIN;
     }
 
-    ngx_http_chatmaid_store_redis_fall_back(claim);
+    ngx_http_chatmaid_store_redis_fall_back(claim, 0);
 
     return NGX_OK;
+}
+
+
+/* What a claim that was given up, or a delivery that failed, may have left in
+ * Redis. */
+
+static void
+ngx_http_chatmaid_store_redis_remove_former(ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_claim_t  former;
+    ngx_http_chatmaid_words_t  words;
+
+    former = *claim;
+    ngx_memcpy(former.owner, claim->former_owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+
+    ngx_http_chatmaid_store_script_begin(&words, &former);
+
+    (void) ngx_http_chatmaid_store_script_run(claim->mcf->redis,
+                                &ngx_http_chatmaid_store_script_remove, &words,
+                                ngx_http_chatmaid_store_redis_ignore_handler,
+                                NULL);
 }
 
 
@@ -169,8 +196,14 @@ ngx_http_chatmaid_store_redis_claim_handler(void *data, ngx_uint_t error,
         ngx_http_chatmaid_store_redis_read_claim_reply(claim, state->result,
                                                        reply);
     } else {
-        ngx_http_chatmaid_store_redis_log_failed(claim, error, reply);
-        ngx_http_chatmaid_store_redis_fall_back(claim);
+        ngx_http_chatmaid_store_redis_log_failed(claim->mcf, error, reply);
+
+        /* a claim that was not refused may be executed yet */
+
+        ngx_http_chatmaid_store_redis_fall_back(claim,
+                              error != NGX_HTTP_CHATMAID_REDIS_UNREACHABLE
+                              && error != NGX_HTTP_CHATMAID_REDIS_REFUSED
+                              && error != NGX_HTTP_CHATMAID_REDIS_ERROR);
     }
 
     claim->handler(claim->data);
@@ -285,7 +318,7 @@ ngx_http_chatmaid_store_redis_read_claim_reply(
 
             /* its mark is left alone; the zone can still have one */
 
-            ngx_http_chatmaid_store_redis_fall_back(claim);
+            ngx_http_chatmaid_store_redis_fall_back(claim, 0);
             return;
         }
 
@@ -362,48 +395,50 @@ ngx_http_chatmaid_store_redis_copy_answer(ngx_http_chatmaid_claim_t *claim,
 /*
  * Redis does not answer.  It may have got the claim all the same, and other
  * gateways may have sent the message, so it counts as possibly accepted.
+ * "granted" tells whether Redis may grant the claim, now or later.
  */
 
 static void
-ngx_http_chatmaid_store_redis_fall_back(ngx_http_chatmaid_claim_t *claim)
+ngx_http_chatmaid_store_redis_fall_back(ngx_http_chatmaid_claim_t *claim,
+    ngx_uint_t granted)
 {
     if (claim->waited) {
         claim->result = NGX_HTTP_CHATMAID_LOST;
-        return;
-    }
 
-    if (claim->mcf->redis->reject && !claim->webhook_event) {
+    } else if (claim->mcf->redis->reject && !claim->webhook_event) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
         claim->redis_away = 1;
         claim->reason = "Redis does not answer";
-        return;
-    }
 
-    if (ngx_current_msec - claim->asked_at >= claim->lease_time) {
+    } else if (ngx_current_msec - claim->asked_at >= claim->lease_time) {
         claim->result = NGX_HTTP_CHATMAID_NO_STORE;
         claim->redis_away = 1;
         claim->reason = "a lease that it may have had is over";
+
+    } else {
+        claim->may_be_accepted = 1;
+        claim->zone_only = 1;
+
+        (void) ngx_http_chatmaid_store_zone.claim(claim);
         return;
     }
 
-    claim->may_be_accepted = 1;
-    claim->zone_only = 1;
+    /* the claim is given up: it must not hold its record for a whole lease */
 
-    (void) ngx_http_chatmaid_store_zone.claim(claim);
+    if (granted) {
+        ngx_http_chatmaid_store_zone_removed(claim);
+    }
 }
 
 
-/* A script has failed for a mistake: a key of another type, a permission that
- * is missing.  Of a server that does not answer the client tells. */
-
-static void
-ngx_http_chatmaid_store_redis_log_failed(ngx_http_chatmaid_claim_t *claim,
+void
+ngx_http_chatmaid_store_redis_log_failed(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_uint_t error, redisReply *reply)
 {
     u_char  *p, text[NGX_HTTP_CHATMAID_STORE_SCRIPT_FAULT];
 
     if (ngx_http_chatmaid_store_script_is_fault(error)
-        && ngx_http_chatmaid_alarm_meet(claim->mcf->alarms,
+        && ngx_http_chatmaid_alarm_meet(mcf->alarms,
                                  ngx_http_chatmaid_alarm_id("records", NULL)))
     {
         p = ngx_http_chatmaid_store_script_fault(text, error, reply);
@@ -509,7 +544,10 @@ ngx_http_chatmaid_store_redis_finish(ngx_http_chatmaid_claim_t *claim)
         return NGX_AGAIN;
     }
 
-    return ngx_http_chatmaid_store_zone.finish(claim);
+    (void) ngx_http_chatmaid_store_zone.finish(claim);
+    ngx_http_chatmaid_store_zone_untold(claim);
+
+    return NGX_OK;
 }
 
 
@@ -538,7 +576,8 @@ ngx_http_chatmaid_store_redis_finish_handler(void *data, ngx_uint_t error,
         claim->rc = NGX_OK;
 
     } else {
-        ngx_http_chatmaid_store_redis_log_failed(claim, error, reply);
+        ngx_http_chatmaid_store_zone_untold(claim);
+        ngx_http_chatmaid_store_redis_log_failed(claim->mcf, error, reply);
     }
 
     claim->handler(claim->data);
@@ -559,11 +598,15 @@ ngx_http_chatmaid_store_redis_mark_ambiguous(ngx_http_chatmaid_claim_t *claim)
                          &ngx_http_chatmaid_store_script_mark_ambiguous, &words,
                          ngx_http_chatmaid_store_redis_mark_ambiguous_handler);
 
-    return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_OK;
+    if (rc == NGX_AGAIN) {
+        return NGX_AGAIN;
+    }
+
+    ngx_http_chatmaid_store_zone_untold(claim);
+
+    return NGX_OK;
 }
 
-
-/* If Redis has failed, the record is ambiguous once its lease is over. */
 
 static void
 ngx_http_chatmaid_store_redis_mark_ambiguous_handler(void *data,
@@ -572,6 +615,14 @@ ngx_http_chatmaid_store_redis_mark_ambiguous_handler(void *data,
     ngx_http_chatmaid_claim_t  *claim = data;
 
     claim->command = NULL;
+
+    if (ngx_http_chatmaid_store_script_result(error, reply) != NGX_ERROR) {
+        ngx_http_chatmaid_store_zone_confirmed(claim);
+
+    } else {
+        ngx_http_chatmaid_store_zone_untold(claim);
+    }
+
     claim->handler(claim->data);
 }
 
@@ -606,9 +657,9 @@ ngx_http_chatmaid_store_redis_remove(ngx_http_chatmaid_claim_t *claim)
         return NGX_AGAIN;
     }
 
-    return claim->webhook_event
-           ? NGX_OK
-           : ngx_http_chatmaid_store_zone.mark_ambiguous(claim);
+    ngx_http_chatmaid_store_redis_not_removed(claim);
+
+    return NGX_OK;
 }
 
 
@@ -620,18 +671,38 @@ ngx_http_chatmaid_store_redis_remove_handler(void *data, ngx_uint_t error,
 
     claim->command = NULL;
 
-    if (claim->webhook_event) {
-        /* it left the zone before Redis was told */
+    switch (ngx_http_chatmaid_store_script_result(error, reply)) {
 
-    } else if (ngx_http_chatmaid_store_script_result(error, reply) == 1) {
+    case 1:
         (void) ngx_http_chatmaid_store_zone.remove(claim);
+        break;
 
-    } else {
+    case 0:
         (void) ngx_http_chatmaid_store_zone.mark_ambiguous(claim);
-        claim->rc = NGX_DECLINED;
+        ngx_http_chatmaid_store_zone_confirmed(claim);
+        break;
+
+    default:
+        ngx_http_chatmaid_store_redis_not_removed(claim);
     }
 
     claim->handler(claim->data);
+}
+
+
+/* A send that Redis could not be told of stays ambiguous; an event has left the
+ * zone before. */
+
+static void
+ngx_http_chatmaid_store_redis_not_removed(ngx_http_chatmaid_claim_t *claim)
+{
+    if (claim->webhook_event) {
+        ngx_http_chatmaid_store_zone_removed(claim);
+        return;
+    }
+
+    (void) ngx_http_chatmaid_store_zone.mark_ambiguous(claim);
+    ngx_http_chatmaid_store_zone_untold(claim);
 }
 
 

@@ -5,8 +5,6 @@
 
 
 #include "ngx_http_chatmaid_store_zone.h"
-#include "ngx_http_chatmaid_zone.h"
-
 
 /* The largest part of a zone that one answer may take. */
 #define NGX_HTTP_CHATMAID_ZONE_SHARE   16
@@ -19,6 +17,9 @@ static void ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim,
 static void ngx_http_chatmaid_store_zone_read_record(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim,
     ngx_uint_t take, size_t room);
+static void ngx_http_chatmaid_store_zone_copy_answer(
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_record_t *rec,
+    size_t room);
 static ngx_uint_t ngx_http_chatmaid_store_zone_is_free(
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_zone_take(ngx_http_chatmaid_zone_t *zone,
@@ -27,6 +28,10 @@ static void ngx_http_chatmaid_store_zone_renew(
     ngx_http_chatmaid_claim_t *claim);
 static ngx_int_t ngx_http_chatmaid_store_zone_finish(
     ngx_http_chatmaid_claim_t *claim);
+static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_untold_after(
+    ngx_http_chatmaid_zone_t *zone, uint64_t serial);
+static void ngx_http_chatmaid_store_zone_copy(ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_record_t *rec, size_t room);
 static ngx_int_t ngx_http_chatmaid_store_zone_mark_ambiguous(
     ngx_http_chatmaid_claim_t *claim);
 static ngx_int_t ngx_http_chatmaid_store_zone_remove(
@@ -36,6 +41,8 @@ static void ngx_http_chatmaid_store_zone_abandon(
 static int64_t ngx_http_chatmaid_store_zone_clock(void);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_own(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
+static ngx_uint_t ngx_http_chatmaid_store_zone_is_owner(
+    ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_create(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
@@ -120,21 +127,31 @@ ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
     if (claim->window && !claim->use_previous && !claim->waited) {
         rec = ngx_http_chatmaid_zone_find(zone, claim->previous_id);
 
-        claim->use_previous = (rec && ngx_current_msec - rec->begun
-                                      < claim->window);
+        claim->use_previous =
+                        (rec && rec->state != NGX_HTTP_CHATMAID_RECORD_REMOVED
+                         && ngx_current_msec - rec->begun < claim->window);
     }
 
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
 
+    claim->former_removed = (rec && rec->state
+                                    == NGX_HTTP_CHATMAID_RECORD_REMOVED);
+
+    if (claim->former_removed) {
+        ngx_memcpy(claim->former_owner, rec->owner,
+                   NGX_HTTP_CHATMAID_OWNER_LEN);
+
+        if (take) {
+            ngx_http_chatmaid_zone_delete(zone, rec);
+        }
+
+        rec = NULL;
+    }
+
     if (rec && !ngx_http_chatmaid_store_zone_is_free(rec, claim)) {
 
         if (claim->result == NGX_HTTP_CHATMAID_DONE) {
-            claim->status = rec->status;
-            claim->answer.len = rec->answer_len;
-
-            if (rec->answer_len && rec->answer_len <= room) {
-                ngx_memcpy(claim->answer.data, rec->answer, rec->answer_len);
-            }
+            ngx_http_chatmaid_store_zone_copy_answer(claim, rec, room);
         }
 
         return;
@@ -154,6 +171,21 @@ ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
     if (claim->former_ended) {
         ngx_memcpy(claim->former_owner, rec->owner,
                    NGX_HTTP_CHATMAID_OWNER_LEN);
+    }
+}
+
+
+/* The answer itself only if there is room for it. */
+
+static void
+ngx_http_chatmaid_store_zone_copy_answer(ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_record_t *rec, size_t room)
+{
+    claim->status = rec->status;
+    claim->answer.len = rec->answer_len;
+
+    if (rec->answer_len && rec->answer_len <= room) {
+        ngx_memcpy(claim->answer.data, rec->answer, rec->answer_len);
     }
 }
 
@@ -179,8 +211,7 @@ ngx_http_chatmaid_store_zone_is_free(ngx_http_chatmaid_record_t *rec,
 
     if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT
         && (ngx_msec_int_t) (rec->lease_end - ngx_current_msec) > 0
-        && ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
-           != 0)
+        && !ngx_http_chatmaid_store_zone_is_owner(rec, claim))
     {
         claim->result = NGX_HTTP_CHATMAID_IN_FLIGHT;
         return 0;
@@ -203,14 +234,13 @@ ngx_http_chatmaid_store_zone_take(ngx_http_chatmaid_zone_t *zone,
             return;
         }
 
-    } else if (ngx_memcmp(rec->owner, claim->owner,
-                          NGX_HTTP_CHATMAID_OWNER_LEN)
-               != 0)
-    {
+    } else if (!ngx_http_chatmaid_store_zone_is_owner(rec, claim)) {
         rec->may_be_accepted = 1;
     }
 
-    rec->state = NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT;
+    ngx_http_chatmaid_zone_set_state(zone, rec,
+                                     NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT);
+
     rec->may_be_accepted |= claim->may_be_accepted;
     rec->lease_end = ngx_current_msec + claim->lease_time;
     ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
@@ -237,6 +267,7 @@ ngx_http_chatmaid_store_zone_renew(ngx_http_chatmaid_claim_t *claim)
         rec->lease_end = ngx_current_msec + claim->lease_time;
         claim->lease_end = rec->lease_end;
 
+        ngx_http_chatmaid_zone_touch(zone, rec);
         ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
     }
 
@@ -255,6 +286,11 @@ ngx_http_chatmaid_store_zone_finish(ngx_http_chatmaid_claim_t *claim)
 
     claim->rc = NGX_OK;
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+
+    if (rec && rec->state == NGX_HTTP_CHATMAID_RECORD_REMOVED) {
+        ngx_http_chatmaid_zone_delete(zone, rec);
+        rec = NULL;
+    }
 
     if (rec == NULL) {
         rec = ngx_http_chatmaid_store_zone_create(zone, claim);
@@ -277,7 +313,10 @@ ngx_http_chatmaid_store_zone_finish(ngx_http_chatmaid_claim_t *claim)
     if (claim->answer.len > NGX_HTTP_CHATMAID_ZONE_RECORD
                             - sizeof(ngx_http_chatmaid_record_t))
     {
-        /* one long answer is not worth the loss of many others */
+        /* one long answer is not worth the loss of many others, and least of
+         * all of its own record, which may be an old one */
+
+        ngx_http_chatmaid_zone_touch(zone, rec);
 
         answer = (claim->answer.len > zone->size
                                       / NGX_HTTP_CHATMAID_ZONE_SHARE)
@@ -289,10 +328,9 @@ ngx_http_chatmaid_store_zone_finish(ngx_http_chatmaid_claim_t *claim)
     if (answer == NULL) {
         rec->may_be_accepted = 1;
 
-        if (ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
-            == 0)
-        {
-            rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
+        if (ngx_http_chatmaid_store_zone_is_owner(rec, claim)) {
+            ngx_http_chatmaid_zone_set_state(zone, rec,
+                                           NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS);
         }
 
         claim->rc = NGX_ERROR;
@@ -303,11 +341,13 @@ ngx_http_chatmaid_store_zone_finish(ngx_http_chatmaid_claim_t *claim)
         ngx_memcpy(answer, claim->answer.data, claim->answer.len);
     }
 
+    ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+
     rec->answer = answer;
     rec->answer_len = claim->answer.len;
     rec->status = claim->status;
 
-    ngx_http_chatmaid_zone_retire(zone, rec);
+    ngx_http_chatmaid_zone_set_state(zone, rec, NGX_HTTP_CHATMAID_RECORD_DONE);
     ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
 
 done:
@@ -340,7 +380,8 @@ ngx_http_chatmaid_store_zone_mark_delivered(ngx_http_chatmaid_claim_t *claim)
     if (rec) {
         rec->status = claim->status;
 
-        ngx_http_chatmaid_zone_retire(zone, rec);
+        ngx_http_chatmaid_zone_set_state(zone, rec,
+                                         NGX_HTTP_CHATMAID_RECORD_DONE);
         ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
     }
 
@@ -371,6 +412,216 @@ ngx_http_chatmaid_store_zone_forget(ngx_http_chatmaid_claim_t *claim)
 }
 
 
+void
+ngx_http_chatmaid_store_zone_confirmed(ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+
+    if (rec && rec->state == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS
+        && ngx_http_chatmaid_store_zone_is_owner(rec, claim))
+    {
+        ngx_http_chatmaid_zone_delete(zone, rec);
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+}
+
+
+void
+ngx_http_chatmaid_store_zone_untold(ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+
+    if (rec && rec->state != NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT
+        && ngx_http_chatmaid_store_zone_is_owner(rec, claim))
+    {
+        ngx_http_chatmaid_zone_set_untold(zone, rec);
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+}
+
+
+void
+ngx_http_chatmaid_store_zone_removed(ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+
+    if (rec && rec->state == NGX_HTTP_CHATMAID_RECORD_REMOVED) {
+        ngx_http_chatmaid_zone_delete(zone, rec);
+        rec = NULL;
+    }
+
+    if (rec == NULL) {
+        rec = ngx_http_chatmaid_store_zone_create(zone, claim);
+
+        if (rec) {
+            ngx_http_chatmaid_zone_set_state(zone, rec,
+                                           NGX_HTTP_CHATMAID_RECORD_REMOVED);
+            ngx_http_chatmaid_zone_set_untold(zone, rec);
+            ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
+        }
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_store_zone_may_tell(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_msec_t lease_time)
+{
+    ngx_uint_t                    may;
+    ngx_http_chatmaid_zone_t     *zone = mcf->zone->data;
+    ngx_http_chatmaid_zone_sh_t  *sh;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    sh = zone->sh;
+
+    may = !ngx_queue_empty(&sh->untold)
+          && (sh->teller == ngx_pid
+              || (ngx_msec_int_t) (sh->teller_lease_end - ngx_current_msec)
+                 <= 0);
+
+    if (may) {
+        sh->teller = ngx_pid;
+        sh->teller_lease_end = ngx_current_msec + lease_time;
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return may;
+}
+
+
+/* As in ask(), an answer that needs room is read again once there is room. */
+
+ngx_int_t
+ngx_http_chatmaid_store_zone_next_untold(ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_record_state_e *state, uint64_t *serial)
+{
+    size_t                       room;
+    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    for (room = 0; /* void */; room = claim->answer.len) {
+
+        ngx_http_chatmaid_zone_lock(zone);
+
+        rec = ngx_http_chatmaid_store_zone_untold_after(zone, *serial);
+
+        if (rec) {
+            *state = rec->state;
+            ngx_http_chatmaid_store_zone_copy(claim, rec, room);
+        }
+
+        if (rec && claim->answer.len <= room) {
+            *serial = rec->untold_serial;
+            ngx_http_chatmaid_zone_unlock(zone);
+            return NGX_OK;
+        }
+
+        ngx_http_chatmaid_zone_unlock(zone);
+
+        if (rec == NULL) {
+            return NGX_DECLINED;
+        }
+
+        claim->answer.data = ngx_pnalloc(claim->pool, claim->answer.len);
+
+        if (claim->answer.data == NULL) {
+            return NGX_ERROR;
+        }
+    }
+}
+
+
+/* The oldest untold record behind the one with this serial number, or NULL. */
+
+static ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_store_zone_untold_after(ngx_http_chatmaid_zone_t *zone,
+    uint64_t serial)
+{
+    ngx_queue_t                 *q, *next, *untold;
+    ngx_http_chatmaid_record_t  *rec;
+
+    untold = &zone->sh->untold;
+
+    for (q = ngx_queue_head(untold); q != ngx_queue_sentinel(untold); q = next)
+    {
+        next = ngx_queue_next(q);
+        rec = ngx_queue_data(q, ngx_http_chatmaid_record_t, untold_queue);
+
+        if ((ngx_msec_int_t) (rec->expiry.key - ngx_current_msec) <= 0) {
+            ngx_http_chatmaid_zone_delete(zone, rec);
+            continue;
+        }
+
+        if (rec->untold_serial > serial) {
+            return rec;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_http_chatmaid_store_zone_copy(ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_record_t *rec, size_t room)
+{
+    ngx_memcpy(claim->id, rec->id, NGX_HTTP_CHATMAID_ID_LEN);
+    ngx_memcpy(claim->fingerprint, rec->fingerprint, NGX_HTTP_CHATMAID_ID_LEN);
+    ngx_memcpy(claim->owner, rec->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+
+    claim->webhook_event = (rec->kind == NGX_HTTP_CHATMAID_ZONE_EVENT);
+    claim->ttl = rec->expiry.key - ngx_current_msec;
+
+    ngx_http_chatmaid_store_zone_copy_answer(claim, rec, room);
+}
+
+
+void
+ngx_http_chatmaid_store_zone_told(ngx_http_chatmaid_main_conf_t *mcf,
+    u_char *id, uint64_t serial)
+{
+    ngx_http_chatmaid_zone_t    *zone = mcf->zone->data;
+    ngx_http_chatmaid_record_t  *rec;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    rec = ngx_http_chatmaid_zone_find(zone, id);
+
+    if (rec && rec->untold && rec->untold_serial == serial) {
+
+        if (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE) {
+            ngx_http_chatmaid_zone_set_told(zone, rec);
+
+        } else {
+            ngx_http_chatmaid_zone_delete(zone, rec);
+        }
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+}
+
+
 static ngx_int_t
 ngx_http_chatmaid_store_zone_mark_ambiguous(ngx_http_chatmaid_claim_t *claim)
 {
@@ -382,7 +633,8 @@ ngx_http_chatmaid_store_zone_mark_ambiguous(ngx_http_chatmaid_claim_t *claim)
     rec = ngx_http_chatmaid_store_zone_own(zone, claim);
 
     if (rec) {
-        rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
+        ngx_http_chatmaid_zone_set_state(zone, rec,
+                                         NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS);
         rec->may_be_accepted = 1;
     }
 
@@ -410,7 +662,8 @@ ngx_http_chatmaid_store_zone_remove(ngx_http_chatmaid_claim_t *claim)
         claim->rc = NGX_OK;
 
     } else if (rec) {
-        rec->state = NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS;
+        ngx_http_chatmaid_zone_set_state(zone, rec,
+                                         NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS);
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
@@ -448,13 +701,21 @@ ngx_http_chatmaid_store_zone_own(ngx_http_chatmaid_zone_t *zone,
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
 
     if (rec == NULL || rec->state != NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT
-        || ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
-           != 0)
+        || !ngx_http_chatmaid_store_zone_is_owner(rec, claim))
     {
         return NULL;
     }
 
     return rec;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_store_zone_is_owner(ngx_http_chatmaid_record_t *rec,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    return ngx_memcmp(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN)
+           == 0;
 }
 
 
@@ -491,7 +752,7 @@ ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
 
     ttl = claim->ttl;
 
-    if (rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT) {
+    if (rec->state != NGX_HTTP_CHATMAID_RECORD_DONE) {
         ttl = claim->webhook_event ? claim->lease_time
                                    : ngx_max(ttl, claim->lease_time);
     }

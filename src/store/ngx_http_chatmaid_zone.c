@@ -8,10 +8,17 @@
 
 
 /* Whoever changes the shared layout changes this number. */
-#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  2
+#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  3
 
-/* How many finished records are dropped at most for one allocation. */
+/* How many records are dropped at most for one allocation. */
 #define NGX_HTTP_CHATMAID_ZONE_EVICT   64
+
+/*
+ * After so many milliseconds an unfinished record may be dropped.  A lease is
+ * much shorter, and each renewal touches the record: what is older is not in
+ * flight.
+ */
+#define NGX_HTTP_CHATMAID_ZONE_GIVE_UP  600000
 
 /*
  * A note is larger than it needs to be, so that it does not share pages with
@@ -31,11 +38,17 @@ static ngx_int_t ngx_http_chatmaid_zone_init(ngx_shm_zone_t *shm_zone,
 static void ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone);
 static void ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
+static ngx_queue_t *ngx_http_chatmaid_zone_queue(
+    ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_record_t *rec);
 static void ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone);
+static void ngx_http_chatmaid_zone_drop(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_oldest(
     ngx_http_chatmaid_zone_t *zone);
-static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_oldest_of(
-    ngx_http_chatmaid_zone_t *zone, ngx_uint_t kind);
+static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_oldest_finished(
+    ngx_http_chatmaid_zone_t *zone);
+static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_first(
+    ngx_queue_t *queue);
 
 
 ngx_shm_zone_t *
@@ -113,6 +126,9 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
                     ngx_http_chatmaid_zone_insert);
     ngx_rbtree_init(&sh->expiry, &sh->expiry_sentinel,
                     ngx_rbtree_insert_timer_value);
+    ngx_queue_init(&sh->kept);
+    ngx_queue_init(&sh->unfinished);
+    ngx_queue_init(&sh->untold);
     ngx_queue_init(&sh->accounts);
 
     for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_KINDS; i++) {
@@ -172,12 +188,9 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
 
         /* the first allocation of a fresh pool lies where it lay before; it
          * is marked as changing in case this worker dies here too */
-        zone->sh = ngx_slab_alloc_locked(zone->shpool,
-                                         sizeof(ngx_http_chatmaid_zone_sh_t));
+        zone->sh = ngx_slab_calloc_locked(zone->shpool,
+                                          sizeof(ngx_http_chatmaid_zone_sh_t));
         zone->sh->changing = 1;
-        zone->sh->evicted = 0;
-        zone->sh->warned = 0;
-        zone->sh->notes = 0;
         zone->sh->reset = 1;
 
         ngx_http_chatmaid_zone_format(zone);
@@ -190,12 +203,14 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
 void
 ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone)
 {
-    ngx_uint_t  warn, reset;
+    ngx_uint_t  warn, gave_up, reset;
 
     warn = (zone->sh->evicted && !zone->sh->warned);
+    gave_up = zone->sh->gave_up_first;
     reset = zone->sh->reset;
 
     zone->sh->warned |= warn;
+    zone->sh->gave_up_first = 0;
     zone->sh->reset = 0;
     zone->sh->changing = 0;
 
@@ -212,6 +227,13 @@ ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone)
                       "chatmaid zone is full: finished records are dropped "
                       "before their ttl, a retry of such a send asks Chatmaid "
                       "again, a repeat of such an event is handed on again");
+    }
+
+    if (gave_up) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "chatmaid zone is full of unfinished records: the oldest "
+                      "are dropped, a retry of such a send is a new one with "
+                      "the same key for Chatmaid");
     }
 }
 
@@ -276,7 +298,7 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
                               / NGX_HTTP_CHATMAID_ZONE_NOTE_SIZE)
     {
         ngx_http_chatmaid_zone_delete(zone,
-                                ngx_http_chatmaid_zone_oldest_of(zone, kind));
+                  ngx_http_chatmaid_zone_first(&zone->sh->finished[kind]));
     }
 
     rec = ngx_http_chatmaid_zone_alloc(zone, kind, sizes[kind]);
@@ -295,23 +317,84 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
     ngx_memcpy(&rec->node.key, id, sizeof(ngx_rbtree_key_t));
 
     rec->begun = ngx_current_msec;
+    rec->queued = ngx_current_msec;
     rec->expiry.key = ngx_current_msec + ttl;
 
     ngx_rbtree_insert(&zone->sh->records, &rec->node);
     ngx_rbtree_insert(&zone->sh->expiry, &rec->expiry);
+    ngx_queue_insert_tail(&zone->sh->unfinished, &rec->queue);
 
     return rec;
 }
 
 
 void
-ngx_http_chatmaid_zone_retire(ngx_http_chatmaid_zone_t *zone,
+ngx_http_chatmaid_zone_set_state(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_record_state_e state)
+{
+    rec->state = state;
+
+    ngx_http_chatmaid_zone_set_told(zone, rec);
+}
+
+
+void
+ngx_http_chatmaid_zone_touch(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec)
 {
-    rec->state = NGX_HTTP_CHATMAID_RECORD_DONE;
-    rec->retired = ngx_current_msec;
+    rec->queued = ngx_current_msec;
 
-    ngx_queue_insert_tail(&zone->sh->finished[rec->kind], &rec->finished);
+    ngx_queue_remove(&rec->queue);
+    ngx_queue_insert_tail(ngx_http_chatmaid_zone_queue(zone, rec),
+                          &rec->queue);
+}
+
+
+static ngx_queue_t *
+ngx_http_chatmaid_zone_queue(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec)
+{
+    switch (rec->state) {
+
+    case NGX_HTTP_CHATMAID_RECORD_DONE:
+        return rec->untold ? &zone->sh->kept : &zone->sh->finished[rec->kind];
+
+    case NGX_HTTP_CHATMAID_RECORD_REMOVED:
+        return &zone->sh->finished[rec->kind];
+
+    default:
+        return &zone->sh->unfinished;
+    }
+}
+
+
+void
+ngx_http_chatmaid_zone_set_untold(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec)
+{
+    if (rec->untold) {
+        return;
+    }
+
+    rec->untold = 1;
+    rec->untold_serial = ++zone->sh->untold_serial;
+
+    ngx_queue_insert_tail(&zone->sh->untold, &rec->untold_queue);
+
+    ngx_http_chatmaid_zone_touch(zone, rec);
+}
+
+
+void
+ngx_http_chatmaid_zone_set_told(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec)
+{
+    if (rec->untold) {
+        rec->untold = 0;
+        ngx_queue_remove(&rec->untold_queue);
+    }
+
+    ngx_http_chatmaid_zone_touch(zone, rec);
 }
 
 
@@ -334,8 +417,10 @@ ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
     ngx_rbtree_delete(&zone->sh->records, &rec->node);
     ngx_rbtree_delete(&zone->sh->expiry, &rec->expiry);
 
-    if (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE) {
-        ngx_queue_remove(&rec->finished);
+    ngx_queue_remove(&rec->queue);
+
+    if (rec->untold) {
+        ngx_queue_remove(&rec->untold_queue);
     }
 
     zone->sh->notes -= (rec->kind == NGX_HTTP_CHATMAID_ZONE_NOTE);
@@ -378,9 +463,9 @@ ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone)
 
 
 /*
- * Makes room by dropping the records that were finished longest ago, no others.
- * If they lay in many pages, no page may have become free; then one of the same
- * kind is dropped, whose place has the right size.
+ * Makes room by dropping records.  If these lay in many pages, no page may have
+ * become free; then one of the same kind is dropped, whose place has the right
+ * size.
  */
 
 void *
@@ -401,21 +486,76 @@ ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone,
 
         rec = (i < NGX_HTTP_CHATMAID_ZONE_EVICT)
               ? ngx_http_chatmaid_zone_oldest(zone)
-              : ngx_http_chatmaid_zone_oldest_of(zone, kind);
+              : ngx_http_chatmaid_zone_first(&zone->sh->finished[kind]);
 
         if (rec == NULL) {
             return NULL;
         }
 
-        zone->sh->evicted += (rec->kind != NGX_HTTP_CHATMAID_ZONE_NOTE);
-
-        ngx_http_chatmaid_zone_delete(zone, rec);
+        ngx_http_chatmaid_zone_drop(zone, rec);
     }
 }
 
 
+static void
+ngx_http_chatmaid_zone_drop(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec)
+{
+    ngx_http_chatmaid_zone_sh_t  *sh = zone->sh;
+
+    switch (rec->state) {
+
+    case NGX_HTTP_CHATMAID_RECORD_DONE:
+        sh->evicted += (rec->kind != NGX_HTTP_CHATMAID_ZONE_NOTE);
+        break;
+
+    case NGX_HTTP_CHATMAID_RECORD_REMOVED:
+        break;
+
+    default:
+
+        /* one line until none has been given up for some time */
+
+        sh->gave_up_first |= (!sh->giving_up
+                              || ngx_current_msec - sh->gave_up
+                                 >= NGX_HTTP_CHATMAID_ZONE_GIVE_UP);
+        sh->giving_up = 1;
+        sh->gave_up = ngx_current_msec;
+    }
+
+    ngx_http_chatmaid_zone_delete(zone, rec);
+}
+
+
+/* The record to be dropped next, or NULL. */
+
 static ngx_http_chatmaid_record_t *
 ngx_http_chatmaid_zone_oldest(ngx_http_chatmaid_zone_t *zone)
+{
+    ngx_http_chatmaid_record_t  *rec;
+
+    rec = ngx_http_chatmaid_zone_oldest_finished(zone);
+
+    if (rec == NULL) {
+        rec = ngx_http_chatmaid_zone_first(&zone->sh->kept);
+    }
+
+    if (rec == NULL) {
+        rec = ngx_http_chatmaid_zone_first(&zone->sh->unfinished);
+
+        if (rec && ngx_current_msec - rec->queued
+                   < NGX_HTTP_CHATMAID_ZONE_GIVE_UP)
+        {
+            return NULL;
+        }
+    }
+
+    return rec;
+}
+
+
+static ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_zone_oldest_finished(ngx_http_chatmaid_zone_t *zone)
 {
     ngx_uint_t                   i;
     ngx_http_chatmaid_record_t  *rec, *oldest;
@@ -424,10 +564,10 @@ ngx_http_chatmaid_zone_oldest(ngx_http_chatmaid_zone_t *zone)
 
     for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_KINDS; i++) {
 
-        rec = ngx_http_chatmaid_zone_oldest_of(zone, i);
+        rec = ngx_http_chatmaid_zone_first(&zone->sh->finished[i]);
 
         if (oldest == NULL
-            || (rec && (ngx_msec_int_t) (rec->retired - oldest->retired) < 0))
+            || (rec && (ngx_msec_int_t) (rec->queued - oldest->queued) < 0))
         {
             oldest = rec;
         }
@@ -437,20 +577,13 @@ ngx_http_chatmaid_zone_oldest(ngx_http_chatmaid_zone_t *zone)
 }
 
 
-/* The record of this kind that was finished longest ago, or NULL. */
-
 static ngx_http_chatmaid_record_t *
-ngx_http_chatmaid_zone_oldest_of(ngx_http_chatmaid_zone_t *zone,
-    ngx_uint_t kind)
+ngx_http_chatmaid_zone_first(ngx_queue_t *queue)
 {
-    ngx_queue_t  *queue;
-
-    queue = &zone->sh->finished[kind];
-
     if (ngx_queue_empty(queue)) {
         return NULL;
     }
 
     return ngx_queue_data(ngx_queue_head(queue), ngx_http_chatmaid_record_t,
-                          finished);
+                          queue);
 }

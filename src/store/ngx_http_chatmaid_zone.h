@@ -32,37 +32,42 @@ typedef enum {
 #define NGX_HTTP_CHATMAID_ZONE_KINDS  3
 
 
-/* When the zone is full, records that are DONE are dropped, oldest first. */
-
 typedef enum {
     NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT = 0,
     NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS,
-    NGX_HTTP_CHATMAID_RECORD_DONE
+    NGX_HTTP_CHATMAID_RECORD_DONE,
+    NGX_HTTP_CHATMAID_RECORD_REMOVED     /* as if it had never been, but Redis
+                                          * has not been told */
 } ngx_http_chatmaid_record_state_e;
 
 
-/* Times are ngx_current_msec, which all processes of a machine share. */
+/* Times are ngx_current_msec, which all processes of a machine share.  An
+ * event's record is no more than this: it must not grow beyond 256 bytes. */
 
 typedef struct {
     ngx_rbtree_node_t                 node;        /* by the id's first bytes */
     ngx_rbtree_node_t                 expiry;      /* by the end of its ttl */
-    ngx_queue_t                       finished;    /* if it is DONE, */
-    ngx_msec_t                        retired;     /* since this time */
+    ngx_queue_t                       queue;       /* see zone_queue(), */
+    ngx_msec_t                        queued;      /* since this time */
+    ngx_queue_t                       untold_queue;
+    uint64_t                          untold_serial;
 
     u_char                            id[NGX_HTTP_CHATMAID_ID_LEN];
     u_char                            fingerprint[NGX_HTTP_CHATMAID_ID_LEN];
     u_char                            owner[NGX_HTTP_CHATMAID_OWNER_LEN];
 
-    ngx_http_chatmaid_zone_kind_e     kind;
-    ngx_http_chatmaid_record_state_e  state;
-    ngx_uint_t                        may_be_accepted;
     ngx_msec_t                        begun;
     ngx_msec_t                        lease_end;
     uint64_t                          stamp;       /* of a note */
 
-    ngx_uint_t                        status;      /* of the answer */
     u_char                           *answer;
     size_t                            answer_len;
+
+    unsigned                          status:16;   /* of the answer */
+    unsigned                          kind:2;
+    unsigned                          state:2;
+    unsigned                          may_be_accepted:1;
+    unsigned                          untold:1;    /* it is in that queue */
 } ngx_http_chatmaid_record_t;
 
 
@@ -74,12 +79,25 @@ typedef struct {
     ngx_rbtree_node_t                 records_sentinel;
     ngx_rbtree_t                      expiry;
     ngx_rbtree_node_t                 expiry_sentinel;
+
+    /* what may be dropped for want of room, in this order, oldest first */
     ngx_queue_t                       finished[NGX_HTTP_CHATMAID_ZONE_KINDS];
+    ngx_queue_t                       kept;        /* done, and untold */
+    ngx_queue_t                       unfinished;
+
+    ngx_queue_t                       untold;      /* oldest first */
+    uint64_t                          untold_serial;  /* the latest */
+    ngx_pid_t                         teller;      /* the worker that tells */
+    ngx_msec_t                        teller_lease_end;
+
     ngx_queue_t                       accounts;    /* account_limits.c */
     ngx_uint_t                        notes;       /* number of records */
 
     ngx_uint_t                        evicted;     /* before their ttl */
     ngx_uint_t                        warned;      /* of these, once */
+    ngx_uint_t                        giving_up;   /* unfinished ones, */
+    ngx_msec_t                        gave_up;     /* last at this time */
+    ngx_uint_t                        gave_up_first;  /* not logged yet */
     ngx_uint_t                        reset;       /* not logged yet */
 } ngx_http_chatmaid_zone_sh_t;
 
@@ -111,8 +129,18 @@ ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_create(
     ngx_http_chatmaid_zone_t *zone, u_char *id,
     ngx_http_chatmaid_zone_kind_e kind, ngx_msec_t ttl);
 
-/* The record is done, and may be dropped from now on. */
-void ngx_http_chatmaid_zone_retire(ngx_http_chatmaid_zone_t *zone,
+/* Gives the record a state.  There is nothing to tell Redis of it now. */
+void ngx_http_chatmaid_zone_set_state(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_record_state_e state);
+
+/* The record is in use: for now it is not dropped, unless it is done. */
+void ngx_http_chatmaid_zone_touch(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec);
+
+/* Whether Redis has to be told of the record's state. */
+void ngx_http_chatmaid_zone_set_untold(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec);
+void ngx_http_chatmaid_zone_set_told(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec);
 
 /* The record expires in ttl milliseconds from now. */
@@ -122,8 +150,9 @@ void ngx_http_chatmaid_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
 void ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec);
 
-/* Memory for something of this kind; records that are done are dropped for it.
- * NULL: there is no room. */
+/* Memory for something of this kind.  Records are dropped for it: those that
+ * are done, then unfinished ones that nobody has touched for ten minutes.  NULL:
+ * there is no room. */
 void *ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_zone_kind_e kind, size_t size);
 

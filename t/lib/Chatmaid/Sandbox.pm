@@ -411,6 +411,7 @@ sub serve ($class, %option) {
     $option{ready}->($self->server->ports->[0], $control);
 
     local @SIG{qw(INT TERM)} = (sub { Mojo::IOLoop->stop }) x 2;
+    local $SIG{PIPE} = 'IGNORE';                # Mojo's own, which a fork may have undone
     my $wake = Mojo::IOLoop->recurring(1 => sub { });       # so that signals are seen
     Mojo::IOLoop->start;
     Mojo::IOLoop->remove($wake);

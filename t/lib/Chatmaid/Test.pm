@@ -230,7 +230,10 @@ sub done () {
     }
     $_->stop for grep { $_->alive } @all;
 
-    is($_->complaints, '', $_->name . ' complained of nothing') for @sandboxes;
+    for my $sandbox (@sandboxes) {
+        is($sandbox->complaints, '', $sandbox->name . ' complained of nothing');
+        is($sandbox->status, 0, $sandbox->name . ' ended with status 0');
+    }
     is(join('; ', leaks_seen), '', 'no secret in an answer or in what nginx printed');
     done_testing;
 }

@@ -17,13 +17,16 @@ my $script = path(__FILE__)->dirname->child('../../../sandbox.pl')->to_abs;
 
 sub port ($self) { test_port($self->name) }
 
-# The first sandbox of a test is a child that was forked when nothing was open yet.
-# It has most of what it needs, and need not be started from the beginning.
+# The first two sandboxes of a test are children that were forked when nothing was
+# open yet.  They have most of what they need, and need not be started from the
+# beginning.
 
-my $spare;
+my @spare;
 
-sub prefork () {
-    $spare = [Chatmaid::Test::Process::forked(sub {
+sub prefork () { push @spare, spare() for 1, 2 }
+
+sub spare () {
+    return [Chatmaid::Test::Process::forked(sub {
         my $line = '';
         until ($line =~ /\n/) { sysread STDIN, $line, 65536, length $line or return }
         my ($output, $option) = @{decode_json($line)};
@@ -50,11 +53,10 @@ sub start ($self) {
         settings => test_dir() . "/$name.json", ready => $ready);
     my @flags = grep { $self->$_ } qw(plain receiver);
 
-    if ($spare) {
+    if (my $spare = shift @spare) {
         print {$spare->[1]} encode_json([$self->output, {%option, map { $_ => 1 } @flags}]), "\n";
         $spare->[1]->flush;
         $self->runs(@$spare);
-        undef $spare;
     } else {
         $self->command([$^X, "$script", (map { ("--$_" => $option{$_}) } sort keys %option), map { "--$_" } @flags]);
         $self->SUPER::start;

@@ -335,6 +335,14 @@ sub crash ($self) {
 
 sub quit ($self) { $self->stop }
 
+# A master that has to be killed leaves its workers.
+sub kill_now ($self) {
+    return unless $self->alive;
+    my %children = $self->children;
+    $self->SUPER::kill_now;
+    CORE::kill KILL => grep { title_of($_) =~ /^nginx: / } keys %children;
+}
+
 
 # --- What it left ------------------------------------------------------------
 

@@ -87,7 +87,7 @@ sub stop ($self) {
 sub kill_now ($self) {
     return unless $self->alive;
     $self->kill('TERM');
-    for (1 .. 100) {
+    for (1 .. 1000) {
         return unless $self->alive;
         select undef, undef, undef, 0.01;
     }

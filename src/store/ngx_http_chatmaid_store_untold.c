@@ -1,0 +1,236 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * Each worker looks into the zone now and then.  The one that gets the lease
+ * tells the records in batches.  While Redis does not answer, a batch is one
+ * record, which is the question whether it is back.  What was not confirmed
+ * remains in the queue, and so does everything when this worker dies.
+ */
+
+
+#include "ngx_http_chatmaid_store_untold.h"
+#include "ngx_http_chatmaid_redis.h"
+#include "ngx_http_chatmaid_redis_conf.h"
+#include "ngx_http_chatmaid_store_redis.h"
+#include "ngx_http_chatmaid_store_script.h"
+#include "ngx_http_chatmaid_store_zone.h"
+
+
+#define NGX_HTTP_CHATMAID_STORE_UNTOLD_LOOK   1000  /* milliseconds */
+
+/* A batch begins so long after the end of the one before: at most 200 records
+ * a second. */
+#define NGX_HTTP_CHATMAID_STORE_UNTOLD_PAUSE  250   /* milliseconds */
+#define NGX_HTTP_CHATMAID_STORE_UNTOLD_BATCH  50
+
+/* A batch lasts no longer than one timeout of Redis, then it is the next look's
+ * turn. */
+#define NGX_HTTP_CHATMAID_STORE_UNTOLD_LEASE  2000  /* milliseconds, more */
+
+
+/* A record that is being told. */
+
+typedef struct {
+    u_char                          id[NGX_HTTP_CHATMAID_ID_LEN];
+    uint64_t                        serial;
+} ngx_http_chatmaid_store_untold_record_t;
+
+
+typedef struct {
+    ngx_http_chatmaid_main_conf_t  *mcf;
+    ngx_event_t                     timer;
+    ngx_uint_t                      pending;       /* of this batch */
+
+    unsigned                        failed:1;      /* some of this batch */
+    unsigned                        answering:1;   /* the last one was told */
+
+    ngx_http_chatmaid_store_untold_record_t
+        records[NGX_HTTP_CHATMAID_STORE_UNTOLD_BATCH];
+} ngx_http_chatmaid_store_untold_t;
+
+
+static void ngx_http_chatmaid_store_untold_timer_handler(ngx_event_t *ev);
+static void ngx_http_chatmaid_store_untold_tell_batch(
+    ngx_http_chatmaid_store_untold_t *untold, ngx_pool_t *pool);
+static ngx_int_t ngx_http_chatmaid_store_untold_tell(
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_record_state_e state,
+    ngx_http_chatmaid_store_untold_record_t *record);
+static void ngx_http_chatmaid_store_untold_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
+
+
+/* Of this worker. */
+
+static ngx_http_chatmaid_store_untold_t  ngx_http_chatmaid_store_untold;
+
+
+void
+ngx_http_chatmaid_store_untold_init(ngx_cycle_t *cycle,
+    ngx_http_chatmaid_main_conf_t *mcf)
+{
+    ngx_event_t  *timer;
+
+    if (mcf->redis == NULL || ngx_http_chatmaid_redis_get(mcf->redis) == NULL) {
+        return;
+    }
+
+    ngx_http_chatmaid_store_untold.mcf = mcf;
+
+    timer = &ngx_http_chatmaid_store_untold.timer;
+
+    timer->handler = ngx_http_chatmaid_store_untold_timer_handler;
+    timer->data = &ngx_http_chatmaid_store_untold;
+    timer->log = cycle->log;
+    timer->cancelable = 1;
+
+    ngx_add_timer(timer, NGX_HTTP_CHATMAID_STORE_UNTOLD_PAUSE);
+}
+
+
+static void
+ngx_http_chatmaid_store_untold_timer_handler(ngx_event_t *ev)
+{
+    ngx_http_chatmaid_store_untold_t  *untold = ev->data;
+
+    ngx_msec_t   lease_time;
+    ngx_pool_t  *pool;
+
+    if (ngx_exiting) {
+        return;                 /* the workers that stay go on with it */
+    }
+
+    lease_time = untold->mcf->redis->timeout
+                 + NGX_HTTP_CHATMAID_STORE_UNTOLD_LEASE;
+
+    if (!ngx_http_chatmaid_store_zone_may_tell(untold->mcf, lease_time)) {
+        ngx_add_timer(ev, NGX_HTTP_CHATMAID_STORE_UNTOLD_LOOK);
+        return;
+    }
+
+    pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, ev->log);
+
+    if (pool) {
+        ngx_http_chatmaid_store_untold_tell_batch(untold, pool);
+        ngx_destroy_pool(pool);
+    }
+
+    if (untold->pending == 0) {
+        ngx_add_timer(ev, NGX_HTTP_CHATMAID_STORE_UNTOLD_PAUSE);
+    }
+}
+
+
+/* No more are told at once than there are confirmed at once. */
+
+static void
+ngx_http_chatmaid_store_untold_tell_batch(
+    ngx_http_chatmaid_store_untold_t *untold, ngx_pool_t *pool)
+{
+    uint64_t                                  serial;
+    ngx_uint_t                                n;
+    ngx_http_chatmaid_claim_t                 claim;
+    ngx_http_chatmaid_record_state_e          state;
+    ngx_http_chatmaid_store_untold_record_t  *record;
+
+    n = untold->answering ? NGX_HTTP_CHATMAID_STORE_UNTOLD_BATCH : 1;
+
+    untold->failed = 0;
+    serial = 0;
+
+    while (untold->pending < n) {
+        ngx_memzero(&claim, sizeof(ngx_http_chatmaid_claim_t));
+
+        claim.mcf = untold->mcf;
+        claim.pool = pool;
+
+        if (ngx_http_chatmaid_store_zone_next_untold(&claim, &state, &serial)
+            != NGX_OK)
+        {
+            return;
+        }
+
+        record = &untold->records[untold->pending];
+        record->serial = serial;
+        ngx_memcpy(record->id, claim.id, NGX_HTTP_CHATMAID_ID_LEN);
+
+        if (ngx_http_chatmaid_store_untold_tell(&claim, state, record)
+            != NGX_OK)
+        {
+            return;
+        }
+
+        untold->pending++;
+
+        ngx_reset_pool(pool);       /* the command has its own copy */
+    }
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_store_untold_tell(ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_record_state_e state,
+    ngx_http_chatmaid_store_untold_record_t *record)
+{
+    ngx_http_chatmaid_words_t          words;
+    ngx_http_chatmaid_redis_script_t  *script;
+
+    ngx_http_chatmaid_store_script_begin(&words, claim);
+
+    switch (state) {
+
+    case NGX_HTTP_CHATMAID_RECORD_DONE:
+        script = &ngx_http_chatmaid_store_script_finish;
+        ngx_http_chatmaid_store_script_word(&words, claim->answer.data,
+                                            claim->answer.len);
+        ngx_http_chatmaid_store_script_number(&words, claim->status);
+        break;
+
+    case NGX_HTTP_CHATMAID_RECORD_REMOVED:
+        script = &ngx_http_chatmaid_store_script_remove;
+        break;
+
+    default:
+        script = &ngx_http_chatmaid_store_script_mark_ambiguous;
+    }
+
+    return ngx_http_chatmaid_store_script_run(claim->mcf->redis, script, &words,
+                                      ngx_http_chatmaid_store_untold_handler,
+                                      record)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+/* What a script can't do at all, on a key of another type say, it will not do
+ * later either. */
+
+static void
+ngx_http_chatmaid_store_untold_handler(void *data, ngx_uint_t error,
+    redisReply *reply)
+{
+    ngx_http_chatmaid_store_untold_record_t  *record = data;
+
+    ngx_http_chatmaid_store_untold_t  *untold;
+
+    untold = &ngx_http_chatmaid_store_untold;
+
+    if (error == NGX_HTTP_CHATMAID_REDIS_ERROR) {
+        ngx_http_chatmaid_store_redis_log_failed(untold->mcf, error, reply);
+    }
+
+    if (error == NGX_HTTP_CHATMAID_REDIS_ERROR
+        || ngx_http_chatmaid_store_script_result(error, reply) != NGX_ERROR)
+    {
+        ngx_http_chatmaid_store_zone_told(untold->mcf, record->id,
+                                          record->serial);
+    } else {
+        untold->failed = 1;
+    }
+
+    untold->pending--;
+
+    if (untold->pending == 0) {
+        untold->answering = !untold->failed;
+        ngx_add_timer(&untold->timer, NGX_HTTP_CHATMAID_STORE_UNTOLD_PAUSE);
+    }
+}
