@@ -19,6 +19,8 @@ static const char *ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, u_char **first);
 static ngx_uint_t ngx_http_chatmaid_api_key_is_http(u_char *p,
     u_char *last);
+static ngx_uint_t ngx_http_chatmaid_api_key_is_for(
+    ngx_http_chatmaid_call_t *call, u_char *p, u_char *last);
 static ngx_uint_t ngx_http_chatmaid_api_key_authorized(u_char *p,
     u_char *last);
 static ngx_int_t ngx_http_chatmaid_api_key_splice(ngx_http_request_t *r,
@@ -178,8 +180,8 @@ ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
         return "that location speaks another protocol than HTTP/1.x";
     }
 
-    if (*(ngx_strlchr(p, *first, ' ') + 1) == NGX_HTTP_CHATMAID_CALL_MARK) {
-        return "proxy_pass there has no URI, only a host: append \"/\"";
+    if (!ngx_http_chatmaid_api_key_is_for(call, p, *first)) {
+        return "proxy_pass there must have \"/\" behind its host, and no more";
     }
 
     (*first)++;
@@ -205,6 +207,24 @@ ngx_http_chatmaid_api_key_is_http(u_char *p, u_char *last)
     return protocol
            && last - protocol == sizeof(" HTTP/1.1" CRLF) - 2
            && ngx_strncmp(protocol, " HTTP/1.", 8) == 0;
+}
+
+
+/* Whether the target of this request line is the call's path. */
+
+static ngx_uint_t
+ngx_http_chatmaid_api_key_is_for(ngx_http_chatmaid_call_t *call, u_char *p,
+    u_char *last)
+{
+    size_t  len;
+
+    len = call->path.len;
+    p = ngx_strlchr(p, last, ' ') + 1;
+
+    return (size_t) (last - p) > 1 + len
+           && p[0] == '/'
+           && ngx_memcmp(p + 1, call->path.data, len) == 0
+           && p[1 + len] == ' ';
 }
 
 
