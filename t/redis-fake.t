@@ -187,6 +187,14 @@ wait_for(sub { ((ask(['LATE', 'c']))[0]{reply} // "") eq 'c' }, 'step');
 is($fake->taken, $taken, 'in step, and the connection is the same');
 is(scalar(() = $nginx->logged(qr/no reply in time/)) > 0, 1, 'a line in the log');
 
+# The server hangs with a command that nobody waits for: the next has its own timeout.
+$answer = sub ($fake, $stream, @words) { $late = $stream };
+is((ask(['HANGS', $_]))[0]{error}, 'timeout', "$_: each has its own timeout") for qw(first second);
+$late->write("+first\r\n+second\r\n");
+$answer = sub ($fake, $stream, @words) { $stream->write("+$words[1]\r\n") };
+wait_for(sub { ((ask(['LATE', 'c']))[0]{reply} // "") eq 'c' }, 'step');
+$taken = $fake->taken;
+
 $answer = sub (@args) { };
 my $n = 0;
 wait_for(sub { (ask(['SILENT']))[0]{error} eq 'lost' || ++$n > 5 || $fake->taken > $taken }, 'it to be closed');

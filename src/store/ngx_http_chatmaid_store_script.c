@@ -9,27 +9,31 @@
 
 
 /* record.lua is a part of each script. */
-#define ngx_http_chatmaid_store_script(text)                                  \
-    { ngx_string(NGX_HTTP_CHATMAID_RECORD_LUA text), { 0 } }
+#define ngx_http_chatmaid_store_script(text, lasts)                           \
+    { ngx_string(NGX_HTTP_CHATMAID_RECORD_LUA text), lasts, { 0 } }
 
+
+/* What a send or a delivery has become lasts.  A claim nobody waits for would
+ * hold its record; a sender whose event was not added comes again. */
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_claim =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_CLAIM_LUA);
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_CLAIM_LUA, 0);
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_renew =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_RENEW_LUA);
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_RENEW_LUA, 0);
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_finish =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_FINISH_LUA);
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_FINISH_LUA, 1);
 
-ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_mark_ambiguous =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_MARK_AMBIGUOUS_LUA);
+ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_mark_ambiguous =
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_MARK_AMBIGUOUS_LUA, 1);
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_remove =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_REMOVE_LUA);
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_REMOVE_LUA, 1);
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_add_event =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_ADD_EVENT_LUA);
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_ADD_EVENT_LUA, 0);
 
 
 ngx_int_t
