@@ -131,10 +131,13 @@ bench bench-instructions:
 	@CHATMAID_MODULE=$(BUILD_DIR)/$(MODULE).so \
 	     bench/$(if $(filter bench,$@),cpu,instructions) $(ROWS)
 
-# The longest first, so that none of them is left alone at the end.
-LONGEST := volume-wait send-retries redis-away webhook-away wait-shared \
-           volume-storm-redis redis-gateways wait-failures wait-exit \
-           redis-fake wait-redis wait-notes wait-message
+# The longest first, so that none of them is left alone at the end; those that
+# mostly wait beside those that work.
+LONGEST := conf-directives volume-wait redis-away redis-fake redis-conf \
+           send-retries webhook-away send-retry-outcomes native-clients \
+           script-webhook volume-webhooks volume-redis send-claims \
+           wait-failures volume-storm-redis send-idempotency webhook-conf \
+           wait-shared redis-gateways wait-exit wait-message wait-notes wait-redis
 TESTS   ?= $(LONGEST:%=t/%.t) $(filter-out $(LONGEST:%=t/%.t),$(wildcard t/*.t))
 
 # prove NGINX MODULE.  How much the tests that take a volume do is from 0 to 1.

@@ -5,8 +5,8 @@
 
 
 #include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_api_key_redact.h"
 #include "ngx_http_chatmaid_call_request.h"
+#include "ngx_http_chatmaid_redact.h"
 
 
 static const char *ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
@@ -384,8 +384,8 @@ ngx_http_chatmaid_call_redact(ngx_http_request_t *r,
 
     p = call->answer.data;
 
-    rc = ngx_http_chatmaid_api_key_redact(r->pool, call->conf->api_key,
-                                          &call->answer);
+    rc = ngx_http_chatmaid_redact(r->pool, &call->conf->api_key->secret,
+                                  &call->answer);
 
     if (rc == NGX_DECLINED) {
         return;

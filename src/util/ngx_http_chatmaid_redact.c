@@ -4,19 +4,17 @@
  */
 
 
-#include "ngx_http_chatmaid_api_key_redact.h"
+#include "ngx_http_chatmaid_redact.h"
 
 
-static u_char *ngx_http_chatmaid_api_key_redact_find(
-    ngx_http_chatmaid_api_key_t *api_key, u_char *p, u_char *last,
-    u_char **next);
-static u_char *ngx_http_chatmaid_api_key_redact_match(ngx_str_t *key, u_char *p,
+static u_char *ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p,
+    u_char *last, u_char **next);
+static u_char *ngx_http_chatmaid_redact_match(ngx_str_t *secret, u_char *p,
     u_char *last);
 
 
 ngx_int_t
-ngx_http_chatmaid_api_key_redact(ngx_pool_t *pool,
-    ngx_http_chatmaid_api_key_t *api_key, ngx_str_t *text)
+ngx_http_chatmaid_redact(ngx_pool_t *pool, ngx_str_t *secret, ngx_str_t *text)
 {
     u_char      *p, *found, *src, *next, *last;
     ngx_uint_t   n;
@@ -27,7 +25,7 @@ ngx_http_chatmaid_api_key_redact(ngx_pool_t *pool,
     last = text->data + text->len;
 
     for (p = text->data;
-         ngx_http_chatmaid_api_key_redact_find(api_key, p, last, &next);
+         ngx_http_chatmaid_redact_find(secret, p, last, &next);
          p = next)
     {
         n++;
@@ -46,7 +44,7 @@ ngx_http_chatmaid_api_key_redact(ngx_pool_t *pool,
     text->data = p;
 
     for ( ;; ) {
-        found = ngx_http_chatmaid_api_key_redact_find(api_key, src, last, &next);
+        found = ngx_http_chatmaid_redact_find(secret, src, last, &next);
 
         if (found == NULL) {
             break;
@@ -63,19 +61,19 @@ ngx_http_chatmaid_api_key_redact(ngx_pool_t *pool,
 }
 
 
-/* Where the key stands, and *next is behind it; or NULL. */
+/* Where the secret stands, and *next is behind it; or NULL. */
 
 static u_char *
-ngx_http_chatmaid_api_key_redact_find(ngx_http_chatmaid_api_key_t *api_key, u_char *p,
-    u_char *last, u_char **next)
+ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p, u_char *last,
+    u_char **next)
 {
     for ( /* void */ ; p < last; p++) {
 
-        if (*p != api_key->secret.data[0] && *p != '\\') {
+        if (*p != secret->data[0] && *p != '\\') {
             continue;
         }
 
-        *next = ngx_http_chatmaid_api_key_redact_match(&api_key->secret, p, last);
+        *next = ngx_http_chatmaid_redact_match(secret, p, last);
 
         if (*next) {
             return p;
@@ -86,23 +84,23 @@ ngx_http_chatmaid_api_key_redact_find(ngx_http_chatmaid_api_key_t *api_key, u_ch
 }
 
 
-/* The end of the key if it begins here, or NULL.  JSON may write each character
- * as an escape. */
+/* The end of the secret if it begins here, or NULL.  JSON may write each
+ * character as an escape. */
 
 static u_char *
-ngx_http_chatmaid_api_key_redact_match(ngx_str_t *key, u_char *p, u_char *last)
+ngx_http_chatmaid_redact_match(ngx_str_t *secret, u_char *p, u_char *last)
 {
     size_t  i;
 
-    for (i = 0; i < key->len; i++) {
+    for (i = 0; i < secret->len; i++) {
 
-        if (p < last && *p == key->data[i]) {
+        if (p < last && *p == secret->data[i]) {
             p++;
             continue;
         }
 
         if (last - p < 6 || ngx_strncmp(p, "\\u00", 4) != 0
-            || ngx_hextoi(p + 4, 2) != key->data[i])
+            || ngx_hextoi(p + 4, 2) != secret->data[i])
         {
             return NULL;
         }
