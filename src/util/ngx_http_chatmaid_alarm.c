@@ -59,6 +59,12 @@ static ngx_uint_t ngx_http_chatmaid_alarm_count(
     ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_t *alarm);
 
 
+/* By its tag nginx knows a zone again at a reload.  The module itself is the tag
+ * of the zone that chatmaid_zone names. */
+
+static ngx_uint_t  ngx_http_chatmaid_alarm_tag;
+
+
 ngx_shm_zone_t *
 ngx_http_chatmaid_alarm_add(ngx_conf_t *cf)
 {
@@ -66,7 +72,7 @@ ngx_http_chatmaid_alarm_add(ngx_conf_t *cf)
     ngx_shm_zone_t  *zone;
 
     zone = ngx_shared_memory_add(cf, &name, NGX_HTTP_CHATMAID_ALARM_ZONE_SIZE,
-                                 &ngx_http_chatmaid_module);
+                                 &ngx_http_chatmaid_alarm_tag);
     if (zone) {
         zone->init = ngx_http_chatmaid_alarm_init_zone;
     }
