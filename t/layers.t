@@ -26,16 +26,17 @@ my @LAYERS = (
             webhook_delivery webhook_inbox webhook_event webhook_signature
             webhook_conf)],
     },
-    {call   => [qw(call call_peer call_request api_key call_result)]},
+    {call   => [qw(call call_peer call_request api_key call_result
+        call_error)]},
     {answer => [qw(answer problem problem_native error_page)]},
-    {store  => [qw(store lease zone store_zone store_redis store_untold
-        store_script notes account_limits zone_conf)]},
+    {store  => [qw(store lease zone store_zone store_redis store_claim
+        store_untold untold_queue store_script notes account_limits zone_conf)]},
     {redis  => [qw(redis redis_health redis_command redis_script redis_buffer
         redis_conn redis_greeting redis_reader redis_address redis_refusal
         redis_conf redis_tls)]},
     {util   => [qw(steps json json_parser json_fault json_text json_tree
         json_write crypto body body_limit query request secret_file escape
-        conf_place conf_slot rewrite alarm)]},
+        conf_place conf_slot rewrite alarm redact)]},
 );
 
 # Configuration types and forward declarations: for everybody, so it may include

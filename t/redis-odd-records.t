@@ -48,7 +48,7 @@ sub send_it ($case, %how) {
 }
 
 is(send_it($sent{done})->result->{status}, 201, 'a send');
-$api->fault({close => 'before'});
+$api->fault(no_answer('before'));
 is(send_it($sent{ambiguous})->result->{status}, 502, 'an ambiguous one');
 $api->fault({hold => 'before'});
 my $held = send_it($sent{in_flight});
@@ -129,7 +129,7 @@ subtest 'sends without a key' => sub {
         my ($state, $field, $value) = @$case;
         my $m      = message;
         my $answer = $nginx->post('/send', $m);
-        my $name   = record_of($answer->{headers}{'idempotency-key'});
+        my $name   = record_of($answer->{headers}{'idempotency-key'}, 'test:', '', 'chatmaid-record-auto-1');
         my $real   = record($name);
         my $as_it_was = plant($name, %{$genuine{$state}}, fingerprint => $real->{fingerprint}, $field => $value);
         is(told($nginx->post('/send', $m)), '503 store_unavailable unknown', "$state: $field " . shown($value));
@@ -139,7 +139,7 @@ subtest 'sends without a key' => sub {
 
 # The record is changed while its send is under way.
 subtest 'settled' => sub {
-    my %end = (finished => [undef, 201], ambiguous => [{status => 500, json => {success => \0, message => ['oops']}}, 502],
+    my %end = (finished => [undef, 201], ambiguous => [no_answer('before'), 502],
         refused => [{status => 404, json => {success => \0, message => ['who?']}}, 404]);
     for my $end (sort keys %end) {
         my ($fault, $status) = @{$end{$end}};

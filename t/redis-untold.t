@@ -39,6 +39,12 @@ sub wait_state ($redis, $state, @cases) {
     }
 }
 
+# A gateway with one worker writes to Redis again.
+sub back ($gateway, $redis) {
+    my ($case) = cases(1);
+    wait_for(sub { send_at($gateway, $case)->{status} == 201 && state_of($redis, $case) eq 'done' }, $gateway->name . ' to have Redis back');
+}
+
 # The marks of events, by their state.
 sub marks ($redis, $state) {
     my $count = $redis->cli('EVAL', q{
@@ -72,7 +78,7 @@ for my $name (sort keys %outage) {
 
         # claimed in Redis, settled without it
         my @before = cases(2);
-        $api->fault({hold => 'before'}, {hold => 'before', close => 'before'});
+        $api->fault({hold => 'before'}, no_answer('before', hold => 'before'));
         my @held;
         for my $case (@before) {
             push @held, sending($one, $case);
@@ -89,13 +95,14 @@ for my $name (sort keys %outage) {
         is(scalar(grep { $_->{status} == 201 } values %answer), 50, '50 are sent');
         my @ambiguous = cases(5);
         for my $case (@ambiguous) {
-            $api->fault($case == $ambiguous[0] ? {@refused} : {close => 'after'});
+            $api->fault($case == $ambiguous[0] ? {@refused} : no_answer('after'));
             like(told(send_at($one, $case)), qr/ unknown$/, 'one of which nothing is certain');
         }
 
         $mend->($redis);
         wait_state($redis, 'done', @done, $before[0]);
         wait_state($redis, 'ambiguous', @ambiguous, $before[1]);
+        back($two, $redis);
         my $sends = $api->sends;
         my @again = map { [$_->{key}, sending($two, $_)] } @done;
         is(scalar(grep { $_->[1]->result->{body} eq $answer{$_->[0]}{body} } @again), 50, 'the other gateway has the answers');
@@ -134,6 +141,7 @@ for my $name (sort keys %outage) {
 
         $mend->($redis);
         wait_for(sub { marks($redis, 'done') >= 53 && !marks($redis, 'in_flight') }, 'Redis to be told');
+        back($two, $redis);
         is(scalar(grep { code($_->result) eq '200' } map { hooking($two, $_) } @delivered, $before[0]), 51, 'repeats at the other edge');
         is(scalar(grep { passed($receiver, $_) > 1 } @delivered, $before[0]), 0, 'none is handed on twice');
         is(hooked($two, $_), 200, 'what has failed is handed on there at once') for @failed, $before[1];
@@ -157,6 +165,7 @@ subtest 'over a reload, and when workers are killed' => sub {
     $redis->start;
     wait_state($redis, 'done', @cases);
     wait_for(sub { marks($redis, 'done') == 2 }, 'the marks');
+    back($other, $redis);
     is(replayed(send_at($other, $_)), 'replayed', 'the other gateway has the answer') for @cases;
     is(hooked($other, $_), 200, 'and knows the event') for @bodies;
     is(passed($receiver, $_), 1, 'handed on once') for @bodies;
@@ -216,7 +225,7 @@ subtest 'the queue' => sub {
     my $gateway = gateway($fake, 'timeout=30s', workers => 4);
     my @cases   = cases(120);
     is(scalar(grep { $_->result->{status} == 201 } map { sending($gateway, $_) } @cases[0 .. 59]), 60, 'sends');
-    $api->fault({close => 'after'});
+    $api->fault(no_answer('after'));
     is(told(send_at($gateway, $cases[60])), '502 upstream_error unknown', 'an ambiguous one');
     is(scalar(grep { $_->result->{status} == 201 } map { sending($gateway, $_) } @cases[61 .. 119]), 59, 'more');
 

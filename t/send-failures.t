@@ -128,6 +128,7 @@ subtest 'odd, but whole' => sub {
 subtest 'Chatmaid cannot be reached' => sub {
     my $before = $api->count;
     both('connect refused',        undef, "$error not_sent", "$error", 'refused');
+    is(scalar($nginx->logged(qr{connect\(\) failed.* subrequest: "/\.refused/v1/messages/(?:send|msg_1)"})), 2, "nginx's own lines name the call");
     both('refused, without TLS',   undef, "$error not_sent", "$error", 'clear');
     both('all peers down',         undef, "$error not_sent", "$error", 'down');
     both('TLS name wrong',         undef, "$error not_sent", "$error", 'wrong');

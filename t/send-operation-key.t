@@ -205,6 +205,25 @@ subtest 'keyless' => sub {
     isnt(echo(post(url('/billing/send'), $m)), echo($one), 'another account, another key');
 };
 
+# A key of the caller's own may look like one of ours.
+subtest 'a key that begins with auto-' => sub {
+    my $kept = sub ($message, @key) { post(url('/kept/send'), $message, map { ('Idempotency-Key' => $_) } @key) };
+    my ($before, $first, $second, $mine, $other, $key) = in_one_window(sub ($window) {
+        my ($mine, $other) = map { message } 1, 2;
+        my $text = qq({"content":"$mine->{text}","fromPhoneId":"+15550100001","to":"$mine->{to}"});
+        my $key  = 'auto-' . sha256_hex(netstrings('chatmaid-auto-1', 'test:orders', '', sha256_hex($text), $window));
+        return ($kept->($other, $key), $kept->($mine), $kept->($mine), $mine, $other, $key);
+    });
+    is($before->{status}, 201, 'with another message');
+    is($first->{status}, 201, 'does not stand in the way of a keyless send');
+    is(echo($first), $key, 'whose key it is');
+    is(replayed($second), 'replayed', 'which has a record of its own');
+    is(replayed($kept->($mine, $key)), 'replayed', 'sent back with the same message it names that record');
+    is($kept->($mine, $key)->{json}{id}, $first->{json}{id}, 'and its message');
+    is(replayed($kept->($other, $key)), 'replayed', 'with the other message it names that of the other');
+    is($kept->(message, $key)->{status}, 422, 'which is a record like any other');
+};
+
 subtest 'keyless, without records' => sub {
     isnt(echo(post('/send', $m)), echo(post('/send', $m)), 'each is like no other');
 };

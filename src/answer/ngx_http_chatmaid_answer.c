@@ -374,9 +374,9 @@ ngx_http_chatmaid_answer_headers(ngx_http_request_t *r,
 
 
 /*
- * Sent back as a header the key has to name the same operation.  One that begins
- * with a quote would be read as a quoted string (RFC 9651, section 3.3.3), so it
- * is written as one.
+ * Sent back as a header the key has to name the same operation.  One that
+ * begins with a quote would be read as a quoted string (RFC 9651, section
+ * 3.3.3), so it is written as one.
  */
 
 static ngx_int_t

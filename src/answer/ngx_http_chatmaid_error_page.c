@@ -12,6 +12,7 @@ static void ngx_http_chatmaid_error_page_restore_status(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_chatmaid_error_page_is_here(ngx_http_request_t *r);
 static ngx_int_t ngx_http_chatmaid_error_page_text(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply, ngx_str_t *text);
+static const char *ngx_http_chatmaid_error_page_detail(ngx_http_request_t *r);
 static const char *ngx_http_chatmaid_error_page_outcome(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply);
 
@@ -139,7 +140,7 @@ static ngx_int_t
 ngx_http_chatmaid_error_page_text(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply, ngx_str_t *text)
 {
-    const char                   *outcome;
+    const char                   *outcome, *detail;
     ngx_http_chatmaid_problem_t   problem;
 
     ngx_memzero(&problem, sizeof(ngx_http_chatmaid_problem_t));
@@ -147,13 +148,10 @@ ngx_http_chatmaid_error_page_text(ngx_http_request_t *r,
     problem.status = r->err_status;
     problem.code = ngx_http_chatmaid_problem_code(problem.status);
 
-    if (problem.status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
-        ngx_str_set(&problem.detail,
-                    "the body is larger than this location takes");
+    detail = ngx_http_chatmaid_error_page_detail(r);
 
-    } else {
-        ngx_str_set(&problem.detail, "nginx refused the request");
-    }
+    problem.detail.data = (u_char *) detail;
+    problem.detail.len = ngx_strlen(detail);
 
     if (problem.status == NGX_HTTP_TOO_MANY_REQUESTS) {
         problem.retry_after = 1;
@@ -163,6 +161,29 @@ ngx_http_chatmaid_error_page_text(ngx_http_request_t *r,
 
     return ngx_http_chatmaid_answer_problem_text(r, reply, &problem, outcome,
                                                  text);
+}
+
+
+static const char *
+ngx_http_chatmaid_error_page_detail(ngx_http_request_t *r)
+{
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (r->err_status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
+        return "the body is larger than this location takes";
+    }
+
+    if (conf->webhook && r->err_status == NGX_HTTP_BAD_GATEWAY) {
+        return "the receiver could not be reached, or gave no answer";
+    }
+
+    if (conf->webhook && r->err_status == NGX_HTTP_GATEWAY_TIME_OUT) {
+        return "the receiver did not answer in time";
+    }
+
+    return "nginx refused the request";
 }
 
 

@@ -62,7 +62,7 @@ typedef struct {
     unsigned      may_be_accepted:1;   /* the outcome of a send */
     unsigned      retryable:1;         /* a further try may do better */
     unsigned      limited:1;           /* by Chatmaid's rate limit */
-    unsigned      for_sdk:1;           /* which reads Chatmaid's members alone */
+    unsigned      for_sdk:1;           /* has the members it reads */
 } ngx_http_chatmaid_problem_t;
 
 

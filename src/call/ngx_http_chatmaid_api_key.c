@@ -19,15 +19,12 @@ static const char *ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, u_char **first);
 static ngx_uint_t ngx_http_chatmaid_api_key_is_http(u_char *p,
     u_char *last);
+static ngx_uint_t ngx_http_chatmaid_api_key_is_for(
+    ngx_http_chatmaid_call_t *call, u_char *p, u_char *last);
 static ngx_uint_t ngx_http_chatmaid_api_key_authorized(u_char *p,
     u_char *last);
 static ngx_int_t ngx_http_chatmaid_api_key_splice(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, u_char *first);
-static u_char *ngx_http_chatmaid_api_key_find(
-    ngx_http_chatmaid_api_key_t *api_key, u_char *p, u_char *last,
-    u_char **next);
-static u_char *ngx_http_chatmaid_api_key_match(ngx_str_t *key, u_char *p,
-    u_char *last);
 
 
 ngx_int_t
@@ -183,8 +180,8 @@ ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
         return "that location speaks another protocol than HTTP/1.x";
     }
 
-    if (*(ngx_strlchr(p, *first, ' ') + 1) == NGX_HTTP_CHATMAID_CALL_MARK) {
-        return "proxy_pass there has no URI, only a host: append \"/\"";
+    if (!ngx_http_chatmaid_api_key_is_for(call, p, *first)) {
+        return "proxy_pass there must have \"/\" behind its host, and no more";
     }
 
     (*first)++;
@@ -210,6 +207,24 @@ ngx_http_chatmaid_api_key_is_http(u_char *p, u_char *last)
     return protocol
            && last - protocol == sizeof(" HTTP/1.1" CRLF) - 2
            && ngx_strncmp(protocol, " HTTP/1.", 8) == 0;
+}
+
+
+/* Whether the target of this request line is the call's path. */
+
+static ngx_uint_t
+ngx_http_chatmaid_api_key_is_for(ngx_http_chatmaid_call_t *call, u_char *p,
+    u_char *last)
+{
+    size_t  len;
+
+    len = call->path.len;
+    p = ngx_strlchr(p, last, ' ') + 1;
+
+    return (size_t) (last - p) > 1 + len
+           && p[0] == '/'
+           && ngx_memcmp(p + 1, call->path.data, len) == 0
+           && p[1 + len] == ' ';
 }
 
 
@@ -292,104 +307,4 @@ ngx_http_chatmaid_api_key_splice(ngx_http_request_t *r,
     cl->next = key_cl;
 
     return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_api_key_redact(ngx_pool_t *pool,
-    ngx_http_chatmaid_api_key_t *api_key, ngx_str_t *text)
-{
-    u_char      *p, *found, *src, *next, *last;
-    ngx_uint_t   n;
-
-    static ngx_str_t  redacted = ngx_string("[redacted]");
-
-    n = 0;
-    last = text->data + text->len;
-
-    for (p = text->data;
-         ngx_http_chatmaid_api_key_find(api_key, p, last, &next);
-         p = next)
-    {
-        n++;
-    }
-
-    if (n == 0) {
-        return NGX_DECLINED;
-    }
-
-    p = ngx_pnalloc(pool, text->len + n * redacted.len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    src = text->data;
-    text->data = p;
-
-    for ( ;; ) {
-        found = ngx_http_chatmaid_api_key_find(api_key, src, last, &next);
-
-        if (found == NULL) {
-            break;
-        }
-
-        p = ngx_cpymem(p, src, found - src);
-        p = ngx_cpymem(p, redacted.data, redacted.len);
-        src = next;
-    }
-
-    text->len = ngx_cpymem(p, src, last - src) - text->data;
-
-    return NGX_OK;
-}
-
-
-/* Where the key stands, and *next is behind it; or NULL. */
-
-static u_char *
-ngx_http_chatmaid_api_key_find(ngx_http_chatmaid_api_key_t *api_key, u_char *p,
-    u_char *last, u_char **next)
-{
-    for ( /* void */ ; p < last; p++) {
-
-        if (*p != api_key->secret.data[0] && *p != '\\') {
-            continue;
-        }
-
-        *next = ngx_http_chatmaid_api_key_match(&api_key->secret, p, last);
-
-        if (*next) {
-            return p;
-        }
-    }
-
-    return NULL;
-}
-
-
-/* The end of the key if it begins here, or NULL.  JSON may write each character
- * as an escape. */
-
-static u_char *
-ngx_http_chatmaid_api_key_match(ngx_str_t *key, u_char *p, u_char *last)
-{
-    size_t  i;
-
-    for (i = 0; i < key->len; i++) {
-
-        if (p < last && *p == key->data[i]) {
-            p++;
-            continue;
-        }
-
-        if (last - p < 6 || ngx_strncmp(p, "\\u00", 4) != 0
-            || ngx_hextoi(p + 4, 2) != key->data[i])
-        {
-            return NULL;
-        }
-
-        p += 6;
-    }
-
-    return p;
 }

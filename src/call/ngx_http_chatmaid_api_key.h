@@ -17,11 +17,5 @@
  * the proxy module has made (and logged) its request.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_api_key_init(ngx_conf_t *cf);
 
-/* Puts "[redacted]" where the key stands in a text, which may then be another
- * one, in the pool.  NGX_OK; NGX_DECLINED: it was not there; NGX_ERROR without
- * memory. */
-ngx_int_t ngx_http_chatmaid_api_key_redact(ngx_pool_t *pool,
-    ngx_http_chatmaid_api_key_t *api_key, ngx_str_t *text);
-
 
 #endif /* _NGX_HTTP_CHATMAID_API_KEY_H_INCLUDED_ */

@@ -5,8 +5,8 @@
 
 
 #include "ngx_http_chatmaid_call.h"
-#include "ngx_http_chatmaid_api_key.h"
 #include "ngx_http_chatmaid_call_request.h"
+#include "ngx_http_chatmaid_redact.h"
 
 
 static const char *ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
@@ -158,10 +158,9 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
     r->uri.len = uri->len + call->path.len;
     r->internal = 0;
 
-    /* a proxy_pass with a URI cuts off the location's name, by its length; one
-     * without a URI leaves these marks in the request line */
+    /* the proxy module replaces the location's name by the URI of proxy_pass */
 
-    ngx_memset(p, NGX_HTTP_CHATMAID_CALL_MARK, uri->len);
+    ngx_memcpy(p, uri->data, uri->len);
     ngx_memcpy(p + uri->len, call->path.data, call->path.len);
 
     /* nginx zeroes it on a redirect: an answer from there is not Chatmaid's */
@@ -173,7 +172,8 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
 }
 
 
-/* Whether the subrequest has come to the right place: NULL, or why not. */
+/* Whether the subrequest has come to the right place: NULL, or why not.  What
+ * the configuration shows has been checked at start. */
 
 static const char *
 ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
@@ -185,10 +185,6 @@ ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
     clcf = ngx_http_get_module_loc_conf(sr, ngx_http_core_module);
     gateway = call->conf->gateway;
 
-    if (gateway->location == NULL) {
-        return "there is no such location";
-    }
-
     /* by address: only an unchanged URI is the string of the configuration */
 
     if (call->aimed || sr->uri.data != gateway->uri.data
@@ -198,20 +194,11 @@ ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
     }
 
     if (clcf->noname) {
-        return "that location has an \"if\" or a \"limit_except\"";
+        return "an \"if\" of that location took the call";
     }
 
     if (clcf != gateway->location || !sr->valid_location) {
         return "another location was chosen for it";
-    }
-
-    if (!clcf->internal) {
-        return "that location is not internal";
-    }
-
-    if (gateway->upstream.upstream == NULL) {
-        return "that location has no proxy_pass to an upstream block or a "
-               "literal host";
     }
 
     return NULL;
@@ -391,10 +378,15 @@ ngx_http_chatmaid_call_redact(ngx_http_request_t *r,
     u_char     *p;
     ngx_int_t   rc;
 
+    if (call->answer.len == 0) {
+        return;
+    }
+
     p = call->answer.data;
 
-    rc = ngx_http_chatmaid_api_key_redact(r->pool, call->conf->api_key,
-                                          &call->answer);
+    rc = ngx_http_chatmaid_redact(r->pool, &call->conf->api_key->secret,
+                                  &call->answer);
+
     if (rc == NGX_DECLINED) {
         return;
     }

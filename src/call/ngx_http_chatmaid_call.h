@@ -16,9 +16,6 @@
 
 #define NGX_HTTP_CHATMAID_CALL_MAX_ANSWER  (4 * 1024 * 1024)
 
-/* Stands for the internal location's name; no target begins with it. */
-#define NGX_HTTP_CHATMAID_CALL_MARK        '#'
-
 
 /* What became of a call. */
 

@@ -23,10 +23,10 @@ typedef enum {
 } ngx_http_chatmaid_call_result_expect_e;
 
 
-/* Judges a call that is done.  NGX_OK: "answer" is Chatmaid's envelope, a part of
- * call->answer that was checked (with EXPECT_JSON it is not set).  NGX_DECLINED: see the
- * problem, which also says whether a message may have been accepted.
- * NGX_ERROR. */
+/* Judges a call that is done.  NGX_OK: "answer" is Chatmaid's envelope, a part
+ * of call->answer that was checked (with EXPECT_JSON it is not set).
+ * NGX_DECLINED: see the problem, which also says whether a message may have
+ * been accepted.  NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_call_result(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call,
     ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer,

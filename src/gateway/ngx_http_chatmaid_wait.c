@@ -330,6 +330,7 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r, void *data)
     ngx_http_chatmaid_waiter_t *waiter = data;
 
     ngx_int_t                  rc;
+    ngx_uint_t                 again;
     ngx_http_chatmaid_flow_t  *flow;
 
     flow = waiter->flow;
@@ -349,7 +350,10 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r, void *data)
         return rc;
     }
 
-    ngx_http_chatmaid_wait_topic_asked(waiter->topic);
+    again = (flow->call
+             && flow->call->result == NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED);
+
+    ngx_http_chatmaid_wait_topic_asked(waiter->topic, again);
 
     return ngx_http_chatmaid_flow_call(flow, NULL);
 }

@@ -265,9 +265,10 @@ ngx_http_chatmaid_wait_topic_looked(ngx_http_chatmaid_notes_look_t *look)
 
 
 void
-ngx_http_chatmaid_wait_topic_asked(ngx_http_chatmaid_wait_topic_t *topic)
+ngx_http_chatmaid_wait_topic_asked(ngx_http_chatmaid_wait_topic_t *topic,
+    ngx_uint_t again)
 {
-    if (!topic->seen) {
+    if (!topic->seen && !again) {
         topic->call = ngx_http_chatmaid_account_limits_read(topic->mcf->zone,
                                                             topic->account_id);
     }

@@ -108,8 +108,10 @@ ngx_http_chatmaid_wait_topic_turn_e ngx_http_chatmaid_wait_topic_turn(
 ngx_int_t ngx_http_chatmaid_wait_topic_look(
     ngx_http_chatmaid_wait_topic_t *topic);
 
-/* By the poller: its call begins, and has ended. */
-void ngx_http_chatmaid_wait_topic_asked(ngx_http_chatmaid_wait_topic_t *topic);
+/* By the poller: its call begins, or begins again without counting twice, and
+ * has ended. */
+void ngx_http_chatmaid_wait_topic_asked(ngx_http_chatmaid_wait_topic_t *topic,
+    ngx_uint_t again);
 void ngx_http_chatmaid_wait_topic_ended(ngx_http_chatmaid_wait_topic_t *topic);
 
 /* By the poller, which is none any more: the message came (as Chatmaid's

@@ -28,6 +28,7 @@ struct ngx_http_chatmaid_redis_command_s {
     ngx_http_chatmaid_redis_script_call_t  call;  /* of a script */
 
     unsigned                            evalsha:1;  /* it was sent as that */
+    unsigned                            lasts:1;    /* see redis_script.h */
     unsigned                            in_fifo:1;
     unsigned                            live:1;
     unsigned                            ended:1;
@@ -44,6 +45,9 @@ static void ngx_http_chatmaid_redis_command_free(
     ngx_http_chatmaid_redis_command_t *command);
 static void ngx_http_chatmaid_redis_command_prune(
     ngx_http_chatmaid_redis_commands_t *commands);
+static void ngx_http_chatmaid_redis_command_late_reply(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, redisReply *reply);
 static ngx_uint_t ngx_http_chatmaid_redis_command_judge(
     ngx_http_chatmaid_redis_commands_t *commands, redisReply *reply);
 static void ngx_http_chatmaid_redis_command_timer_handler(ngx_event_t *ev);
@@ -59,7 +63,7 @@ static ngx_msec_t ngx_http_chatmaid_redis_command_patience(
     ngx_http_chatmaid_redis_commands_t *commands);
 static ngx_int_t ngx_http_chatmaid_redis_command_eval(
     ngx_http_chatmaid_redis_commands_t *commands,
-    ngx_http_chatmaid_redis_command_t *command);
+    ngx_http_chatmaid_redis_command_t *command, redisReply *reply);
 
 
 void
@@ -388,25 +392,19 @@ ngx_http_chatmaid_redis_command_reply(
     command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, fifo);
     command->in_fifo = 0;
 
-    if (command->ended) {
-        /* too late: the handler is about to be told */
+    if (!command->live) {
+        ngx_http_chatmaid_redis_command_late_reply(commands, command, reply);
         return NGX_OK;
     }
 
     error = ngx_http_chatmaid_redis_command_judge(commands, reply);
 
-    if (!command->live) {
-        ngx_http_chatmaid_redis_command_free(command);
-        return NGX_OK;
-    }
-
     if (error != NGX_HTTP_CHATMAID_REDIS_REFUSED) {
         commands->handlers->answered(commands->data);
     }
 
-    if (command->evalsha
-        && ngx_http_chatmaid_redis_script_is_unknown(reply)
-        && ngx_http_chatmaid_redis_command_eval(commands, command) == NGX_OK)
+    if (ngx_http_chatmaid_redis_command_eval(commands, command, reply)
+        == NGX_OK)
     {
         return NGX_OK;
     }
@@ -419,6 +417,35 @@ ngx_http_chatmaid_redis_command_reply(
     ngx_http_chatmaid_redis_command_free(command);
 
     return NGX_OK;
+}
+
+
+/*
+ * Nobody waits for the reply any more.  A script that lasts, and that the
+ * server did not know, is run all the same: by then it has nothing to do with
+ * the command's deadline.
+ */
+
+static void
+ngx_http_chatmaid_redis_command_late_reply(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, redisReply *reply)
+{
+    if (!command->ended) {
+        (void) ngx_http_chatmaid_redis_command_judge(commands, reply);
+    }
+
+    if (command->lasts
+        && ngx_http_chatmaid_redis_command_eval(commands, command, reply)
+           == NGX_OK)
+    {
+        command->deadline = ngx_current_msec + commands->timeout;
+        return;
+    }
+
+    if (!command->ended) {
+        ngx_http_chatmaid_redis_command_free(command);
+    }
 }
 
 
@@ -615,10 +642,6 @@ ngx_http_chatmaid_redis_command_arm(
     commands->timer.cancelable =
                            !ngx_http_chatmaid_redis_command_pending(commands);
 
-    if (commands->timer.timer_set) {
-        return;
-    }
-
     due = ngx_current_msec + commands->timeout;
 
     if (!ngx_queue_empty(&commands->live)) {
@@ -630,6 +653,12 @@ ngx_http_chatmaid_redis_command_arm(
         due = ngx_http_chatmaid_redis_command_patience(commands);
 
     } else if (ngx_queue_empty(&commands->ended)) {
+        return;
+    }
+
+    if (commands->timer.timer_set
+        && (ngx_msec_int_t) (commands->timer.timer.key - due) <= 0)
+    {
         return;
     }
 
@@ -685,17 +714,27 @@ ngx_http_chatmaid_redis_command_add_script(
 
     command->call = call;
     command->evalsha = 1;
+    command->lasts = script->lasts;
 
     return command;
 }
 
 
+/* EVAL instead of the EVALSHA that this reply is for.  NGX_DECLINED: that is not
+ * what it asks for; NGX_ERROR: no memory. */
+
 static ngx_int_t
 ngx_http_chatmaid_redis_command_eval(
     ngx_http_chatmaid_redis_commands_t *commands,
-    ngx_http_chatmaid_redis_command_t *command)
+    ngx_http_chatmaid_redis_command_t *command, redisReply *reply)
 {
     size_t  used;
+
+    if (!command->evalsha
+        || !ngx_http_chatmaid_redis_script_is_unknown(reply))
+    {
+        return NGX_DECLINED;
+    }
 
     used = commands->out.last - commands->out.pos;
 

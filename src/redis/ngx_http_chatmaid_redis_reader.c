@@ -18,11 +18,20 @@ typedef size_t  ngx_http_chatmaid_redis_reader_elements_t;
 static void *ngx_http_chatmaid_redis_reader_create_array(
     const redisReadTask *task,
     ngx_http_chatmaid_redis_reader_elements_t elements);
+static ngx_uint_t ngx_http_chatmaid_redis_reader_depth(
+    const redisReadTask *task);
+#if (HIREDIS_MAJOR >= 1)
+static void *ngx_http_chatmaid_redis_reader_create_string(
+    const redisReadTask *task, char *str, size_t len);
+static void *ngx_http_chatmaid_redis_reader_create_double(
+    const redisReadTask *task, double value, char *str, size_t len);
+static void *ngx_http_chatmaid_redis_reader_create_bool(
+    const redisReadTask *task, int value);
+#endif
 
 
 static redisReplyObjectFunctions  ngx_http_chatmaid_redis_reader_functions;
-static void *(*ngx_http_chatmaid_redis_reader_next_create_array)(
-    const redisReadTask *, ngx_http_chatmaid_redis_reader_elements_t);
+static redisReplyObjectFunctions  ngx_http_chatmaid_redis_reader_hiredis;
 
 
 ngx_int_t
@@ -36,11 +45,18 @@ ngx_http_chatmaid_redis_reader_open(ngx_http_chatmaid_redis_reader_t *reader)
         return NGX_ERROR;
     }
 
-    ngx_http_chatmaid_redis_reader_next_create_array = hiredis->fn->createArray;
+    ngx_http_chatmaid_redis_reader_hiredis = *hiredis->fn;
 
     functions = &ngx_http_chatmaid_redis_reader_functions;
     *functions = *hiredis->fn;
+
     functions->createArray = ngx_http_chatmaid_redis_reader_create_array;
+
+#if (HIREDIS_MAJOR >= 1)
+    functions->createString = ngx_http_chatmaid_redis_reader_create_string;
+    functions->createDouble = ngx_http_chatmaid_redis_reader_create_double;
+    functions->createBool = ngx_http_chatmaid_redis_reader_create_bool;
+#endif
 
     hiredis->fn = functions;
     hiredis->privdata = reader;
@@ -102,8 +118,8 @@ ngx_http_chatmaid_redis_reader_next(ngx_http_chatmaid_redis_reader_t *reader,
 }
 
 
-/* hiredis allocates an array when it is announced.  So it must not be one of
- * two thousand million elements. */
+/* NULL makes it no reply.  hiredis allocates an array when it is announced: so
+ * it must not be one of two thousand million elements. */
 
 static void *
 ngx_http_chatmaid_redis_reader_create_array(const redisReadTask *task,
@@ -113,6 +129,13 @@ ngx_http_chatmaid_redis_reader_create_array(const redisReadTask *task,
 
     reader = task->privdata;
 
+    if (task->type != REDIS_REPLY_ARRAY
+        || ngx_http_chatmaid_redis_reader_depth(task)
+           > NGX_HTTP_CHATMAID_REDIS_READER_MAX_DEPTH)
+    {
+        return NULL;
+    }
+
     if ((size_t) elements > NGX_HTTP_CHATMAID_REDIS_READER_MAX_ELEMENTS
                             - reader->elements)
     {
@@ -121,5 +144,57 @@ ngx_http_chatmaid_redis_reader_create_array(const redisReadTask *task,
 
     reader->elements += elements;
 
-    return ngx_http_chatmaid_redis_reader_next_create_array(task, elements);
+    return ngx_http_chatmaid_redis_reader_hiredis.createArray(task, elements);
 }
+
+
+static ngx_uint_t
+ngx_http_chatmaid_redis_reader_depth(const redisReadTask *task)
+{
+    ngx_uint_t  depth;
+
+    for (depth = 0; task; task = task->parent) {
+        depth++;
+    }
+
+    return depth;
+}
+
+
+#if (HIREDIS_MAJOR >= 1)
+
+/* Verbatim strings and large numbers are RESP3. */
+
+static void *
+ngx_http_chatmaid_redis_reader_create_string(const redisReadTask *task,
+    char *str, size_t len)
+{
+    switch (task->type) {
+
+    case REDIS_REPLY_STRING:
+    case REDIS_REPLY_STATUS:
+    case REDIS_REPLY_ERROR:
+        return ngx_http_chatmaid_redis_reader_hiredis.createString(task, str,
+                                                                   len);
+    default:
+        return NULL;
+    }
+}
+
+
+static void *
+ngx_http_chatmaid_redis_reader_create_double(const redisReadTask *task,
+    double value, char *str, size_t len)
+{
+    return NULL;
+}
+
+
+static void *
+ngx_http_chatmaid_redis_reader_create_bool(const redisReadTask *task,
+    int value)
+{
+    return NULL;
+}
+
+#endif

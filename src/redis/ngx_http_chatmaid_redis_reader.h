@@ -3,7 +3,8 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * hiredis' reader, within bounds of ours: bytes of a server in, replies out.
- * What a reply may be does not depend on the version of hiredis.
+ * What a reply may be does not depend on the version of hiredis: types of RESP2
+ * alone, for we do not ask for RESP3, which newer versions read.
  */
 
 
@@ -16,10 +17,12 @@
 #include <hiredis/hiredis.h>
 
 
-/* What exceeds one of these is no reply. */
+/* What exceeds one of these is no reply.  The depth is what the oldest hiredis
+ * takes. */
 
 #define NGX_HTTP_CHATMAID_REDIS_READER_MAX_REPLY     (8 * 1024 * 1024)
 #define NGX_HTTP_CHATMAID_REDIS_READER_MAX_ELEMENTS  65536  /* in all arrays */
+#define NGX_HTTP_CHATMAID_REDIS_READER_MAX_DEPTH     8      /* of arrays */
 
 
 typedef struct {

@@ -7,6 +7,9 @@
 #include "ngx_http_chatmaid_redis_refusal.h"
 
 
+static ngx_str_t ngx_http_chatmaid_redis_refusal_code(ngx_str_t text);
+
+
 static ngx_http_chatmaid_redis_refusal_t  ngx_http_chatmaid_redis_refusals[] = {
     { ngx_string("LOADING"), 0,
       "it still reads its data" },
@@ -44,16 +47,62 @@ static ngx_http_chatmaid_redis_refusal_t  ngx_http_chatmaid_redis_refusals[] = {
 };
 
 
+/* Redis 6 and 7.0, then 7.2 and later, say so of a command in a script. */
+
+static char  *ngx_http_chatmaid_redis_refusal_script_noperm[] = {
+    "The user executing the script ",
+    "ACL failure in script",
+    NULL
+};
+
+
 ngx_http_chatmaid_redis_refusal_t *
 ngx_http_chatmaid_redis_refusal_find(ngx_str_t *error)
 {
-    u_char                             *p;
-    ngx_str_t                           text;
+    ngx_str_t                           code;
     ngx_http_chatmaid_redis_refusal_t  *refusal;
 
-    static ngx_str_t  wrapped = ngx_string("ERR Error running script ");
+    code = ngx_http_chatmaid_redis_refusal_code(*error);
 
-    text = *error;
+    for (refusal = ngx_http_chatmaid_redis_refusals;
+         refusal->code.len;
+         refusal++)
+    {
+        if (code.len == refusal->code.len
+            && ngx_strncmp(code.data, refusal->code.data, code.len) == 0)
+        {
+            return refusal;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* The first word of an error, or what stands for it in the error of a script. */
+
+static ngx_str_t
+ngx_http_chatmaid_redis_refusal_code(ngx_str_t text)
+{
+    char    **said;
+    u_char   *p;
+
+    static ngx_str_t  err = ngx_string("ERR ");
+    static ngx_str_t  wrapped = ngx_string("ERR Error running script ");
+    static ngx_str_t  noperm = ngx_string("NOPERM");
+
+    if (text.len > err.len
+        && ngx_strncmp(text.data, err.data, err.len) == 0)
+    {
+        for (said = ngx_http_chatmaid_redis_refusal_script_noperm;
+             *said;
+             said++)
+        {
+            if (ngx_strnstr(text.data, *said, text.len)) {
+                return noperm;
+            }
+        }
+    }
 
     /* before Redis 7, what a command of a script met is within the text */
 
@@ -68,19 +117,11 @@ ngx_http_chatmaid_redis_refusal_find(ngx_str_t *error)
         }
     }
 
-    for (refusal = ngx_http_chatmaid_redis_refusals;
-         refusal->code.len;
-         refusal++)
-    {
-        if (text.len >= refusal->code.len
-            && ngx_strncmp(text.data, refusal->code.data, refusal->code.len)
-               == 0
-            && (text.len == refusal->code.len
-                || text.data[refusal->code.len] == ' '))
-        {
-            return refusal;
-        }
+    p = ngx_strlchr(text.data, text.data + text.len, ' ');
+
+    if (p) {
+        text.len = p - text.data;
     }
 
-    return NULL;
+    return text;
 }

@@ -19,10 +19,12 @@
 #define NGX_HTTP_CHATMAID_REDIS_MAX_ARGS     32  /* of a script, and keys */
 
 
-/* A script, and the name that Redis has for it. */
+/* A script, and the name that Redis has for it.  One that "lasts" is worth
+ * running when nobody waits for it any more. */
 
 typedef struct {
     ngx_str_t                          text;
+    ngx_uint_t                         lasts;
     u_char                             sha1[40];
 } ngx_http_chatmaid_redis_script_t;
 
@@ -43,7 +45,8 @@ ngx_int_t ngx_http_chatmaid_redis_script_init(
     ngx_http_chatmaid_redis_script_t *script, ngx_log_t *log);
 
 /* Formats EVALSHA with nkeys keys and then arguments, argc in all, which are
- * copied; "script" must outlive the call.  NGX_ERROR: no memory, or too many of
+ * copied; "script" must outlive the call (of one that doesn't last: until
+ * nobody waits for it).  NGX_ERROR: no memory, or too many of
  * them (logged). */
 ngx_int_t ngx_http_chatmaid_redis_script_format(
     ngx_http_chatmaid_redis_script_call_t *call,

@@ -13,17 +13,9 @@
 
 
 #include "ngx_http_chatmaid_store.h"
-#include "ngx_http_chatmaid_redis.h"
 
 
 extern ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis;
-
-
-/* Logs that a script has failed for a mistake, such as a key of another type or
- * a missing permission: one line until records are kept again.  The client
- * tells of a server that does not answer. */
-void ngx_http_chatmaid_store_redis_log_failed(
-    ngx_http_chatmaid_main_conf_t *mcf, ngx_uint_t error, redisReply *reply);
 
 
 #endif /* _NGX_HTTP_CHATMAID_STORE_REDIS_H_INCLUDED_ */

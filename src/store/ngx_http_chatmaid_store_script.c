@@ -5,31 +5,36 @@
 
 
 #include "ngx_http_chatmaid_store_script.h"
+#include "ngx_http_chatmaid_alarm.h"
 #include "ngx_http_chatmaid_lua.h"
 
 
 /* record.lua is a part of each script. */
-#define ngx_http_chatmaid_store_script(text)                                  \
-    { ngx_string(NGX_HTTP_CHATMAID_RECORD_LUA text), { 0 } }
+#define ngx_http_chatmaid_store_script(text, lasts)                           \
+    { ngx_string(NGX_HTTP_CHATMAID_RECORD_LUA text), lasts, { 0 } }
 
+
+/* What a send or a delivery has become lasts.  A claim nobody waits for would
+ * hold its record; a sender whose event was not added comes again. */
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_claim =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_CLAIM_LUA);
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_CLAIM_LUA, 0);
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_renew =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_RENEW_LUA);
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_RENEW_LUA, 0);
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_finish =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_FINISH_LUA);
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_FINISH_LUA, 1);
 
-ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_mark_ambiguous =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_MARK_AMBIGUOUS_LUA);
+ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_mark_ambiguous =
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_MARK_AMBIGUOUS_LUA, 1);
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_remove =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_REMOVE_LUA);
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_REMOVE_LUA, 1);
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_add_event =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_ADD_EVENT_LUA);
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_ADD_EVENT_LUA, 0);
 
 
 ngx_int_t
@@ -197,4 +202,65 @@ ngx_http_chatmaid_store_script_fault(u_char *p, ngx_uint_t error,
     *p++ = '"';
 
     return p;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_store_script_run_claim(ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_redis_pt handler)
+{
+    ngx_http_chatmaid_redis_t  *redis;
+
+    redis = ngx_http_chatmaid_redis_get(claim->mcf->redis);
+
+    if (redis == NULL) {
+        return NGX_DECLINED;
+    }
+
+    /* until the claim is abandoned: a worker that is shutting down keeps the
+     * connection to settle its claims */
+
+    if (!claim->retained) {
+        claim->retained = 1;
+        ngx_http_chatmaid_redis_retain(redis);
+    }
+
+    claim->command = ngx_http_chatmaid_store_script_run(claim->mcf->redis,
+                                                        script, words, handler,
+                                                        claim);
+
+    return claim->command ? NGX_AGAIN : NGX_DECLINED;
+}
+
+
+void
+ngx_http_chatmaid_store_script_log_failed(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_uint_t error, redisReply *reply)
+{
+    u_char  *p, text[NGX_HTTP_CHATMAID_STORE_SCRIPT_FAULT];
+
+    if (ngx_http_chatmaid_store_script_is_fault(error)
+        && ngx_http_chatmaid_alarm_meet(mcf->alarms,
+                                 ngx_http_chatmaid_alarm_id("records", NULL)))
+    {
+        p = ngx_http_chatmaid_store_script_fault(text, error, reply);
+
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "chatmaid redis can't keep records, it answers %*s; "
+                      "meanwhile it counts as away",
+                      (size_t) (p - text), text);
+    }
+}
+
+
+void
+ngx_http_chatmaid_store_script_log_kept(ngx_http_chatmaid_main_conf_t *mcf)
+{
+    if (ngx_http_chatmaid_alarm_pass(mcf->alarms,
+                                 ngx_http_chatmaid_alarm_id("records", NULL)))
+    {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "chatmaid redis keeps records again");
+    }
 }

@@ -72,6 +72,23 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_store_script_run(
     ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_redis_pt handler, void *data);
 
+/* The same for a claim, whose "command" it becomes: NGX_AGAIN, or NGX_DECLINED
+ * if the script can't be sent.  A worker that is shutting down keeps its
+ * connection until the claim is abandoned. */
+ngx_int_t ngx_http_chatmaid_store_script_run_claim(
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_redis_script_t *script,
+    ngx_http_chatmaid_words_t *words, ngx_http_chatmaid_redis_pt handler);
+
+/* Logs that a script has failed for a mistake, such as a key of another type or
+ * a missing permission: one line until records are kept again.  The client
+ * tells of a server that does not answer. */
+void ngx_http_chatmaid_store_script_log_failed(
+    ngx_http_chatmaid_main_conf_t *mcf, ngx_uint_t error, redisReply *reply);
+
+/* Logs that records are kept again, where they were not. */
+void ngx_http_chatmaid_store_script_log_kept(
+    ngx_http_chatmaid_main_conf_t *mcf);
+
 /* What a script other than claim.lua returned: 1 or 0.  NGX_ERROR: it has
  * failed, or this is no reply of such a script. */
 ngx_int_t ngx_http_chatmaid_store_script_result(ngx_uint_t error,

@@ -12,9 +12,8 @@
 #include "ngx_http_chatmaid_store_untold.h"
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conf.h"
-#include "ngx_http_chatmaid_store_redis.h"
 #include "ngx_http_chatmaid_store_script.h"
-#include "ngx_http_chatmaid_store_zone.h"
+#include "ngx_http_chatmaid_untold_queue.h"
 
 
 #define NGX_HTTP_CHATMAID_STORE_UNTOLD_LOOK   1000  /* milliseconds */
@@ -71,7 +70,11 @@ ngx_http_chatmaid_store_untold_init(ngx_cycle_t *cycle,
 {
     ngx_event_t  *timer;
 
-    if (mcf->redis == NULL || ngx_http_chatmaid_redis_get(mcf->redis) == NULL) {
+    /* without a gateway or webhook there is a Redis, but no zone */
+
+    if (mcf->redis == NULL || mcf->zone == NULL
+        || ngx_http_chatmaid_redis_get(mcf->redis) == NULL)
+    {
         return;
     }
 
@@ -103,7 +106,7 @@ ngx_http_chatmaid_store_untold_timer_handler(ngx_event_t *ev)
     lease_time = untold->mcf->redis->timeout
                  + NGX_HTTP_CHATMAID_STORE_UNTOLD_LEASE;
 
-    if (!ngx_http_chatmaid_store_zone_may_tell(untold->mcf, lease_time)) {
+    if (!ngx_http_chatmaid_untold_queue_may_tell(untold->mcf, lease_time)) {
         ngx_add_timer(ev, NGX_HTTP_CHATMAID_STORE_UNTOLD_LOOK);
         return;
     }
@@ -144,7 +147,7 @@ ngx_http_chatmaid_store_untold_tell_batch(
         claim.mcf = untold->mcf;
         claim.pool = pool;
 
-        if (ngx_http_chatmaid_store_zone_next_untold(&claim, &state, &serial)
+        if (ngx_http_chatmaid_untold_queue_next(&claim, &state, &serial)
             != NGX_OK)
         {
             return;
@@ -215,13 +218,13 @@ ngx_http_chatmaid_store_untold_handler(void *data, ngx_uint_t error,
     untold = &ngx_http_chatmaid_store_untold;
 
     if (error == NGX_HTTP_CHATMAID_REDIS_ERROR) {
-        ngx_http_chatmaid_store_redis_log_failed(untold->mcf, error, reply);
+        ngx_http_chatmaid_store_script_log_failed(untold->mcf, error, reply);
     }
 
     if (error == NGX_HTTP_CHATMAID_REDIS_ERROR
         || ngx_http_chatmaid_store_script_result(error, reply) != NGX_ERROR)
     {
-        ngx_http_chatmaid_store_zone_told(untold->mcf, record->id,
+        ngx_http_chatmaid_untold_queue_told(untold->mcf, record->id,
                                           record->serial);
     } else {
         untold->failed = 1;

@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_store_zone.h"
 
+
 /* The largest part of a zone that one answer may take. */
 #define NGX_HTTP_CHATMAID_ZONE_SHARE   16
 
@@ -28,10 +29,9 @@ static void ngx_http_chatmaid_store_zone_renew(
     ngx_http_chatmaid_claim_t *claim);
 static ngx_int_t ngx_http_chatmaid_store_zone_finish(
     ngx_http_chatmaid_claim_t *claim);
-static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_untold_after(
-    ngx_http_chatmaid_zone_t *zone, uint64_t serial);
-static void ngx_http_chatmaid_store_zone_copy(ngx_http_chatmaid_claim_t *claim,
-    ngx_http_chatmaid_record_t *rec, size_t room);
+static void ngx_http_chatmaid_store_zone_set_removed(
+    ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_record_t *rec,
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_record_state_e state);
 static ngx_int_t ngx_http_chatmaid_store_zone_mark_ambiguous(
     ngx_http_chatmaid_claim_t *claim);
 static ngx_int_t ngx_http_chatmaid_store_zone_remove(
@@ -462,163 +462,40 @@ ngx_http_chatmaid_store_zone_removed(ngx_http_chatmaid_claim_t *claim)
 
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
 
-    if (rec && rec->state == NGX_HTTP_CHATMAID_RECORD_REMOVED) {
-        ngx_http_chatmaid_zone_delete(zone, rec);
-        rec = NULL;
-    }
-
     if (rec == NULL) {
         rec = ngx_http_chatmaid_store_zone_create(zone, claim);
 
         if (rec) {
-            ngx_http_chatmaid_zone_set_state(zone, rec,
+            ngx_http_chatmaid_store_zone_set_removed(zone, rec, claim,
                                            NGX_HTTP_CHATMAID_RECORD_REMOVED);
-            ngx_http_chatmaid_zone_set_untold(zone, rec);
-            ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
-        }
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-}
-
-
-ngx_uint_t
-ngx_http_chatmaid_store_zone_may_tell(ngx_http_chatmaid_main_conf_t *mcf,
-    ngx_msec_t lease_time)
-{
-    ngx_uint_t                    may;
-    ngx_http_chatmaid_zone_t     *zone = mcf->zone->data;
-    ngx_http_chatmaid_zone_sh_t  *sh;
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    sh = zone->sh;
-
-    may = !ngx_queue_empty(&sh->untold)
-          && (sh->teller == ngx_pid
-              || (ngx_msec_int_t) (sh->teller_lease_end - ngx_current_msec)
-                 <= 0);
-
-    if (may) {
-        sh->teller = ngx_pid;
-        sh->teller_lease_end = ngx_current_msec + lease_time;
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-
-    return may;
-}
-
-
-/* As in ask(), an answer that needs room is read again once there is room. */
-
-ngx_int_t
-ngx_http_chatmaid_store_zone_next_untold(ngx_http_chatmaid_claim_t *claim,
-    ngx_http_chatmaid_record_state_e *state, uint64_t *serial)
-{
-    size_t                       room;
-    ngx_http_chatmaid_zone_t    *zone = claim->mcf->zone->data;
-    ngx_http_chatmaid_record_t  *rec;
-
-    for (room = 0; /* void */; room = claim->answer.len) {
-
-        ngx_http_chatmaid_zone_lock(zone);
-
-        rec = ngx_http_chatmaid_store_zone_untold_after(zone, *serial);
-
-        if (rec) {
-            *state = rec->state;
-            ngx_http_chatmaid_store_zone_copy(claim, rec, room);
         }
 
-        if (rec && claim->answer.len <= room) {
-            *serial = rec->untold_serial;
-            ngx_http_chatmaid_zone_unlock(zone);
-            return NGX_OK;
-        }
-
-        ngx_http_chatmaid_zone_unlock(zone);
-
-        if (rec == NULL) {
-            return NGX_DECLINED;
-        }
-
-        claim->answer.data = ngx_pnalloc(claim->pool, claim->answer.len);
-
-        if (claim->answer.data == NULL) {
-            return NGX_ERROR;
-        }
-    }
-}
-
-
-/* The oldest untold record behind the one with this serial number, or NULL. */
-
-static ngx_http_chatmaid_record_t *
-ngx_http_chatmaid_store_zone_untold_after(ngx_http_chatmaid_zone_t *zone,
-    uint64_t serial)
-{
-    ngx_queue_t                 *q, *next, *untold;
-    ngx_http_chatmaid_record_t  *rec;
-
-    untold = &zone->sh->untold;
-
-    for (q = ngx_queue_head(untold); q != ngx_queue_sentinel(untold); q = next)
+    } else if (rec->state == NGX_HTTP_CHATMAID_RECORD_REMOVED
+               || (rec->state == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS
+                   && ngx_memcmp(rec->fingerprint, claim->fingerprint,
+                                 NGX_HTTP_CHATMAID_ID_LEN)
+                      == 0))
     {
-        next = ngx_queue_next(q);
-        rec = ngx_queue_data(q, ngx_http_chatmaid_record_t, untold_queue);
-
-        if ((ngx_msec_int_t) (rec->expiry.key - ngx_current_msec) <= 0) {
-            ngx_http_chatmaid_zone_delete(zone, rec);
-            continue;
-        }
-
-        if (rec->untold_serial > serial) {
-            return rec;
-        }
+        ngx_http_chatmaid_store_zone_set_removed(zone, rec, claim, rec->state);
     }
 
-    return NULL;
+    ngx_http_chatmaid_zone_unlock(zone);
 }
 
+
+/* The latest owner has to be known, the one before has ended too. */
 
 static void
-ngx_http_chatmaid_store_zone_copy(ngx_http_chatmaid_claim_t *claim,
-    ngx_http_chatmaid_record_t *rec, size_t room)
+ngx_http_chatmaid_store_zone_set_removed(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_record_state_e state)
 {
-    ngx_memcpy(claim->id, rec->id, NGX_HTTP_CHATMAID_ID_LEN);
-    ngx_memcpy(claim->fingerprint, rec->fingerprint, NGX_HTTP_CHATMAID_ID_LEN);
-    ngx_memcpy(claim->owner, rec->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_memcpy(rec->fingerprint, claim->fingerprint, NGX_HTTP_CHATMAID_ID_LEN);
+    ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
 
-    claim->webhook_event = (rec->kind == NGX_HTTP_CHATMAID_ZONE_EVENT);
-    claim->ttl = rec->expiry.key - ngx_current_msec;
-
-    ngx_http_chatmaid_store_zone_copy_answer(claim, rec, room);
-}
-
-
-void
-ngx_http_chatmaid_store_zone_told(ngx_http_chatmaid_main_conf_t *mcf,
-    u_char *id, uint64_t serial)
-{
-    ngx_http_chatmaid_zone_t    *zone = mcf->zone->data;
-    ngx_http_chatmaid_record_t  *rec;
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    rec = ngx_http_chatmaid_zone_find(zone, id);
-
-    if (rec && rec->untold && rec->untold_serial == serial) {
-
-        if (rec->state == NGX_HTTP_CHATMAID_RECORD_DONE) {
-            ngx_http_chatmaid_zone_set_told(zone, rec);
-
-        } else {
-            ngx_http_chatmaid_zone_delete(zone, rec);
-        }
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
+    ngx_http_chatmaid_zone_set_state(zone, rec, state);
+    ngx_http_chatmaid_zone_set_untold(zone, rec);
+    ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
 }
 
 

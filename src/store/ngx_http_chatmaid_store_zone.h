@@ -37,26 +37,10 @@ void ngx_http_chatmaid_store_zone_forget(ngx_http_chatmaid_claim_t *claim);
  * here. */
 void ngx_http_chatmaid_store_zone_confirmed(ngx_http_chatmaid_claim_t *claim);
 
-/* Redis has to be told later: how the claim has ended; that it has ended without
- * a trace, though Redis may have granted it. */
+/* Redis has to be told later: how the claim has ended; that it has ended
+ * without a trace, though Redis may have granted it. */
 void ngx_http_chatmaid_store_zone_untold(ngx_http_chatmaid_claim_t *claim);
 void ngx_http_chatmaid_store_zone_removed(ngx_http_chatmaid_claim_t *claim);
-
-/* Whether there is something untold, and this worker may tell it for the next
- * lease_time milliseconds. */
-ngx_uint_t ngx_http_chatmaid_store_zone_may_tell(
-    ngx_http_chatmaid_main_conf_t *mcf, ngx_msec_t lease_time);
-
-/* Makes a claim of the oldest untold record behind *serial, with the ttl that is
- * left, and moves *serial to it; claim->mcf and claim->pool are given.  NGX_OK;
- * NGX_DECLINED: there is none; NGX_ERROR: no memory. */
-ngx_int_t ngx_http_chatmaid_store_zone_next_untold(
-    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_record_state_e *state,
-    uint64_t *serial);
-
-/* Redis has been told of this record, unless it has changed since then. */
-void ngx_http_chatmaid_store_zone_told(ngx_http_chatmaid_main_conf_t *mcf,
-    u_char *id, uint64_t serial);
 
 
 #endif /* _NGX_HTTP_CHATMAID_STORE_ZONE_H_INCLUDED_ */

@@ -151,8 +151,8 @@ void ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec);
 
 /* Memory for something of this kind.  Records are dropped for it: those that
- * are done, then unfinished ones that nobody has touched for ten minutes.  NULL:
- * there is no room. */
+ * are done, then unfinished ones that nobody has touched for ten minutes.
+ * NULL: there is no room. */
 void *ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_zone_kind_e kind, size_t size);
 

@@ -109,7 +109,8 @@ ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r, void *data)
     if (age < -future) {
         return ngx_http_chatmaid_problem_set(r->pool, &wh->reply->problem,
                                 NGX_HTTP_CHATMAID_TIMESTAMP_OUT_OF_TOLERANCE,
-                                "the signature is of %L s from now", -age);
+                                "the signature is dated %L s in the future: "
+                                "check this clock", -age);
     }
 
     return NGX_OK;
