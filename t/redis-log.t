@@ -26,7 +26,7 @@ sub back ($nginx)  { scalar(() = $nginx->logged(qr/\[error\].* is back/)) }
 
 # Each worker has its connection.
 sub connected ($redis, $count) {
-    wait_for(sub { $count == (() = $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=ping /g) }, "$count connections");
+    wait_for(sub { $count == (() = $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=(?!client|NULL)/g) }, "$count connections");
 }
 
 sub killed ($redis) {
