@@ -24,9 +24,9 @@ sub lines ($nginx) { map { s/^\S+ \S+ //r } grep { /chatmaid/ } split /\n/, $ngi
 sub away ($nginx)  { scalar(() = $nginx->logged(qr/\[error\].* is away: /)) }
 sub back ($nginx)  { scalar(() = $nginx->logged(qr/\[error\].* is back/)) }
 
-# Each worker has its connection, and may have told what it could not before.
+# Each worker has its connection.
 sub connected ($redis, $count) {
-    wait_for(sub { $count == (() = $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=(?:ping|eval\w*) /g) }, "$count connections");
+    wait_for(sub { $count == (() = $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=(?!client|NULL)/g) }, "$count connections");
 }
 
 sub killed ($redis) {
