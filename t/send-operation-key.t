@@ -21,6 +21,8 @@ my $nginx = nginx(
             chatmaid_idempotency on; }
         location ^~ /billing/ { chatmaid_gateway /.chatmaid/; chatmaid_account billing; chatmaid_sender +15550100001;
             chatmaid_idempotency on; }
+        location ^~ /brief/ { chatmaid_gateway /.chatmaid/; chatmaid_account brief; chatmaid_sender +15550100001;
+            chatmaid_idempotency on; chatmaid_idempotency_window 1s; chatmaid_retries 0; }
         location ^~ /nameless/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; }
         location ^~ /live/ { chatmaid_gateway /.chatmaid/; chatmaid_account orders; chatmaid_sender +15550100001;
             chatmaid_api_key_file %DIR%/live; }
@@ -221,7 +223,18 @@ subtest 'a key that begins with auto-' => sub {
     is(replayed($kept->($mine, $key)), 'replayed', 'sent back with the same message it names that record');
     is($kept->($mine, $key)->{json}{id}, $first->{json}{id}, 'and its message');
     is(replayed($kept->($other, $key)), 'replayed', 'with the other message it names that of the other');
-    is($kept->(message, $key)->{status}, 422, 'which is a record like any other');
+    is(replayed($kept->(message, $key)), 'new', 'and with a third one none of them');
+};
+
+subtest 'a key that is sent back in a later window' => sub {
+    my $one = message;
+    $api->fault({status => 500, json => {success => \0, message => ['oops']}});
+    my $first = post(url('/brief/send'), $one);
+    is(told($first), '502 upstream_error unknown', 'a send that may have been accepted');
+    my $answered = time;
+    wait_for(sub { time - $answered >= 4 }, 'three windows to pass');
+    $api->fault({status => 400, json => {success => \0, message => ['no']}});
+    is(told(post(url('/brief/send'), $one, 'Idempotency-Key' => echo($first))), '400 invalid_request unknown', 'the same record');
 };
 
 subtest 'keyless, without records' => sub {

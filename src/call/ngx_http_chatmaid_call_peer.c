@@ -204,7 +204,7 @@ ngx_http_chatmaid_call_peer_free(ngx_peer_connection_t *pc, void *data,
             state = NGX_PEER_NEXT;
         }
 
-    } else if (c && !pc->cached) {
+    } else if (c && c->pool && !pc->cached) {
         ngx_http_chatmaid_call_peer_mark(peer, c);
     }
 

@@ -98,8 +98,8 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r,
 
     if (call->status == NGX_HTTP_NOT_FOUND) {
         ngx_http_chatmaid_call_error_log_path(r, call);
-        fault = "with status 404 is none of Chatmaid's: the way there is "
-                "wrong, the gateway's log says more";
+        fault = "with status 404 did not come from Chatmaid's API: the "
+                "gateway's log says more";
     }
 
     return ngx_http_chatmaid_call_result_invalid(r, call, problem, fault);
@@ -382,7 +382,8 @@ ngx_http_chatmaid_call_result_is_json(ngx_http_chatmaid_call_t *call)
 {
     u_char  *p, *last;
 
-    if (!ngx_http_chatmaid_request_is_json(
+    if (call->answer.len == 0
+        || !ngx_http_chatmaid_request_is_json(
                                       call->upstream->headers_in.content_type))
     {
         return 0;

@@ -12,17 +12,9 @@
 #define NGX_HTTP_CHATMAID_KEY_MAX      255        /* characters */
 #define NGX_HTTP_CHATMAID_KEYLESS_TTL  120000  /* milliseconds, at least */
 
-/* How many windows back a key that comes back as a header is looked for. */
-#define NGX_HTTP_CHATMAID_KEYLESS_WINDOWS  128
-
 
 static ngx_int_t ngx_http_chatmaid_idempotency_unquote(ngx_http_request_t *r,
     ngx_str_t *value, ngx_str_t *key);
-static ngx_int_t ngx_http_chatmaid_idempotency_given(ngx_http_request_t *r,
-    ngx_http_chatmaid_idempotency_t *operation, ngx_msec_t window);
-static ngx_int_t ngx_http_chatmaid_idempotency_came_back(ngx_http_request_t *r,
-    ngx_http_chatmaid_idempotency_t *operation, ngx_msec_t window,
-    ngx_uint_t *came_back);
 static ngx_int_t ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
     ngx_http_chatmaid_idempotency_t *operation, ngx_msec_t window);
 static ngx_int_t ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
@@ -32,19 +24,9 @@ static ngx_int_t ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
 static ngx_int_t ngx_http_chatmaid_idempotency_auto(ngx_http_request_t *r,
     u_char *md, ngx_str_t *key);
 static ngx_int_t ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
-    ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *label,
-    ngx_str_t *key, u_char *id);
+    ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *key, u_char *id);
+static ngx_uint_t ngx_http_chatmaid_idempotency_is_auto(ngx_str_t *key);
 
-
-/*
- * What the names of records begin with.  A key of the caller's own never names
- * the record of a send without a key, whatever it looks like.
- */
-
-static ngx_str_t  ngx_http_chatmaid_idempotency_own =
-    ngx_string("chatmaid-record-1");
-static ngx_str_t  ngx_http_chatmaid_idempotency_windowed =
-    ngx_string("chatmaid-record-auto-1");
 
 static ngx_str_t  ngx_http_chatmaid_idempotency_prefix = ngx_string("auto-");
 
@@ -169,7 +151,9 @@ ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
     claim->ttl = conf->ttl;
 
     if (!operation->keyless) {
-        return ngx_http_chatmaid_idempotency_given(r, operation, conf->window);
+        return ngx_http_chatmaid_idempotency_record(r, operation,
+                                                    &operation->key,
+                                                    claim->id);
     }
 
     if (conf->idempotency && conf->window) {
@@ -178,79 +162,6 @@ ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
     }
 
     return ngx_http_chatmaid_idempotency_random(r, operation);
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_idempotency_given(ngx_http_request_t *r,
-    ngx_http_chatmaid_idempotency_t *operation, ngx_msec_t window)
-{
-    ngx_uint_t  came_back;
-
-    if (ngx_http_chatmaid_idempotency_came_back(r, operation, window,
-                                                &came_back)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_chatmaid_idempotency_record(r, operation,
-                               came_back
-                               ? &ngx_http_chatmaid_idempotency_windowed
-                               : &ngx_http_chatmaid_idempotency_own,
-                               &operation->key, operation->claim->id);
-}
-
-
-/* Whether the key is the one that this very message would have got, or did get,
- * without one: from an answer, it comes back as a header. */
-
-static ngx_int_t
-ngx_http_chatmaid_idempotency_came_back(ngx_http_request_t *r,
-    ngx_http_chatmaid_idempotency_t *operation, ngx_msec_t window,
-    ngx_uint_t *came_back)
-{
-    int64_t                         number, last;
-    ngx_str_t                       key;
-    ngx_http_chatmaid_main_conf_t  *mcf;
-
-    *came_back = 0;
-
-    if (window == 0
-        || operation->key.len != ngx_http_chatmaid_idempotency_prefix.len
-                                 + NGX_HTTP_CHATMAID_SHA256_HEX
-        || ngx_strncmp(operation->key.data,
-                       ngx_http_chatmaid_idempotency_prefix.data,
-                       ngx_http_chatmaid_idempotency_prefix.len)
-           != 0)
-    {
-        return NGX_OK;
-    }
-
-    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
-
-    number = mcf->store->clock() / (int64_t) window;
-
-    /* a record lasts for two windows, or as long as KEYLESS_TTL says */
-
-    last = number - ngx_min(NGX_HTTP_CHATMAID_KEYLESS_TTL / window + 2,
-                            NGX_HTTP_CHATMAID_KEYLESS_WINDOWS);
-
-    for ( /* void */ ; number >= last; number--) {
-
-        if (ngx_http_chatmaid_idempotency_window(r, operation, number, &key)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        if (ngx_memcmp(key.data, operation->key.data, key.len) == 0) {
-            *came_back = 1;
-            return NGX_OK;
-        }
-    }
-
-    return NGX_OK;
 }
 
 
@@ -282,11 +193,9 @@ ngx_http_chatmaid_idempotency_keyless(ngx_http_request_t *r,
                                                 &operation->previous_key)
            != NGX_OK
         || ngx_http_chatmaid_idempotency_record(r, operation,
-                                    &ngx_http_chatmaid_idempotency_windowed,
                                                 &operation->key, claim->id)
            != NGX_OK
         || ngx_http_chatmaid_idempotency_record(r, operation,
-                                    &ngx_http_chatmaid_idempotency_windowed,
                                                 &operation->previous_key,
                                                 claim->previous_id)
            != NGX_OK)
@@ -321,12 +230,8 @@ ngx_http_chatmaid_idempotency_random(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    /* nobody can guess it, so this record may be named like a caller's */
-
-    return ngx_http_chatmaid_idempotency_record(r, operation,
-                                            &ngx_http_chatmaid_idempotency_own,
-                                            &operation->key,
-                                            operation->claim->id);
+    return ngx_http_chatmaid_idempotency_record(r, operation, &operation->key,
+                                                operation->claim->id);
 }
 
 
@@ -382,24 +287,65 @@ ngx_http_chatmaid_idempotency_auto(ngx_http_request_t *r, u_char *md,
 }
 
 
-/* The record's name, from which the operation key can't be read. */
+/*
+ * The record's name, from which the operation key can't be read.  A key of the
+ * form of ours names a record of its message alone: sent back as a header with
+ * that message it names the same record, and with no other one does a caller's
+ * own key name the record of a send without a key.
+ */
 
 static ngx_int_t
 ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
-    ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *label,
-    ngx_str_t *key, u_char *id)
+    ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *key, u_char *id)
 {
-    ngx_str_t                      fields[4];
+    u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
+    ngx_str_t                      fields[5];
+    ngx_uint_t                     n;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    fields[0] = *label;
+    ngx_str_set(&fields[0], "chatmaid-record-1");
     fields[1] = conf->account;
     fields[2] = operation->key_scope;
     fields[3] = *key;
+    n = 4;
 
-    return ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, 4, id);
+    if (ngx_http_chatmaid_idempotency_is_auto(key)) {
+        ngx_hex_dump(fingerprint, operation->claim->fingerprint,
+                     NGX_HTTP_CHATMAID_SHA256_LEN);
+
+        ngx_str_set(&fields[0], "chatmaid-record-auto-1");
+        fields[4].data = fingerprint;
+        fields[4].len = NGX_HTTP_CHATMAID_SHA256_HEX;
+        n = 5;
+    }
+
+    return ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, n, id);
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_idempotency_is_auto(ngx_str_t *key)
+{
+    size_t     i;
+    ngx_str_t  prefix = ngx_http_chatmaid_idempotency_prefix;
+
+    if (key->len != prefix.len + NGX_HTTP_CHATMAID_SHA256_HEX
+        || ngx_strncmp(key->data, prefix.data, prefix.len) != 0)
+    {
+        return 0;
+    }
+
+    for (i = prefix.len; i < key->len; i++) {
+        if (!((key->data[i] >= '0' && key->data[i] <= '9')
+              || (key->data[i] >= 'a' && key->data[i] <= 'f')))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

@@ -244,7 +244,7 @@ ngx_http_chatmaid_send_asked(ngx_http_request_t *r, void *data)
             return NGX_OK;
         }
 
-        claim->reason = "Redis is slower than its window is long";
+        claim->reason = "Redis takes longer than chatmaid_idempotency_window";
 
         return ngx_http_chatmaid_send_refused(r, send);
 

@@ -254,8 +254,10 @@ ngx_http_chatmaid_redis_command_close(
 
     commands->open = 0;
 
-    commands->out.pos += commands->partial;
-    commands->partial = 0;
+    if (commands->partial) {
+        commands->out.pos += commands->partial;
+        commands->partial = 0;
+    }
 
     while (!ngx_queue_empty(&commands->sent)) {
         q = ngx_queue_head(&commands->sent);

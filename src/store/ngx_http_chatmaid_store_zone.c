@@ -129,7 +129,8 @@ ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
 
         claim->use_previous =
                         (rec && rec->state != NGX_HTTP_CHATMAID_RECORD_REMOVED
-                         && ngx_current_msec - rec->begun < claim->window);
+                         && (ngx_msec_int_t) (ngx_current_msec - rec->begun)
+                            < (ngx_msec_int_t) claim->window);
     }
 
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
@@ -629,7 +630,12 @@ ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
 
     ttl = claim->ttl;
 
-    if (rec->state != NGX_HTTP_CHATMAID_RECORD_DONE) {
+    /* Redis may execute late what it has not answered: what was removed here
+     * stays known as long as a record of it may live there */
+
+    if (rec->state != NGX_HTTP_CHATMAID_RECORD_DONE
+        && rec->state != NGX_HTTP_CHATMAID_RECORD_REMOVED)
+    {
         ttl = claim->webhook_event ? claim->lease_time
                                    : ngx_max(ttl, claim->lease_time);
     }

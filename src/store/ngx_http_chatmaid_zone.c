@@ -517,7 +517,8 @@ ngx_http_chatmaid_zone_drop(ngx_http_chatmaid_zone_t *zone,
         /* one line until none has been given up for some time */
 
         sh->gave_up_first |= (!sh->giving_up
-                              || ngx_current_msec - sh->gave_up
+                              || (ngx_msec_int_t)
+                                 (ngx_current_msec - sh->gave_up)
                                  >= NGX_HTTP_CHATMAID_ZONE_GIVE_UP);
         sh->giving_up = 1;
         sh->gave_up = ngx_current_msec;
@@ -543,7 +544,7 @@ ngx_http_chatmaid_zone_oldest(ngx_http_chatmaid_zone_t *zone)
     if (rec == NULL) {
         rec = ngx_http_chatmaid_zone_first(&zone->sh->unfinished);
 
-        if (rec && ngx_current_msec - rec->queued
+        if (rec && (ngx_msec_int_t) (ngx_current_msec - rec->queued)
                    < NGX_HTTP_CHATMAID_ZONE_GIVE_UP)
         {
             return NULL;

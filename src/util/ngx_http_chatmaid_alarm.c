@@ -22,6 +22,7 @@
 typedef struct {
     ngx_http_chatmaid_alarm_id_t        id;
     ngx_uint_t                          raised;
+    ngx_uint_t                          is_met;   /* by requests */
     ngx_msec_t                          met;      /* the last time */
 } ngx_http_chatmaid_alarm_t;
 
@@ -55,6 +56,8 @@ static ngx_http_chatmaid_alarm_t *ngx_http_chatmaid_alarm_find(
 static ngx_http_chatmaid_alarm_t *ngx_http_chatmaid_alarm_get(
     ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_id_t id,
     ngx_uint_t *news);
+static ngx_uint_t ngx_http_chatmaid_alarm_end(
+    ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_t *alarm);
 static ngx_uint_t ngx_http_chatmaid_alarm_count(
     ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_t *alarm);
 
@@ -71,7 +74,9 @@ ngx_http_chatmaid_alarm_add(ngx_conf_t *cf)
     ngx_str_t        name = ngx_string("ngx_http_chatmaid_alarms");
     ngx_shm_zone_t  *zone;
 
-    zone = ngx_shared_memory_add(cf, &name, NGX_HTTP_CHATMAID_ALARM_ZONE_SIZE,
+    zone = ngx_shared_memory_add(cf, &name,
+                                 ngx_max(NGX_HTTP_CHATMAID_ALARM_ZONE_SIZE,
+                                         8 * ngx_pagesize),
                                  &ngx_http_chatmaid_alarm_tag);
     if (zone) {
         zone->init = ngx_http_chatmaid_alarm_init_zone;
@@ -198,10 +203,7 @@ ngx_http_chatmaid_alarm_lower(ngx_shm_zone_t *zone,
     if (worker && alarm) {
         worker->troubles &= ~ngx_http_chatmaid_alarm_bit(sh, alarm);
 
-        if (ngx_http_chatmaid_alarm_count(sh, alarm) == 0) {
-            alarm->raised = 0;
-            news = 1;
-        }
+        news = ngx_http_chatmaid_alarm_end(sh, alarm);
     }
 
     ngx_http_chatmaid_alarm_unlock(zone);
@@ -223,6 +225,7 @@ ngx_http_chatmaid_alarm_meet(ngx_shm_zone_t *zone,
         alarm = ngx_http_chatmaid_alarm_get(zone->data, id, &news);
 
         if (alarm) {
+            alarm->is_met = 1;
             alarm->met = ngx_current_msec;
         }
     }
@@ -253,13 +256,8 @@ ngx_http_chatmaid_alarm_pass(ngx_shm_zone_t *zone,
     if (ngx_http_chatmaid_alarm_lock(zone)) {
         alarm = ngx_http_chatmaid_alarm_find(sh, id);
 
-        if (alarm
-            && ngx_http_chatmaid_alarm_count(sh, alarm) == 0
-            && (ngx_msec_int_t) (ngx_current_msec - alarm->met)
-               >= NGX_HTTP_CHATMAID_ALARM_CALM)
-        {
-            alarm->raised = 0;
-            news = 1;
+        if (alarm) {
+            news = ngx_http_chatmaid_alarm_end(sh, alarm);
         }
     }
 
@@ -339,7 +337,7 @@ ngx_http_chatmaid_alarm_get(ngx_http_chatmaid_alarm_sh_t *sh,
         if (!alarm->raised) {
             alarm->id = id;
             alarm->raised = 1;
-            alarm->met = ngx_current_msec;
+            alarm->is_met = 0;
             *news = 1;
 
             return alarm;
@@ -347,6 +345,27 @@ ngx_http_chatmaid_alarm_get(ngx_http_chatmaid_alarm_sh_t *sh,
     }
 
     return NULL;
+}
+
+
+/* Ends the alarm if no worker has the trouble and no request has met it of late:
+ * that is news. */
+
+static ngx_uint_t
+ngx_http_chatmaid_alarm_end(ngx_http_chatmaid_alarm_sh_t *sh,
+    ngx_http_chatmaid_alarm_t *alarm)
+{
+    if (ngx_http_chatmaid_alarm_count(sh, alarm)
+        || (alarm->is_met
+            && (ngx_msec_int_t) (ngx_current_msec - alarm->met)
+               < NGX_HTTP_CHATMAID_ALARM_CALM))
+    {
+        return 0;
+    }
+
+    alarm->raised = 0;
+
+    return 1;
 }
 
 

@@ -48,6 +48,10 @@ ngx_http_chatmaid_json_text_check(ngx_str_t *text)
 
     static ngx_str_t  mark = ngx_string("\xef\xbb\xbf");
 
+    if (text->len == 0) {
+        return NGX_DECLINED;
+    }
+
     if (text->len >= mark.len
         && ngx_memcmp(text->data, mark.data, mark.len) == 0)
     {

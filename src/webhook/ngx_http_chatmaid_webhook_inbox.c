@@ -97,7 +97,8 @@ ngx_http_chatmaid_webhook_inbox_log_refused(ngx_http_chatmaid_main_conf_t *mcf,
 
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "chatmaid stream \"%V\" takes no events, Redis answers "
-                      "%*s; meanwhile they are answered 503, and come again",
+                      "%*s; meanwhile they are answered 503, and "
+                      "Chatmaid sends them again",
                       &inbox->key, (size_t) (p - text), text);
     }
 }

@@ -122,8 +122,8 @@ sub unread ($self) {
 # --- Keys --------------------------------------------------------------------
 
 # Of an operation's record, and of a note.
-sub record_of ($key, $account = 'test:', $scope = '', $label = 'chatmaid-record-1') {
-    return 'chatmaid:op:' . sha256_hex(Chatmaid::Test::netstrings($label, $account, $scope, $key));
+sub record_of ($key, $account = 'test:', $scope = '') {
+    return 'chatmaid:op:' . sha256_hex(Chatmaid::Test::netstrings('chatmaid-record-1', $account, $scope, $key));
 }
 
 sub note_of ($account, $id) {
