@@ -94,15 +94,18 @@ like($said, qr/"chatmaid_redis" directive is not allowed here/, 'not in a server
 
 # --- Connections ---
 
+# Long enough for a handshake on a slow machine.
+sub patient ($directive) { $directive =~ /timeout=/ ? $directive : "$directive timeout=10s" }
+
 sub works ($directive, $name, %option) {
-    my $nginx = probe($directive, files => \%files, name => $name =~ s/\W/-/gr, %option);
+    my $nginx = probe(patient($directive), files => \%files, name => $name =~ s/\W/-/gr, %option);
     wait_for(\&up, $name);
     is((ask(['ECHO', $name]))[0]{reply}, $name, $name);
     return $nginx;
 }
 
 sub fails ($directive, $reason, $name) {
-    my $nginx = probe($directive, files => \%files, name => $name =~ s/\W/-/gr);
+    my $nginx = probe(patient($directive), files => \%files, name => $name =~ s/\W/-/gr);
     wait_for(sub { $nginx->logged(qr/is away: $reason/) }, $name);
     is((ask(['ECHO', $name]))[0]{error}, 'unreachable', $name);
     is(up, 0, 'and is not up');
@@ -163,7 +166,7 @@ for (['wrong', qr/hostname mismatch/, 'a certificate of another name'],
 my $server = redis_server(tls => 'wrong');
 (my $address = $server->url) =~ s/redis:/rediss:/;
 fails("$address ca_file=%CA%", qr/IP address mismatch/, 'an address that is not in the certificate');
-fails($plain->url =~ s/redis:/rediss:/r, qr/no TLS handshake in time: .*whether this port speaks TLS;/, 'TLS to a server without');
+fails($plain->url =~ s/redis:/rediss:/r . ' timeout=250ms', qr/no TLS handshake in time: .*whether this port speaks TLS;/, 'TLS to a server without');
 fails($tls->url, qr/it closed the connection|what it sends is no reply/, 'no TLS to a server with it');
 
 done;
