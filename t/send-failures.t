@@ -233,7 +233,7 @@ subtest 'a 404 of the path itself' => sub {
         $api->fault($fault);
         my $answer = $code->();
         is(told($answer), $want, $name);
-        like($answer->{json}{detail}, qr/the way (?:to it|there) is wrong, the gateway's log says more/, "$name: is told why");
+        like($answer->{json}{detail}, qr/(?:the way to it is wrong,|did not come from Chatmaid's API:) the gateway's log says more/, "$name: is told why");
         my @lines = $nginx->logged(qr/\[error\]/);
         like("@lines[$from .. $#lines]", qr{answered 404 for the path "$path" itself: "proxy_pass" of "/\.chatmaid/" must have}, "$name: the cure");
     }
