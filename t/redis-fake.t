@@ -222,7 +222,18 @@ wait_for(sub { (ask(['X']))[0]{error} eq 'ok' }, 'back');
 
 # --- Greetings ---
 
+# What requests have met of late keeps the line "is back" waiting, and without it
+# there is no new "is away".
+sub calm () {
+    wait_for(sub {
+        ask(['X']);
+        my ($away, $back) = map { my $pattern = $_; scalar(() = $nginx->logged($pattern)) } qr/is away/, qr/is back/;
+        $away == $back;
+    }, 'Redis to be back in the log');
+}
+
 sub reconnect ($with) {
+    calm;
     $greeting = $with;
     $_->close for values %{$fake->{streams}};
     wait_for(sub { !up }, 'the failed greeting');
