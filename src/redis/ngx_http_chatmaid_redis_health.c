@@ -173,16 +173,24 @@ ngx_http_chatmaid_redis_health_down(ngx_http_chatmaid_redis_health_t *health,
 static void
 ngx_http_chatmaid_redis_health_set_up(ngx_http_chatmaid_redis_health_t *health)
 {
+    ngx_uint_t  news;
+
     if (health->up) {
         return;
     }
+
+    /* the first PING of a new worker says nothing of what others meet */
+
+    news = health->raised
+           ? ngx_http_chatmaid_alarm_lower(health->alarms, health->alarm)
+           : ngx_http_chatmaid_alarm_pass(health->alarms, health->alarm);
 
     health->up = 1;
     health->down = 0;
     health->raised = 0;
     health->troubled = 0;
 
-    if (ngx_http_chatmaid_alarm_lower(health->alarms, health->alarm)) {
+    if (news) {
         ngx_http_chatmaid_redis_health_log_back(health);
     }
 }

@@ -56,8 +56,6 @@ static ngx_http_chatmaid_alarm_t *ngx_http_chatmaid_alarm_find(
 static ngx_http_chatmaid_alarm_t *ngx_http_chatmaid_alarm_get(
     ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_id_t id,
     ngx_uint_t *news);
-static ngx_uint_t ngx_http_chatmaid_alarm_end(
-    ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_t *alarm);
 static ngx_uint_t ngx_http_chatmaid_alarm_count(
     ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_t *alarm);
 
@@ -203,7 +201,10 @@ ngx_http_chatmaid_alarm_lower(ngx_shm_zone_t *zone,
     if (worker && alarm) {
         worker->troubles &= ~ngx_http_chatmaid_alarm_bit(sh, alarm);
 
-        news = ngx_http_chatmaid_alarm_end(sh, alarm);
+        if (ngx_http_chatmaid_alarm_count(sh, alarm) == 0) {
+            alarm->raised = 0;
+            news = 1;
+        }
     }
 
     ngx_http_chatmaid_alarm_unlock(zone);
@@ -256,8 +257,14 @@ ngx_http_chatmaid_alarm_pass(ngx_shm_zone_t *zone,
     if (ngx_http_chatmaid_alarm_lock(zone)) {
         alarm = ngx_http_chatmaid_alarm_find(sh, id);
 
-        if (alarm) {
-            news = ngx_http_chatmaid_alarm_end(sh, alarm);
+        if (alarm
+            && ngx_http_chatmaid_alarm_count(sh, alarm) == 0
+            && (!alarm->is_met
+                || (ngx_msec_int_t) (ngx_current_msec - alarm->met)
+                   >= NGX_HTTP_CHATMAID_ALARM_CALM))
+        {
+            alarm->raised = 0;
+            news = 1;
         }
     }
 
@@ -345,27 +352,6 @@ ngx_http_chatmaid_alarm_get(ngx_http_chatmaid_alarm_sh_t *sh,
     }
 
     return NULL;
-}
-
-
-/* Ends the alarm if no worker has the trouble and no request has met it of late:
- * that is news. */
-
-static ngx_uint_t
-ngx_http_chatmaid_alarm_end(ngx_http_chatmaid_alarm_sh_t *sh,
-    ngx_http_chatmaid_alarm_t *alarm)
-{
-    if (ngx_http_chatmaid_alarm_count(sh, alarm)
-        || (alarm->is_met
-            && (ngx_msec_int_t) (ngx_current_msec - alarm->met)
-               < NGX_HTTP_CHATMAID_ALARM_CALM))
-    {
-        return 0;
-    }
-
-    alarm->raised = 0;
-
-    return 1;
 }
 
 
