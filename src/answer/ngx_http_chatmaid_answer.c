@@ -107,8 +107,8 @@ ngx_http_chatmaid_answer_request_id(ngx_http_request_t *r, ngx_str_t *id)
 }
 
 
-/* $request_id, in nginx's own form.  nginx would ask OpenSSL for each one, which
- * costs a sixth of a replay. */
+/* $request_id, in nginx's own form.  nginx would ask OpenSSL for each one,
+ * which costs a sixth of a replay. */
 
 static ngx_http_variable_value_t *
 ngx_http_chatmaid_answer_nginx_id(ngx_http_request_t *r)

@@ -280,7 +280,7 @@ ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
         answer = call->answer;
 
         if (ngx_http_chatmaid_json_text_check(&answer) != NGX_OK) {
-            ngx_str_null(&answer);
+            ngx_str_set(&answer, "");
         }
 
         problem->retryable = 1;
@@ -305,7 +305,7 @@ ngx_http_chatmaid_call_result_slow(ngx_http_request_t *r,
                                   NGX_HTTP_CHATMAID_RATE_LIMITED,
                                   "Chatmaid's rate limit was reached");
 
-    ngx_str_null(&none);
+    ngx_str_set(&none, "");
 
     problem->retryable = 1;
     problem->limited = 1;

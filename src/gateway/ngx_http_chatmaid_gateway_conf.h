@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The directives of a gateway, and the checks that need more than one directive.
+ * The directives of a gateway, and the checks that need more than one of them.
  */
 
 

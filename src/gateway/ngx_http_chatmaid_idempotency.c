@@ -26,6 +26,11 @@ static ngx_int_t ngx_http_chatmaid_idempotency_auto(ngx_http_request_t *r,
 static ngx_int_t ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
     ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *key, u_char *id);
 static ngx_uint_t ngx_http_chatmaid_idempotency_is_auto(ngx_str_t *key);
+static void ngx_http_chatmaid_idempotency_fingerprint(
+    ngx_http_chatmaid_idempotency_t *operation, u_char *hex, ngx_str_t *field);
+static ngx_int_t ngx_http_chatmaid_idempotency_digest(ngx_http_request_t *r,
+    ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *fields,
+    ngx_uint_t n, u_char *md);
 
 
 static ngx_str_t  ngx_http_chatmaid_idempotency_prefix = ngx_string("auto-");
@@ -239,26 +244,18 @@ static ngx_int_t
 ngx_http_chatmaid_idempotency_window(ngx_http_request_t *r,
     ngx_http_chatmaid_idempotency_t *operation, int64_t number, ngx_str_t *key)
 {
-    u_char                         md[NGX_HTTP_CHATMAID_SHA256_LEN];
-    u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
-    u_char                         window[NGX_INT64_LEN];
-    ngx_str_t                      fields[5];
-    ngx_http_chatmaid_loc_conf_t  *conf;
-
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
-
-    ngx_hex_dump(fingerprint, operation->claim->fingerprint,
-                 NGX_HTTP_CHATMAID_SHA256_LEN);
+    u_char     md[NGX_HTTP_CHATMAID_SHA256_LEN];
+    u_char     fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
+    u_char     window[NGX_INT64_LEN];
+    ngx_str_t  fields[5];
 
     ngx_str_set(&fields[0], "chatmaid-auto-1");
-    fields[1] = conf->account;
-    fields[2] = operation->key_scope;
-    fields[3].data = fingerprint;
-    fields[3].len = NGX_HTTP_CHATMAID_SHA256_HEX;
+    ngx_http_chatmaid_idempotency_fingerprint(operation, fingerprint,
+                                              &fields[3]);
     fields[4].data = window;
     fields[4].len = ngx_sprintf(window, "%L", number) - window;
 
-    if (ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, 5, md)
+    if (ngx_http_chatmaid_idempotency_digest(r, operation, fields, 5, md)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -298,30 +295,22 @@ static ngx_int_t
 ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
     ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *key, u_char *id)
 {
-    u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
-    ngx_str_t                      fields[5];
-    ngx_uint_t                     n;
-    ngx_http_chatmaid_loc_conf_t  *conf;
-
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    u_char      fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
+    ngx_str_t   fields[5];
+    ngx_uint_t  n;
 
     ngx_str_set(&fields[0], "chatmaid-record-1");
-    fields[1] = conf->account;
-    fields[2] = operation->key_scope;
     fields[3] = *key;
     n = 4;
 
     if (ngx_http_chatmaid_idempotency_is_auto(key)) {
-        ngx_hex_dump(fingerprint, operation->claim->fingerprint,
-                     NGX_HTTP_CHATMAID_SHA256_LEN);
-
         ngx_str_set(&fields[0], "chatmaid-record-auto-1");
-        fields[4].data = fingerprint;
-        fields[4].len = NGX_HTTP_CHATMAID_SHA256_HEX;
+        ngx_http_chatmaid_idempotency_fingerprint(operation, fingerprint,
+                                                  &fields[4]);
         n = 5;
     }
 
-    return ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, n, id);
+    return ngx_http_chatmaid_idempotency_digest(r, operation, fields, n, id);
 }
 
 
@@ -363,12 +352,9 @@ ngx_int_t
 ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
     ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *key)
 {
-    u_char                         md[NGX_HTTP_CHATMAID_SHA256_LEN];
-    u_char                         fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
-    ngx_str_t                      fields[5];
-    ngx_http_chatmaid_loc_conf_t  *conf;
-
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    u_char     md[NGX_HTTP_CHATMAID_SHA256_LEN];
+    u_char     fingerprint[NGX_HTTP_CHATMAID_SHA256_HEX];
+    ngx_str_t  fields[5];
 
     key->len = NGX_HTTP_CHATMAID_SHA256_HEX;
     key->data = ngx_pnalloc(r->pool, NGX_HTTP_CHATMAID_SHA256_HEX);
@@ -376,17 +362,12 @@ ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_hex_dump(fingerprint, operation->claim->fingerprint,
-                 NGX_HTTP_CHATMAID_SHA256_LEN);
-
     ngx_str_set(&fields[0], "chatmaid-1");
-    fields[1] = conf->account;
-    fields[2] = operation->key_scope;
     fields[3] = operation->key;
-    fields[4].data = fingerprint;
-    fields[4].len = NGX_HTTP_CHATMAID_SHA256_HEX;
+    ngx_http_chatmaid_idempotency_fingerprint(operation, fingerprint,
+                                              &fields[4]);
 
-    if (ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, 5, md)
+    if (ngx_http_chatmaid_idempotency_digest(r, operation, fields, 5, md)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -395,4 +376,37 @@ ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
     ngx_hex_dump(key->data, md, NGX_HTTP_CHATMAID_SHA256_LEN);
 
     return NGX_OK;
+}
+
+
+/* The message's fingerprint in hexadecimal, as one of the fields. */
+
+static void
+ngx_http_chatmaid_idempotency_fingerprint(
+    ngx_http_chatmaid_idempotency_t *operation, u_char *hex, ngx_str_t *field)
+{
+    ngx_hex_dump(hex, operation->claim->fingerprint,
+                 NGX_HTTP_CHATMAID_SHA256_LEN);
+
+    field->data = hex;
+    field->len = NGX_HTTP_CHATMAID_SHA256_HEX;
+}
+
+
+/* The digest of n fields: a label; the account and the scope, which are set
+ * here; then those that tell one from another. */
+
+static ngx_int_t
+ngx_http_chatmaid_idempotency_digest(ngx_http_request_t *r,
+    ngx_http_chatmaid_idempotency_t *operation, ngx_str_t *fields,
+    ngx_uint_t n, u_char *md)
+{
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    fields[1] = conf->account;
+    fields[2] = operation->key_scope;
+
+    return ngx_http_chatmaid_crypto_sha256_fields(r->pool, fields, n, md);
 }

@@ -722,8 +722,8 @@ ngx_http_chatmaid_redis_command_add_script(
 }
 
 
-/* EVAL instead of the EVALSHA that this reply is for.  NGX_DECLINED: that is not
- * what it asks for; NGX_ERROR: no memory. */
+/* EVAL instead of the EVALSHA that this reply is for.  NGX_DECLINED: that is
+ * not what it asks for; NGX_ERROR: no memory. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_command_eval(

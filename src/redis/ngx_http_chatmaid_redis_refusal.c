@@ -79,7 +79,7 @@ ngx_http_chatmaid_redis_refusal_find(ngx_str_t *error)
 }
 
 
-/* The first word of an error, or what stands for it in the error of a script. */
+/* The first word of an error, or what stands for it in a script's error. */
 
 static ngx_str_t
 ngx_http_chatmaid_redis_refusal_code(ngx_str_t text)

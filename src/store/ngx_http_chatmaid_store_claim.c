@@ -34,6 +34,8 @@ static void ngx_http_chatmaid_store_claim_read_reply(
     ngx_http_chatmaid_claim_t *claim, ngx_uint_t result, redisReply *reply);
 static void ngx_http_chatmaid_store_claim_in_zone(
     ngx_http_chatmaid_claim_t *claim);
+static void ngx_http_chatmaid_store_claim_remove(
+    ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_claim_ignore_handler(void *data,
     ngx_uint_t error, redisReply *reply);
 static void ngx_http_chatmaid_store_claim_copy_answer(
@@ -124,17 +126,11 @@ static void
 ngx_http_chatmaid_store_claim_remove_former(ngx_http_chatmaid_claim_t *claim)
 {
     ngx_http_chatmaid_claim_t  former;
-    ngx_http_chatmaid_words_t  words;
 
     former = *claim;
     ngx_memcpy(former.owner, claim->former_owner, NGX_HTTP_CHATMAID_OWNER_LEN);
 
-    ngx_http_chatmaid_store_script_begin(&words, &former);
-
-    (void) ngx_http_chatmaid_store_script_run(claim->mcf->redis,
-                                &ngx_http_chatmaid_store_script_remove, &words,
-                                ngx_http_chatmaid_store_claim_ignore_handler,
-                                NULL);
+    ngx_http_chatmaid_store_claim_remove(&former);
 }
 
 
@@ -293,8 +289,6 @@ ngx_http_chatmaid_store_claim_read_reply(ngx_http_chatmaid_claim_t *claim,
 static void
 ngx_http_chatmaid_store_claim_in_zone(ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_http_chatmaid_words_t  words;
-
     (void) ngx_http_chatmaid_store_zone.claim(claim);
 
     claim->zone_only = 0;
@@ -306,9 +300,16 @@ ngx_http_chatmaid_store_claim_in_zone(ngx_http_chatmaid_claim_t *claim)
         claim->result = NGX_HTTP_CHATMAID_CLAIMED;
     }
 
-    if (claim->result == NGX_HTTP_CHATMAID_CLAIMED) {
-        return;
+    if (claim->result != NGX_HTTP_CHATMAID_CLAIMED) {
+        ngx_http_chatmaid_store_claim_remove(claim);
     }
+}
+
+
+static void
+ngx_http_chatmaid_store_claim_remove(ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_words_t  words;
 
     ngx_http_chatmaid_store_script_begin(&words, claim);
 

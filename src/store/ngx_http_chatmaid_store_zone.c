@@ -41,6 +41,8 @@ static void ngx_http_chatmaid_store_zone_abandon(
 static int64_t ngx_http_chatmaid_store_zone_clock(void);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_own(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
+static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_own_in_flight(
+    ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
 static ngx_uint_t ngx_http_chatmaid_store_zone_is_owner(
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_create(
@@ -260,7 +262,7 @@ ngx_http_chatmaid_store_zone_renew(ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_zone_lock(zone);
 
-    rec = ngx_http_chatmaid_store_zone_own(zone, claim);
+    rec = ngx_http_chatmaid_store_zone_own_in_flight(zone, claim);
 
     claim->lease_end = ngx_current_msec;    /* if it is not ours any more */
 
@@ -376,7 +378,7 @@ ngx_http_chatmaid_store_zone_mark_delivered(ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_zone_lock(zone);
 
-    rec = ngx_http_chatmaid_store_zone_own(zone, claim);
+    rec = ngx_http_chatmaid_store_zone_own_in_flight(zone, claim);
 
     if (rec) {
         rec->status = claim->status;
@@ -421,11 +423,9 @@ ngx_http_chatmaid_store_zone_confirmed(ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_zone_lock(zone);
 
-    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+    rec = ngx_http_chatmaid_store_zone_own(zone, claim);
 
-    if (rec && rec->state == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS
-        && ngx_http_chatmaid_store_zone_is_owner(rec, claim))
-    {
+    if (rec && rec->state == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS) {
         ngx_http_chatmaid_zone_delete(zone, rec);
     }
 
@@ -441,11 +441,9 @@ ngx_http_chatmaid_store_zone_untold(ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_zone_lock(zone);
 
-    rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
+    rec = ngx_http_chatmaid_store_zone_own(zone, claim);
 
-    if (rec && rec->state != NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT
-        && ngx_http_chatmaid_store_zone_is_owner(rec, claim))
-    {
+    if (rec && rec->state != NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT) {
         ngx_http_chatmaid_zone_set_untold(zone, rec);
     }
 
@@ -508,7 +506,7 @@ ngx_http_chatmaid_store_zone_mark_ambiguous(ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_zone_lock(zone);
 
-    rec = ngx_http_chatmaid_store_zone_own(zone, claim);
+    rec = ngx_http_chatmaid_store_zone_own_in_flight(zone, claim);
 
     if (rec) {
         ngx_http_chatmaid_zone_set_state(zone, rec,
@@ -531,7 +529,7 @@ ngx_http_chatmaid_store_zone_remove(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_zone_lock(zone);
 
     claim->rc = NGX_DECLINED;
-    rec = ngx_http_chatmaid_store_zone_own(zone, claim);
+    rec = ngx_http_chatmaid_store_zone_own_in_flight(zone, claim);
 
     /* earlier deliveries of an event that failed are of no account */
 
@@ -568,7 +566,7 @@ ngx_http_chatmaid_store_zone_clock(void)
 }
 
 
-/* The record in flight that the claim owns, or NULL. */
+/* The record that the claim owns, or NULL. */
 
 static ngx_http_chatmaid_record_t *
 ngx_http_chatmaid_store_zone_own(ngx_http_chatmaid_zone_t *zone,
@@ -578,13 +576,21 @@ ngx_http_chatmaid_store_zone_own(ngx_http_chatmaid_zone_t *zone,
 
     rec = ngx_http_chatmaid_zone_find(zone, ngx_http_chatmaid_claim_id(claim));
 
-    if (rec == NULL || rec->state != NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT
-        || !ngx_http_chatmaid_store_zone_is_owner(rec, claim))
-    {
-        return NULL;
-    }
+    return (rec && ngx_http_chatmaid_store_zone_is_owner(rec, claim)) ? rec
+                                                                      : NULL;
+}
 
-    return rec;
+
+static ngx_http_chatmaid_record_t *
+ngx_http_chatmaid_store_zone_own_in_flight(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_record_t  *rec;
+
+    rec = ngx_http_chatmaid_store_zone_own(zone, claim);
+
+    return (rec && rec->state == NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT) ? rec
+                                                                     : NULL;
 }
 
 

@@ -21,7 +21,6 @@
 
 typedef struct {
     ngx_http_chatmaid_alarm_id_t        id;
-    ngx_uint_t                          raised;
     ngx_uint_t                          is_met;   /* by requests */
     ngx_msec_t                          met;      /* the last time */
 } ngx_http_chatmaid_alarm_t;
@@ -37,6 +36,7 @@ typedef struct {
 
 
 typedef struct {
+    uint64_t                            raised;   /* a bit for each alarm */
     ngx_http_chatmaid_alarm_t           alarms[NGX_HTTP_CHATMAID_ALARM_MAX];
     ngx_http_chatmaid_alarm_worker_t    workers[NGX_MAX_PROCESSES];
 } ngx_http_chatmaid_alarm_sh_t;
@@ -60,8 +60,8 @@ static ngx_uint_t ngx_http_chatmaid_alarm_count(
     ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_t *alarm);
 
 
-/* By its tag nginx knows a zone again at a reload.  The module itself is the tag
- * of the zone that chatmaid_zone names. */
+/* By its tag nginx knows a zone again at a reload.  The tag of the zone that
+ * chatmaid_zone names is the module itself. */
 
 static ngx_uint_t  ngx_http_chatmaid_alarm_tag;
 
@@ -202,7 +202,7 @@ ngx_http_chatmaid_alarm_lower(ngx_shm_zone_t *zone,
         worker->troubles &= ~ngx_http_chatmaid_alarm_bit(sh, alarm);
 
         if (ngx_http_chatmaid_alarm_count(sh, alarm) == 0) {
-            alarm->raised = 0;
+            sh->raised &= ~ngx_http_chatmaid_alarm_bit(sh, alarm);
             news = 1;
         }
     }
@@ -250,7 +250,7 @@ ngx_http_chatmaid_alarm_pass(ngx_shm_zone_t *zone,
 
     /* there hardly ever is a trouble, and no lock is needed to see that */
 
-    if (ngx_http_chatmaid_alarm_find(sh, id) == NULL) {
+    if (sh->raised == 0) {
         return 0;
     }
 
@@ -263,7 +263,7 @@ ngx_http_chatmaid_alarm_pass(ngx_shm_zone_t *zone,
                 || (ngx_msec_int_t) (ngx_current_msec - alarm->met)
                    >= NGX_HTTP_CHATMAID_ALARM_CALM))
         {
-            alarm->raised = 0;
+            sh->raised &= ~ngx_http_chatmaid_alarm_bit(sh, alarm);
             news = 1;
         }
     }
@@ -310,11 +310,16 @@ static ngx_http_chatmaid_alarm_t *
 ngx_http_chatmaid_alarm_find(ngx_http_chatmaid_alarm_sh_t *sh,
     ngx_http_chatmaid_alarm_id_t id)
 {
-    ngx_uint_t  i;
+    ngx_uint_t                  i;
+    ngx_http_chatmaid_alarm_t  *alarm;
 
     for (i = 0; i < NGX_HTTP_CHATMAID_ALARM_MAX; i++) {
-        if (sh->alarms[i].raised && sh->alarms[i].id == id) {
-            return &sh->alarms[i];
+        alarm = &sh->alarms[i];
+
+        if ((sh->raised & ngx_http_chatmaid_alarm_bit(sh, alarm))
+            && alarm->id == id)
+        {
+            return alarm;
         }
     }
 
@@ -341,9 +346,9 @@ ngx_http_chatmaid_alarm_get(ngx_http_chatmaid_alarm_sh_t *sh,
     for (i = 0; i < NGX_HTTP_CHATMAID_ALARM_MAX; i++) {
         alarm = &sh->alarms[i];
 
-        if (!alarm->raised) {
+        if (!(sh->raised & ngx_http_chatmaid_alarm_bit(sh, alarm))) {
+            sh->raised |= ngx_http_chatmaid_alarm_bit(sh, alarm);
             alarm->id = id;
-            alarm->raised = 1;
             alarm->is_met = 0;
             *news = 1;
 

@@ -55,7 +55,8 @@ ngx_int_t ngx_http_chatmaid_crypto_hmac_update(ngx_log_t *log,
 ngx_int_t ngx_http_chatmaid_crypto_hmac_end(ngx_log_t *log,
     ngx_http_chatmaid_hmac_t *run, u_char *md);
 
-/* Fills buf with n random bytes, n up to 1024.  NGX_OK, or NGX_ERROR (logged). */
+/* Fills buf with n random bytes, at most 1024.  NGX_OK, or NGX_ERROR
+ * (logged). */
 ngx_int_t ngx_http_chatmaid_crypto_random(ngx_log_t *log, u_char *buf,
     size_t n);
 

@@ -21,6 +21,10 @@ ngx_http_chatmaid_redact(ngx_pool_t *pool, ngx_str_t *secret, ngx_str_t *text)
 
     static ngx_str_t  redacted = ngx_string("[redacted]");
 
+    if (text->len == 0) {
+        return NGX_DECLINED;
+    }
+
     n = 0;
     last = text->data + text->len;
 

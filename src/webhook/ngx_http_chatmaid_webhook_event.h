@@ -35,10 +35,10 @@ typedef struct {
 
 
 /* Reads an event from a verified body, and makes its id if "scope" is not NULL:
- * most of the cost of an event is its id.  NGX_OK; NGX_DECLINED: it is no JSON, or
- * NGX_ABORT: it is no event, and "reason" says why, without a byte of the body;
- * NGX_HTTP_REQUEST_ENTITY_TOO_LARGE: it would take too much memory; NGX_ERROR:
- * there is none.  All strings are in the pool. */
+ * most of the cost of an event is its id.  NGX_OK; NGX_DECLINED: it is no JSON,
+ * or NGX_ABORT: it is no event, and "reason" says why, without a byte of the
+ * body; NGX_HTTP_REQUEST_ENTITY_TOO_LARGE: it would take too much memory;
+ * NGX_ERROR: there is none.  All strings are in the pool. */
 ngx_int_t ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool,
     ngx_str_t *body, ngx_http_chatmaid_webhook_scope_t *scope,
     ngx_http_chatmaid_webhook_event_t *event, ngx_str_t *reason);
