@@ -18,25 +18,27 @@ my $top = File::Spec->rel2abs(dirname(__FILE__) . '/..');
 # for ngx_http_chatmaid_NAME.c and .h; a room without a name is src/ itself.
 
 my @LAYERS = (
-    {'' => [qw(module filter variables)]},
+    {'' => [qw(module filter variables count)]},
     {
         gateway => [qw(gateway gateway_conf internal uri flow send message sender
             idempotency send_claim read wait wait_topic wait_poll retry)],
         webhook => [qw(webhook webhook_request webhook_verify webhook_deliver
             webhook_delivery webhook_inbox webhook_event webhook_signature
             webhook_conf)],
+        status  => [qw(status status_conf status_metrics status_writer)],
     },
     {call   => [qw(call call_peer call_request api_key call_result
         call_error)]},
     {answer => [qw(answer facts problem problem_native error_page)]},
     {store  => [qw(store lease zone store_zone store_redis store_claim
-        store_untold untold_queue store_script notes account_limits zone_conf)]},
+        store_untold untold_queue store_script notes account_limits zone_conf
+        zone_stat)]},
     {redis  => [qw(redis redis_health redis_command redis_script redis_buffer
         redis_conn redis_greeting redis_reader redis_address redis_refusal
         redis_conf redis_tls)]},
     {util   => [qw(steps json json_parser json_fault json_text json_tree
         json_write crypto body body_limit query request secret_file escape
-        conf_place conf_slot rewrite alarm redact)]},
+        conf_place conf_slot rewrite alarm redact counters)]},
 );
 
 # Configuration types and forward declarations: for everybody, so it may include

@@ -8,7 +8,7 @@
 
 
 /* Whoever changes the shared layout changes this number. */
-#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  3
+#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  4
 
 /* How many records are dropped at most for one allocation. */
 #define NGX_HTTP_CHATMAID_ZONE_EVICT   64
@@ -40,7 +40,6 @@ static void ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 static ngx_queue_t *ngx_http_chatmaid_zone_queue(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_record_t *rec);
-static void ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone);
 static void ngx_http_chatmaid_zone_drop(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_oldest(
@@ -134,6 +133,15 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
     for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_KINDS; i++) {
         ngx_queue_init(&sh->finished[i]);
     }
+}
+
+
+ngx_http_chatmaid_counters_t *
+ngx_http_chatmaid_zone_counters(ngx_shm_zone_t *shm_zone)
+{
+    ngx_http_chatmaid_zone_t  *zone = shm_zone->data;
+
+    return &zone->sh->counters;
 }
 
 
@@ -291,7 +299,7 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
         NGX_HTTP_CHATMAID_ZONE_NOTE_SIZE
     };
 
-    ngx_http_chatmaid_zone_expire(zone);
+    ngx_http_chatmaid_zone_expire(zone, NGX_HTTP_CHATMAID_ZONE_EXPIRE);
 
     if (kind == NGX_HTTP_CHATMAID_ZONE_NOTE
         && zone->sh->notes >= zone->size / NGX_HTTP_CHATMAID_ZONE_NOTE_SHARE
@@ -308,6 +316,8 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
     }
 
     zone->sh->notes += (kind == NGX_HTTP_CHATMAID_ZONE_NOTE);
+    zone->sh->sends[NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT] +=
+                                          (kind == NGX_HTTP_CHATMAID_ZONE_SEND);
 
     ngx_memzero(rec, sizeof(ngx_http_chatmaid_record_t));
 
@@ -332,6 +342,11 @@ void
 ngx_http_chatmaid_zone_set_state(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_record_state_e state)
 {
+    if (rec->kind == NGX_HTTP_CHATMAID_ZONE_SEND) {
+        zone->sh->sends[rec->state]--;
+        zone->sh->sends[state]++;
+    }
+
     rec->state = state;
 
     ngx_http_chatmaid_zone_set_told(zone, rec);
@@ -424,6 +439,7 @@ ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
     }
 
     zone->sh->notes -= (rec->kind == NGX_HTTP_CHATMAID_ZONE_NOTE);
+    zone->sh->sends[rec->state] -= (rec->kind == NGX_HTTP_CHATMAID_ZONE_SEND);
 
     if (rec->answer && rec->answer != (u_char *) (rec + 1)) {
         ngx_slab_free_locked(zone->shpool, rec->answer);
@@ -433,14 +449,13 @@ ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-static void
-ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone)
+void
+ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone, ngx_uint_t n)
 {
-    ngx_uint_t                   i;
     ngx_rbtree_node_t           *node;
     ngx_http_chatmaid_record_t  *rec;
 
-    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_EXPIRE; i++) {
+    while (n--) {
 
         if (zone->sh->expiry.root == zone->sh->expiry.sentinel) {
             return;

@@ -1,0 +1,49 @@
+package Chatmaid::Test::Metrics;
+
+# What chatmaid_status says of the nginx that was started last, or of another.
+#
+#   use Chatmaid::Test;
+#   use Chatmaid::Test::Metrics;
+#
+#   nginx(server => $STATUS, gateway => 'chatmaid_sender +15550100001;');
+#   post('/send', message);
+#   counted('chatmaid_requests_total{route="send",status="201"}', 1, 'a send');
+#
+# A request is counted when it has ended, which may be after its answer was read:
+# counted() waits.
+
+use Mojo::Base -strict, -signatures;
+use Chatmaid::Test ();
+use Chatmaid::Test::World qw(test_dir wait_for spurt);
+use Exporter 'import';
+use Test::More;
+
+our @EXPORT = qw($STATUS scrape metrics metric counted samples promtool);
+
+our $STATUS = 'location = /status { chatmaid_status; }';
+
+sub scrape ($nginx = Chatmaid::Test::last_nginx()) { $nginx->get($nginx->url('/status')) }
+
+# {'name{label="value"}' => number}
+sub metrics (@at) { samples(scrape(@at)->{body}) }
+
+sub samples ($text) {
+    return {map { /^([a-z_]+(?:\{.*\})?) (\S+)$/ ? ($1, 0 + $2) : die "no sample: $_" } grep { !/^#/ } split /\n/, $text};
+}
+
+sub metric ($name, @at) { metrics(@at)->{$name} }
+
+sub counted ($name, $number, $comment, @at) {
+    wait_for(sub { (metric($name, @at) // 0) >= $number }, "$name to be $number");
+    return is(metric($name, @at), $number, "$comment: $name");
+}
+
+# (exit code, output) of promtool with these arguments and this standard input.
+sub promtool ($input, @arguments) {
+    my $file = test_dir() . '/promtool';
+    spurt($file, $input);
+    my $said = qx(promtool @arguments < $file 2>&1);
+    return ($? >> 8, $said);
+}
+
+1;
