@@ -364,6 +364,8 @@ static void
 ngx_http_chatmaid_store_claim_fall_back(ngx_http_chatmaid_claim_t *claim,
     ngx_uint_t granted)
 {
+    claim->store = NGX_HTTP_CHATMAID_STORE_NONE;
+
     if (claim->waited) {
         claim->result = NGX_HTTP_CHATMAID_LOST;
 
