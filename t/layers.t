@@ -28,7 +28,7 @@ my @LAYERS = (
     },
     {call   => [qw(call call_peer call_request api_key call_result
         call_error)]},
-    {answer => [qw(answer problem problem_native error_page)]},
+    {answer => [qw(answer facts problem problem_native error_page)]},
     {store  => [qw(store lease zone store_zone store_redis store_claim
         store_untold untold_queue store_script notes account_limits zone_conf)]},
     {redis  => [qw(redis redis_health redis_command redis_script redis_buffer

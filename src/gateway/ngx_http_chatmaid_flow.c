@@ -184,6 +184,7 @@ ngx_http_chatmaid_flow_call(ngx_http_chatmaid_flow_t *flow, ngx_str_t *body)
     call->request_id = flow->reply->request_id;
     call->body = body;
     call->exists = flow->exists;
+    call->further = (flow->call != NULL);
     call->fresh = (flow->kept_closed >= NGX_HTTP_CHATMAID_FLOW_MAX_KEPT);
     call->handler = ngx_http_chatmaid_flow_call_handler;
     call->data = flow;

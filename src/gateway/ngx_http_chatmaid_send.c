@@ -42,6 +42,7 @@ static ngx_int_t ngx_http_chatmaid_send_ask(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_asked(ngx_http_request_t *r,
     void *data);
+static void ngx_http_chatmaid_send_note_claim(ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_send_t *send);
 static void ngx_http_chatmaid_send_log_refused(ngx_http_request_t *r,
@@ -64,6 +65,8 @@ static ngx_int_t ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     void *data);
+static ngx_int_t ngx_http_chatmaid_send_message_id(ngx_http_request_t *r,
+    ngx_str_t *message, ngx_str_t *id);
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
@@ -141,6 +144,8 @@ ngx_http_chatmaid_send_parse(ngx_http_request_t *r, void *data)
     rc = ngx_http_chatmaid_message_read(r, reply, key, &send->message,
                                      send->claim.lease.claim.fingerprint);
 
+    reply->facts->key = *key;
+
     if (rc != NGX_OK) {
         return rc;
     }
@@ -198,14 +203,19 @@ ngx_http_chatmaid_send_ask(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
+    ngx_http_chatmaid_facts_t     *facts;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    facts = send->flow->reply->facts;
 
     if (!conf->idempotency) {
+        facts->idempotency = NGX_HTTP_CHATMAID_RESULT_OFF;
         ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_write);
         return NGX_OK;
     }
+
+    ngx_http_chatmaid_facts_store_asked(facts);
 
     return ngx_http_chatmaid_send_claim_ask(&send->claim);
 }
@@ -223,6 +233,8 @@ ngx_http_chatmaid_send_asked(ngx_http_request_t *r, void *data)
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "chatmaid claim, result:%ui may_be_accepted:%ui",
                    claim->result, (ngx_uint_t) claim->may_be_accepted);
+
+    ngx_http_chatmaid_send_note_claim(send);
 
     switch (claim->result) {
 
@@ -262,6 +274,40 @@ ngx_http_chatmaid_send_asked(ngx_http_request_t *r, void *data)
 
     default:
         return ngx_http_chatmaid_send_refused(r, send);
+    }
+}
+
+
+static void
+ngx_http_chatmaid_send_note_claim(ngx_http_chatmaid_send_t *send)
+{
+    ngx_http_chatmaid_claim_t  *claim;
+    ngx_http_chatmaid_facts_t  *facts;
+
+    facts = send->flow->reply->facts;
+    claim = &send->claim.lease.claim;
+
+    ngx_http_chatmaid_facts_store_answered(facts, claim->store);
+
+    switch (claim->result) {
+
+    case NGX_HTTP_CHATMAID_CLAIMED:
+        facts->idempotency = claim->taken_over
+                             ? NGX_HTTP_CHATMAID_RESULT_RECOVERED
+                             : NGX_HTTP_CHATMAID_RESULT_NEW;
+        return;
+
+    case NGX_HTTP_CHATMAID_IN_FLIGHT:
+    case NGX_HTTP_CHATMAID_LOST:
+        facts->idempotency = NGX_HTTP_CHATMAID_RESULT_IN_FLIGHT;
+        return;
+
+    case NGX_HTTP_CHATMAID_REUSED:
+        facts->idempotency = NGX_HTTP_CHATMAID_RESULT_REUSED;
+        return;
+
+    default:
+        facts->idempotency = NGX_HTTP_CHATMAID_RESULT_NONE;
     }
 }
 
@@ -370,6 +416,9 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     }
 
     send->flow->reply->replayed = 1;
+    send->flow->reply->facts->idempotency
+                                    = NGX_HTTP_CHATMAID_RESULT_REPLAYED;
+
     ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_answer);
 
     return NGX_OK;
@@ -525,6 +574,8 @@ ngx_http_chatmaid_send_settle(ngx_http_request_t *r, void *data)
         return NGX_OK;
     }
 
+    ngx_http_chatmaid_facts_store_asked(send->flow->reply->facts);
+
     if (!send->failed) {
         call = send->flow->call;
         return ngx_http_chatmaid_lease_finish(lease, &call->answer,
@@ -549,6 +600,9 @@ ngx_http_chatmaid_send_settled(ngx_http_request_t *r, void *data)
     lease = &send->claim.lease;
 
     if (lease->held) {
+
+        ngx_http_chatmaid_facts_store_answered(send->flow->reply->facts,
+                                               lease->claim.store);
 
         /* refused or not sent, but an earlier send may have been accepted */
 
@@ -575,12 +629,15 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
     flow = send->flow;
     claim = &send->claim.lease.claim;
 
+    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)
+        || ngx_http_chatmaid_send_message_id(r, &text,
+                                             &flow->reply->facts->message_id)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (!flow->reply->native) {
-
-        if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)) {
-            return NGX_ERROR;
-        }
-
         return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED, &text);
     }
 
@@ -591,4 +648,31 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
 
     return ngx_http_chatmaid_flow_answer(flow, flow->call->status,
                                          &flow->call->answer);
+}
+
+
+/* The ID between its quotes, with the escapes that JSON has.  A copy, because
+ * the answer of a call is freed before the next one. */
+
+static ngx_int_t
+ngx_http_chatmaid_send_message_id(ngx_http_request_t *r, ngx_str_t *message,
+    ngx_str_t *id)
+{
+    ngx_str_t  value;
+
+    if (!ngx_http_chatmaid_json_text_member(message, "id", &value)) {
+        return NGX_ERROR;
+    }
+
+    value.data++;
+    value.len -= 2;
+
+    id->data = ngx_pstrdup(r->pool, &value);
+    if (id->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    id->len = value.len;
+
+    return NGX_OK;
 }

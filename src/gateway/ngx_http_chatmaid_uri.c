@@ -213,6 +213,34 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
 }
 
 
+void
+ngx_http_chatmaid_uri_split(ngx_str_t *path, ngx_http_chatmaid_uri_t *uri)
+{
+    u_char     *p, *last;
+    ngx_str_t   segment;
+
+    p = path->data;
+    last = path->data + path->len;
+
+    for (uri->n = 0; /* void */; uri->n++, p++) {
+
+        for (segment.data = p; p < last && *p != '/'; p++) { /* void */ }
+
+        segment.len = p - segment.data;
+
+        if (uri->n < NGX_HTTP_CHATMAID_MAX_SEGMENTS) {
+            uri->raw[uri->n] = segment;
+            uri->decoded[uri->n] = segment;
+        }
+
+        if (p == last) {
+            uri->n++;
+            return;
+        }
+    }
+}
+
+
 ngx_uint_t
 ngx_http_chatmaid_uri_segment_is(ngx_http_chatmaid_uri_t *uri, ngx_uint_t i,
     const char *text)
