@@ -12,8 +12,11 @@ my $api = sandbox;
 
 sub start_nginx (%option) {
     return nginx(key => live_key, http => 'chatmaid_sender +15550100001; chatmaid_wait_max 300s;',
-        server => "listen 127.0.0.1:%PORT:h2% http2;\nlocation = /status { stub_status; }\n" . accounts(qw(leaves stays other exits)), %option);
+        server => "listen 127.0.0.1:%PORT:h2% http2;\nlocation = /status { stub_status; }\n" . accounts(map { "case$_" } 1 .. 30), %option);
 }
+
+# Polls are counted by account: each case has one of its own.
+sub account () { state $cases = 0; 'case' . ++$cases }
 
 my $nginx = start_nginx;
 my ($worker) = $nginx->workers;
@@ -53,7 +56,7 @@ sub id_of ($m) {
 sub asked_no_more ($name, $id) {
     my $before = reads($id);
     my $other  = sent_message;
-    get(url("/other/messages/$other?wait=2"));
+    get(url('/' . account . "/messages/$other?wait=2"));
     cmp_ok(reads($other), '>=', 2, "$name: another one is asked for");
     is(reads($id), $before, "$name: this one is not");
 }
@@ -67,42 +70,42 @@ sub recorded ($name, $account, $m, $k) {
 
 subtest 'while it is sent' => sub {
     for my $way (@WAYS) {
-        my ($m, $k) = (message, key);
+        my ($at, $m, $k) = (account, message, key);
         $api->fault({hold => 'before', match => {method => 'POST'}});
-        my $wait = begin($way, 'leaves', $m, $k);
+        my $wait = begin($way, $at, $m, $k);
         $api->wait_held;
         leave($wait, $way);
         joined;
         $api->release;
         my $id = id_of($m);
         alone("@$way");
-        recorded("@$way", 'leaves', $m, $k);
+        recorded("@$way", $at, $m, $k);
         asked_no_more("@$way", $id);
     }
 };
 
 subtest 'while nothing is under way' => sub {
     for my $way (@WAYS) {
-        my ($m, $k) = (message, key);
-        my $wait = begin($way, 'leaves', $m, $k);
+        my ($at, $m, $k) = (account, message, key);
+        my $wait = begin($way, $at, $m, $k);
         my $id   = id_of($m);
         wait_for(sub { grep { $_->{ended} } $api->requests(of($id)) }, 'a poll');
         joined;
         leave($wait, $way);
         alone("@$way");
-        recorded("@$way", 'leaves', $m, $k);
+        recorded("@$way", $at, $m, $k);
         asked_no_more("@$way", $id);
     }
 };
 
 subtest 'while it asks' => sub {
     for my $way (@WAYS) {
-        my ($m, $k) = (message, key);
-        my $wait = begin($way, 'leaves', $m, $k);
+        my ($at, $m, $k) = (account, message, key);
+        my $wait = begin($way, $at, $m, $k);
         my $id   = id_of($m);
         $api->fault({hold => 'before', match => {of($id)}});
         $api->wait_held;
-        my $stays = later(POST => url('/leaves/send?wait=300'), $m, 'Idempotency-Key' => $k);
+        my $stays = later(POST => url("/$at/send?wait=300"), $m, 'Idempotency-Key' => $k);
         joined;
         my $before = reads($id);
         leave($wait, $way);
@@ -116,9 +119,10 @@ subtest 'while it asks' => sub {
 };
 
 subtest 'streams of one connection' => sub {
+    my $at = account;
     my $h2 = connect_h2($nginx->port('h2'));
     my @m  = map { message } 1 .. 3;
-    my @id = map { opened_h2($h2, 'stays', $_, key) } @m;
+    my @id = map { opened_h2($h2, $at, $_, key) } @m;
     my @message = map { id_of($_) } @m;
     joined;
     put($h2, reset_($id[1]));
@@ -134,12 +138,13 @@ subtest 'streams of one connection' => sub {
 };
 
 subtest 'the connection is kept' => sub {
-    my $client = client(keepalive => 1, base => url('/stays'));
+    my $at     = account;
+    my $client = client(keepalive => 1, base => url("/$at"));
     my $first  = $client->post('/send?wait=1', message);
     is(waited($first), '201 pending timeout', 'one that has waited');
     my $send = sub ($m, $query) {
         my $body = encode_json($m);
-        return "POST /stays/send?$query HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
+        return "POST /$at/send?$query HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
     };
     my $together = raw($send->(message, 'wait=1') . $send->(message, 'wait=0') =~ s/\r\nHost/\r\nConnection: close\r\nHost/r, all => 1);
     is(scalar(() = $together->{raw} =~ m{HTTP/1\.1 201}g), 2, 'two sends in one piece');
@@ -149,17 +154,18 @@ subtest 'the connection is kept' => sub {
 subtest 'the worker shuts down' => sub {
     my $nginx = start_nginx;
     my @old   = $nginx->workers;
+    my $at    = account;
     my @m     = map { message } 1 .. 4;
     my @k     = map { key } @m;
-    my $under_way = sub ($i, $query = 'wait=300') { later(POST => url("/exits/send?$query"), $m[$i], 'Idempotency-Key' => $k[$i]) };
+    my $under_way = sub ($i, $query = 'wait=300') { later(POST => url("/$at/send?$query"), $m[$i], 'Idempotency-Key' => $k[$i]) };
 
     my $known = $under_way->(0);
     my $id    = id_of($m[0]);
     wait_for(sub { grep { $_->{ended} } $api->requests(of($id)) }, 'a poll');
     my $h2     = connect_h2($nginx->port('h2'));
-    my $stream = opened_h2($h2, 'exits', $m[1], $k[1]);
+    my $stream = opened_h2($h2, $at, $m[1], $k[1]);
     id_of($m[1]);
-    my $old = post(url('/exits/send'), $m[2], 'Idempotency-Key' => $k[2]);
+    my $old = post(url("/$at/send"), $m[2], 'Idempotency-Key' => $k[2]);
     $api->fault({hold => 'before', match => {of($old->{json}{id})}}, {hold => 'before', match => {method => 'POST'}});
     my $replay = $under_way->(2);
     my $sent   = $under_way->(3);
@@ -175,18 +181,18 @@ subtest 'the worker shuts down' => sub {
     $api->release;
     is(waited($sent->result), '201 pending timeout', 'and does not wait when it is');
     ok(wait_for(sub { my %title = $nginx->children; !grep { exists $title{$_} } @old }, 'the old worker to end'), 'the old worker ends');
-    recorded("send $_", 'exits', $m[$_], $k[$_]) for 0 .. 3;
+    recorded("send $_", $at, $m[$_], $k[$_]) for 0 .. 3;
 };
 
 subtest 'the worker is killed' => sub {
     my $nginx = start_nginx;
-    my ($m, $k) = (message, key);
-    my $lost = later(POST => url('/exits/send?wait=300'), $m, 'Idempotency-Key' => $k);
+    my ($at, $m, $k) = (account, message, key);
+    my $lost = later(POST => url("/$at/send?wait=300"), $m, 'Idempotency-Key' => $k);
     my $id   = id_of($m);
     wait_for(sub { reads($id) }, 'a poll');
     $nginx->kill_workers($nginx->workers);
     is(waited($lost->result), '0', 'its caller has no answer');
-    my $again = later(POST => url('/exits/send?wait=300'), $m, 'Idempotency-Key' => $k);
+    my $again = later(POST => url("/$at/send?wait=300"), $m, 'Idempotency-Key' => $k);
     $api->move($id, 'delivered');
     is(waited($again->result), '201 delivered', 'and asks again');
     is(replayed($again->result), 'replayed', 'for what was recorded');
