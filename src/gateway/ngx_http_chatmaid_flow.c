@@ -188,8 +188,6 @@ ngx_http_chatmaid_flow_follow(ngx_http_chatmaid_flow_t *flow,
 {
     ngx_http_chatmaid_flow_leave(flow);
 
-    flow->call = NULL;          /* else the next one would free its answer */
-
     if (flow->deadline.timer_set) {
         ngx_del_timer(&flow->deadline);
     }

@@ -72,9 +72,8 @@ void ngx_http_chatmaid_flow_start(ngx_http_request_t *r);
 void ngx_http_chatmaid_flow_go(ngx_http_chatmaid_flow_t *flow,
     ngx_http_chatmaid_step_pt step);
 
-/* All steps but this one have ended, and nothing is under way: goes on with
- * another table, which has so many milliseconds from now on.  The answer of the
- * latest call stays as long as the request. */
+/* For the last step of a table, with nothing under way: goes on with another
+ * one, which has so many milliseconds from now on. */
 void ngx_http_chatmaid_flow_follow(ngx_http_chatmaid_flow_t *flow,
     ngx_http_chatmaid_step_pt *table, void *data, ngx_msec_t time);
 

@@ -73,6 +73,7 @@ ngx_http_chatmaid_wait_init(ngx_http_chatmaid_flow_t *flow, ngx_str_t *id,
     }
 
     flow->timeout = query.time;
+    flow->expire = ngx_http_chatmaid_wait_expire;
 
     ngx_http_chatmaid_steps_init(&flow->steps, ngx_http_chatmaid_wait_steps,
                                  waiter);
@@ -98,8 +99,15 @@ ngx_http_chatmaid_wait_follow(ngx_http_chatmaid_flow_t *flow,
         return rc;
     }
 
-    waiter->sent = *message;
+    /* a copy, because the next call frees the answer of the one before */
 
+    waiter->sent.len = message->len;
+    waiter->sent.data = ngx_pstrdup(flow->request->pool, message);
+    if (waiter->sent.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    flow->expire = ngx_http_chatmaid_wait_expire;
     flow->fail = ngx_http_chatmaid_wait_fail;
 
     ngx_http_chatmaid_flow_follow(flow, ngx_http_chatmaid_wait_steps, waiter,
@@ -175,8 +183,6 @@ ngx_http_chatmaid_wait_create(ngx_http_chatmaid_flow_t *flow, ngx_uint_t until,
 
     w->flow = flow;
     w->until = until;
-
-    flow->expire = ngx_http_chatmaid_wait_expire;
 
     *waiter = w;
 
@@ -467,8 +473,11 @@ ngx_http_chatmaid_wait_fail(void *data, ngx_int_t rc)
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "chatmaid ends the wait after a send: %s",
                       ngx_http_chatmaid_problem_name(reply->problem.code));
+
     } else {
-        ngx_http_chatmaid_answer_log_failure(r, reply, rc);
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
+                      "chatmaid ends the wait after a send for lack of memory "
+                      "or by a failure logged above");
     }
 
     ngx_memzero(&reply->problem, sizeof(ngx_http_chatmaid_problem_t));
