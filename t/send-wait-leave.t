@@ -12,7 +12,7 @@ my $api = sandbox;
 
 sub start_nginx (%option) {
     return nginx(key => live_key, http => 'chatmaid_sender +15550100001; chatmaid_wait_max 300s;',
-        server => "listen 127.0.0.1:%PORT:h2% http2;\nlocation = /status { stub_status; }\n" . accounts(map { "case$_" } 1 .. 30), %option);
+        server => "listen 127.0.0.1:%PORT:h2% http2;\nlocation = /status { stub_status; }\n" . accounts(map { "case$_" } 1 .. 40), %option);
 }
 
 # Polls are counted by account: each case has one of its own.
@@ -182,6 +182,31 @@ subtest 'the worker shuts down' => sub {
     is(waited($sent->result), '201 pending timeout', 'and does not wait when it is');
     ok(wait_for(sub { my %title = $nginx->children; !grep { exists $title{$_} } @old }, 'the old worker to end'), 'the old worker ends');
     recorded("send $_", $at, $m[$_], $k[$_]) for 0 .. 3;
+};
+
+subtest 'many come and go' => sub {
+    my $at = account;
+    my (@waits, @sent);
+    for my $n (1 .. volume(1000, 40)) {
+        my ($m, $k) = @{rand() < 0.8 || !@sent ? [message, key] : $sent[rand @sent]};
+        my $query = (qw(wait=1 wait=300 wait=300&until=read wait=0))[rand 4];
+        push @sent, [$m, $k];
+        push @waits, [$n % 3 ? ({wait => later(POST => url("/$at/send?$query"), $m, 'Idempotency-Key' => $k)}, ['h1', 'close']) : do {
+            my $h2 = connect_h2($nginx->port('h2'));
+            ({h2 => $h2, id => opened_h2($h2, $at, $m, $k, $query)}, ['h2', (qw(reset close))[rand 2]]) }];
+        $api->move(undef, (qw(sent delivered read failed))[rand 4]) if $n % 20 == 0;
+        leave(@{splice @waits, rand @waits, 1}) if @waits > 20;
+    }
+    leave(@$_) for @waits;
+    alone('the end');
+    is_deeply([$nginx->workers], [$worker], 'by one worker');
+    my @again = map { post(url("/$at/send"), $_->[0], 'Idempotency-Key' => $_->[1]) } @sent;
+    is(join(' ', grep { told($_) ne '201' } @again), '', 'each is sent by now');
+    is(join(' ', grep { made($_->[0]) != 1 } @sent), '', 'as one message');
+    my $m    = message;
+    my $last = later(POST => url('/' . account . '/send?wait=300'), $m);
+    $api->move(id_of($m), 'delivered');
+    is(waited($last->result), '201 delivered', 'another one waits');
 };
 
 subtest 'the worker is killed' => sub {

@@ -43,10 +43,10 @@ struct ngx_http_chatmaid_flow_s {
     /* these get the data of the steps, and may be NULL: */
     ngx_int_t                  (*expire)(void *data);  /* answers at the
                                               * deadline; NULL: with 504 */
-    ngx_int_t                  (*fail)(void *data, ngx_int_t rc);  /* answers,
-                                              * if that is awaited, after a step
-                                              * has failed; NULL: with the
-                                              * problem */
+    ngx_int_t                  (*fail)(void *data, ngx_int_t rc);
+                                             /* answers, if one is awaited,
+                                              * after a step has failed; NULL:
+                                              * with the problem */
     void                       (*leave)(void *data);   /* at the end, before
                                               * the memory is freed */
 
