@@ -141,6 +141,7 @@ bench bench-instructions bench-growth:
 LONGEST := conf-directives volume-wait redis-away redis-fake redis-conf \
            send-retries webhook-away send-retry-outcomes native-clients \
            script-webhook volume-webhooks volume-redis send-claims \
+           send-wait send-wait-leave \
            wait-failures volume-storm-redis send-idempotency webhook-conf \
            wait-shared redis-gateways wait-exit wait-message wait-notes wait-redis
 TESTS   ?= $(LONGEST:%=t/%.t) $(filter-out $(LONGEST:%=t/%.t),$(wildcard t/*.t))

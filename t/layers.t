@@ -21,7 +21,8 @@ my @LAYERS = (
     {'' => [qw(module filter variables)]},
     {
         gateway => [qw(gateway gateway_conf internal uri flow send message sender
-            idempotency send_claim read wait wait_topic wait_poll retry)],
+            idempotency send_claim read wait wait_query wait_topic wait_poll
+            message_status retry)],
         webhook => [qw(webhook webhook_request webhook_verify webhook_deliver
             webhook_delivery webhook_inbox webhook_event webhook_signature
             webhook_conf)],
