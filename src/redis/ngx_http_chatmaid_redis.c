@@ -452,7 +452,12 @@ ngx_http_chatmaid_redis_refused(void *data,
     trouble.text = *text;
     trouble.advice = refusal->advice;
 
-    ngx_http_chatmaid_redis_health_troubled(&redis->health, &trouble);
+    if (refusal->replica) {
+        ngx_http_chatmaid_redis_health_demoted(&redis->health, &trouble);
+
+    } else {
+        ngx_http_chatmaid_redis_health_troubled(&redis->health, &trouble);
+    }
 }
 
 

@@ -35,9 +35,13 @@ static ngx_int_t ngx_http_chatmaid_redis_conn_greeted(
     ngx_http_chatmaid_redis_conn_t *conn, redisReply *reply);
 static void ngx_http_chatmaid_redis_conn_ready(
     ngx_http_chatmaid_redis_conn_t *conn);
+static void ngx_http_chatmaid_redis_conn_lose_replica(
+    ngx_http_chatmaid_redis_conn_t *conn);
+static void ngx_http_chatmaid_redis_conn_lose_protocol(
+    ngx_http_chatmaid_redis_conn_t *conn, const char *reason);
 static void ngx_http_chatmaid_redis_conn_end(
-    ngx_http_chatmaid_redis_conn_t *conn, ngx_err_t err, const char *reason,
-    ngx_uint_t protocol);
+    ngx_http_chatmaid_redis_conn_t *conn,
+    ngx_http_chatmaid_redis_conn_lost_t *lost);
 static const char *ngx_http_chatmaid_redis_conn_advice(
     ngx_http_chatmaid_redis_conn_t *conn);
 static void ngx_http_chatmaid_redis_conn_timer_handler(ngx_event_t *ev);
@@ -262,7 +266,8 @@ ngx_http_chatmaid_redis_conn_greet(ngx_http_chatmaid_redis_conn_t *conn)
 }
 
 
-/* NGX_OK; NGX_DONE: the server refuses us; NGX_ERROR: that is no reply. */
+/* NGX_OK; NGX_DONE: the server refuses us; NGX_ABORT: it is no master;
+ * NGX_ERROR: that is no reply. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_conn_greeted(ngx_http_chatmaid_redis_conn_t *conn,
@@ -287,7 +292,7 @@ ngx_http_chatmaid_redis_conn_greeted(ngx_http_chatmaid_redis_conn_t *conn,
         return NGX_DONE;
 
     default:
-        return NGX_ERROR;
+        return rc;
     }
 }
 
@@ -319,15 +324,6 @@ void
 ngx_http_chatmaid_redis_conn_lose(ngx_http_chatmaid_redis_conn_t *conn,
     ngx_err_t err, const char *reason)
 {
-    ngx_http_chatmaid_redis_conn_end(conn, err, reason, 0);
-}
-
-
-static void
-ngx_http_chatmaid_redis_conn_end(ngx_http_chatmaid_redis_conn_t *conn,
-    ngx_err_t err, const char *reason, ngx_uint_t protocol)
-{
-    ngx_uint_t                           all;
     ngx_http_chatmaid_redis_conn_lost_t  lost;
 
     ngx_memzero(&lost, sizeof(ngx_http_chatmaid_redis_conn_lost_t));
@@ -336,27 +332,72 @@ ngx_http_chatmaid_redis_conn_end(ngx_http_chatmaid_redis_conn_t *conn,
     lost.trouble.err = err;
     lost.trouble.advice = ngx_http_chatmaid_redis_conn_advice(conn);
 
-    lost.protocol = protocol;
-    lost.ready = (conn->state == NGX_HTTP_CHATMAID_REDIS_CONN_READY);
-    lost.lasted = conn->lasted;
-    lost.leaving = conn->leaving;
+    ngx_http_chatmaid_redis_conn_end(conn, &lost);
+}
 
-    if (lost.ready) {
-        lost.pause = ngx_http_chatmaid_redis_address_lost(&conn->address,
-                                                          conn->lasted);
+
+/* What a host's addresses have may be a master and its replicas, so this is
+ * news only once all of them have been tried. */
+
+static void
+ngx_http_chatmaid_redis_conn_lose_replica(
+    ngx_http_chatmaid_redis_conn_t *conn)
+{
+    ngx_http_chatmaid_redis_conn_lost_t  lost;
+
+    ngx_memzero(&lost, sizeof(ngx_http_chatmaid_redis_conn_lost_t));
+
+    lost.trouble.reason = "its ROLE is not that of a master";
+    lost.trouble.advice = "chatmaid_redis needs the master";
+
+    ngx_http_chatmaid_redis_conn_end(conn, &lost);
+}
+
+
+static void
+ngx_http_chatmaid_redis_conn_lose_protocol(
+    ngx_http_chatmaid_redis_conn_t *conn, const char *reason)
+{
+    ngx_http_chatmaid_redis_conn_lost_t  lost;
+
+    ngx_memzero(&lost, sizeof(ngx_http_chatmaid_redis_conn_lost_t));
+
+    lost.trouble.reason = reason;
+    lost.trouble.advice = ngx_http_chatmaid_redis_conn_advice(conn);
+    lost.protocol = 1;
+
+    ngx_http_chatmaid_redis_conn_end(conn, &lost);
+}
+
+
+/* "lost" has the trouble, and whether it is one of the protocol. */
+
+static void
+ngx_http_chatmaid_redis_conn_end(ngx_http_chatmaid_redis_conn_t *conn,
+    ngx_http_chatmaid_redis_conn_lost_t *lost)
+{
+    ngx_uint_t  all;
+
+    lost->ready = (conn->state == NGX_HTTP_CHATMAID_REDIS_CONN_READY);
+    lost->lasted = conn->lasted;
+    lost->leaving = conn->leaving;
+
+    if (lost->ready) {
+        lost->pause = ngx_http_chatmaid_redis_address_lost(&conn->address,
+                                                           conn->lasted);
 
     } else {
-        lost.pause = ngx_http_chatmaid_redis_address_failed(&conn->address,
-                                                            &all);
-        lost.all = all;
+        lost->pause = ngx_http_chatmaid_redis_address_failed(&conn->address,
+                                                             &all);
+        lost->all = all;
     }
 
     ngx_http_chatmaid_redis_conn_disconnect(conn);
 
     conn->state = NGX_HTTP_CHATMAID_REDIS_CONN_PAUSING;
-    ngx_add_timer(&conn->timer, lost.pause);
+    ngx_add_timer(&conn->timer, lost->pause);
 
-    conn->handlers->lost(conn->data, &lost);
+    conn->handlers->lost(conn->data, lost);
 
     ngx_http_chatmaid_redis_address_next(&conn->address);
 }
@@ -553,7 +594,8 @@ ngx_http_chatmaid_redis_conn_parse(ngx_http_chatmaid_redis_conn_t *conn,
     rc = ngx_http_chatmaid_redis_reader_feed(&conn->reader, data, n);
 
     if (rc == NGX_DECLINED) {
-        ngx_http_chatmaid_redis_conn_end(conn, 0, "its reply is too large", 1);
+        ngx_http_chatmaid_redis_conn_lose_protocol(conn,
+                                                   "its reply is too large");
         return NGX_ERROR;
     }
 
@@ -570,9 +612,13 @@ ngx_http_chatmaid_redis_conn_parse(ngx_http_chatmaid_redis_conn_t *conn,
         ngx_http_chatmaid_redis_conn_lose(conn, 0, "it refuses commands");
         return NGX_ERROR;
 
+    case NGX_ABORT:
+        ngx_http_chatmaid_redis_conn_lose_replica(conn);
+        return NGX_ERROR;
+
     default:
-        ngx_http_chatmaid_redis_conn_end(conn, 0, "what it sends is no reply",
-                                         1);
+        ngx_http_chatmaid_redis_conn_lose_protocol(conn,
+                                                "what it sends is no reply");
         return NGX_ERROR;
     }
 }

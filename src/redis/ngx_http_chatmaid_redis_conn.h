@@ -3,7 +3,7 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * One connection to one server: its addresses in turn, TCP, TLS, a greeting of
- * AUTH, SELECT and PING, and the pauses between attempts.  It carries bytes out
+ * AUTH, SELECT, PING and ROLE, and the pauses between attempts.  It carries bytes out
  * and replies in, and knows nothing of commands.  What happens is told to its
  * owner, who decides whether to connect at all.
  */
@@ -25,7 +25,7 @@ typedef enum {
     NGX_HTTP_CHATMAID_REDIS_CONN_PAUSING,     /* before the next attempt */
     NGX_HTTP_CHATMAID_REDIS_CONN_CONNECTING,
     NGX_HTTP_CHATMAID_REDIS_CONN_SECURING,    /* TLS handshake */
-    NGX_HTTP_CHATMAID_REDIS_CONN_GREETING,    /* AUTH, SELECT, PING */
+    NGX_HTTP_CHATMAID_REDIS_CONN_GREETING,    /* AUTH ... ROLE */
     NGX_HTTP_CHATMAID_REDIS_CONN_READY
 } ngx_http_chatmaid_redis_conn_state_e;
 

@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What is said first on each connection: AUTH, SELECT, PING.  No command is
- * sent before all of it has been answered: with a SELECT that failed it would
- * go to another database.
+ * What is said first on each connection: AUTH, SELECT, PING, ROLE.  No command
+ * is sent before all of it has been answered: with a SELECT that failed it would
+ * go to another database, and a replica's records are not the latest.
  */
 
 
@@ -20,13 +20,14 @@
 typedef enum {
     NGX_HTTP_CHATMAID_REDIS_GREETING_AUTH = 0,
     NGX_HTTP_CHATMAID_REDIS_GREETING_SELECT,
-    NGX_HTTP_CHATMAID_REDIS_GREETING_PING
+    NGX_HTTP_CHATMAID_REDIS_GREETING_PING,
+    NGX_HTTP_CHATMAID_REDIS_GREETING_ROLE
 } ngx_http_chatmaid_redis_greeting_step_e;
 
 
 typedef struct {
     ngx_buf_t                                bytes;   /* from pos to last */
-    ngx_http_chatmaid_redis_greeting_step_e  steps[3];
+    ngx_http_chatmaid_redis_greeting_step_e  steps[4];
     ngx_uint_t                               nsteps;
     ngx_uint_t                               step;    /* whose reply is due */
 } ngx_http_chatmaid_redis_greeting_t;
@@ -44,7 +45,8 @@ void ngx_http_chatmaid_redis_greeting_free(
 
 /* A reply to the greeting.  NGX_AGAIN: another one is due; NGX_OK: it was the
  * last; NGX_DECLINED: the server refuses a command, and "trouble" says why, as
- * long as the reply lasts; NGX_ERROR: this is no reply to it. */
+ * long as the reply lasts; NGX_ABORT: it is no master; NGX_ERROR: this is no
+ * reply to it. */
 ngx_int_t ngx_http_chatmaid_redis_greeting_reply(
     ngx_http_chatmaid_redis_greeting_t *greeting, redisReply *reply,
     ngx_http_chatmaid_redis_trouble_t *trouble);

@@ -118,6 +118,17 @@ ngx_http_chatmaid_redis_health_troubled(
 
 
 void
+ngx_http_chatmaid_redis_health_demoted(
+    ngx_http_chatmaid_redis_health_t *health,
+    ngx_http_chatmaid_redis_trouble_t *trouble)
+{
+    health->troubled = 0;
+
+    ngx_http_chatmaid_redis_health_down(health, trouble);
+}
+
+
+void
 ngx_http_chatmaid_redis_health_lost(ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble, ngx_uint_t lasted,
     ngx_uint_t refused)
@@ -126,9 +137,9 @@ ngx_http_chatmaid_redis_health_lost(ngx_http_chatmaid_redis_health_t *health,
         ngx_http_chatmaid_redis_health_down(health, trouble);
     }
 
-    /* after a timeout alone the next PING says enough */
+    /* after a timeout alone the next greeting says enough */
 
-    health->troubled = refused;
+    health->troubled = refused && health->troubled;
     health->flapping = !lasted;
 }
 

@@ -159,8 +159,8 @@ sub up () { $nginx->get($nginx->url('/probe'))->{json}{up} }
 
 # --- A scripted server -------------------------------------------------------
 
-# It runs in the test's own event loop.  AUTH, SELECT and PING are answered as a
-# good server does, unless "greeting" does; each other command is given to
+# It runs in the test's own event loop.  AUTH, SELECT, PING and ROLE are answered
+# as a good master does, unless "greeting" does; each other command is given to
 # "answer" with the server, its stream, and its words.
 
 sub redis_fake ($answer, %option) { Chatmaid::Test::Redis::Fake->new(answer => $answer, %option)->start }
@@ -197,10 +197,11 @@ package Chatmaid::Test::Redis::Fake {
         $stream->on(read => sub ($stream, $bytes) {
             $in .= $bytes;
             while (my $words = command(\$in)) {
-                if ($words->[0] =~ /\A(?:AUTH|SELECT|PING)\z/) {
+                if ($words->[0] =~ /\A(?:AUTH|SELECT|PING|ROLE)\z/) {
                     push @{$self->greeted}, $words;
                     next if $self->greeting && $self->greeting->($self, $stream, @$words);
-                    $stream->write($words->[0] eq 'PING' ? "+PONG\r\n" : "+OK\r\n");
+                    state $good = {PING => "+PONG\r\n", ROLE => "*3\r\n\$6\r\nmaster\r\n:0\r\n*0\r\n"};
+                    $stream->write($good->{$words->[0]} // "+OK\r\n");
                 } else {
                     push @{$self->seen}, $words;
                     $self->answer->($self, $stream, @$words);
