@@ -10,7 +10,7 @@
 
 static ngx_int_t ngx_http_chatmaid_redis_greeting_auth(
     ngx_http_chatmaid_redis_greeting_t *greeting,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_log_t *log);
+    ngx_http_chatmaid_redis_login_t *login, ngx_log_t *log);
 static ngx_int_t ngx_http_chatmaid_redis_greeting_add(
     ngx_http_chatmaid_redis_greeting_t *greeting,
     ngx_http_chatmaid_redis_greeting_step_e step, ngx_uint_t argc,
@@ -37,7 +37,7 @@ static struct {
 ngx_int_t
 ngx_http_chatmaid_redis_greeting_make(
     ngx_http_chatmaid_redis_greeting_t *greeting,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_log_t *log)
+    ngx_http_chatmaid_redis_login_t *login, ngx_log_t *log)
 {
     size_t       len[2];
     const char  *argv[2];
@@ -45,16 +45,16 @@ ngx_http_chatmaid_redis_greeting_make(
     greeting->nsteps = 0;
     greeting->step = 0;
 
-    if (conf->password.len
-        && ngx_http_chatmaid_redis_greeting_auth(greeting, conf, log)
+    if (login->password.len
+        && ngx_http_chatmaid_redis_greeting_auth(greeting, login, log)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (conf->db.len) {
-        argv[1] = (char *) conf->db.data;
-        len[1] = conf->db.len;
+    if (login->db.len) {
+        argv[1] = (char *) login->db.data;
+        len[1] = login->db.len;
 
         if (ngx_http_chatmaid_redis_greeting_add(greeting,
                                        NGX_HTTP_CHATMAID_REDIS_GREETING_SELECT,
@@ -82,7 +82,7 @@ ngx_http_chatmaid_redis_greeting_make(
 static ngx_int_t
 ngx_http_chatmaid_redis_greeting_auth(
     ngx_http_chatmaid_redis_greeting_t *greeting,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_log_t *log)
+    ngx_http_chatmaid_redis_login_t *login, ngx_log_t *log)
 {
     size_t       len[3];
     ngx_uint_t   n;
@@ -90,13 +90,13 @@ ngx_http_chatmaid_redis_greeting_auth(
 
     n = 1;
 
-    if (conf->user.len) {
-        argv[n] = (char *) conf->user.data;
-        len[n++] = conf->user.len;
+    if (login->user.len) {
+        argv[n] = (char *) login->user.data;
+        len[n++] = login->user.len;
     }
 
-    argv[n] = (char *) conf->password.data;
-    len[n++] = conf->password.len;
+    argv[n] = (char *) login->password.data;
+    len[n++] = login->password.len;
 
     return ngx_http_chatmaid_redis_greeting_add(greeting,
                                          NGX_HTTP_CHATMAID_REDIS_GREETING_AUTH,

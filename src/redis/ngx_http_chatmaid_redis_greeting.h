@@ -12,9 +12,17 @@
 #define _NGX_HTTP_CHATMAID_REDIS_GREETING_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid_redis_conf.h"
 #include "ngx_http_chatmaid_redis_refusal.h"
 #include <hiredis/hiredis.h>
+
+
+/* As whom, and to what. */
+
+typedef struct {
+    ngx_str_t                                user;      /* may be empty */
+    ngx_str_t                                password;  /* empty: no AUTH */
+    ngx_str_t                                db;        /* empty: no SELECT */
+} ngx_http_chatmaid_redis_login_t;
 
 
 typedef enum {
@@ -37,7 +45,7 @@ typedef struct {
  * been made is to be freed all the same. */
 ngx_int_t ngx_http_chatmaid_redis_greeting_make(
     ngx_http_chatmaid_redis_greeting_t *greeting,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_log_t *log);
+    ngx_http_chatmaid_redis_login_t *login, ngx_log_t *log);
 
 /* Wipes and frees the bytes, once they are written: they hold the password. */
 void ngx_http_chatmaid_redis_greeting_free(

@@ -22,14 +22,13 @@
 
 
 #include "ngx_http_chatmaid_alarm.h"
-#include "ngx_http_chatmaid_redis_address.h"
 #include "ngx_http_chatmaid_redis_refusal.h"
 
 
 /* Others only read the flags. */
 
 typedef struct {
-    ngx_http_chatmaid_redis_address_t  *address;    /* for the log, as is */
+    ngx_str_t                          *name;       /* for the log, as is */
     const char                         *meanwhile;  /* what goes on */
     ngx_log_t                          *log;
     ngx_shm_zone_t                     *alarms;
@@ -48,12 +47,12 @@ typedef struct {
 } ngx_http_chatmaid_redis_health_t;
 
 
-/* "address" and "meanwhile", which tells what goes on while the server is away,
+/* "name" and "meanwhile", which tells what goes on while the server is away,
  * must outlive it. */
 void ngx_http_chatmaid_redis_health_init(
     ngx_http_chatmaid_redis_health_t *health,
-    ngx_http_chatmaid_redis_address_t *address, const char *meanwhile,
-    ngx_shm_zone_t *alarms, ngx_log_t *log);
+    ngx_str_t *name, const char *meanwhile, ngx_shm_zone_t *alarms,
+    ngx_log_t *log);
 
 /* A greeting was answered. */
 void ngx_http_chatmaid_redis_health_ready(
