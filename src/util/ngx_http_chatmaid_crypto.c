@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid_digits.h"
 #include <openssl/err.h>
 #include <openssl/rand.h>
 
@@ -93,7 +94,14 @@ ngx_http_chatmaid_crypto_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
     p = data.data;
 
     for (i = 0; i < n; i++) {
-        p = ngx_sprintf(p, "%uz:%V,", fields[i].len, &fields[i]);
+        p = ngx_http_chatmaid_digits_decimal(p, fields[i].len);
+        *p++ = ':';
+
+        if (fields[i].len) {
+            p = ngx_cpymem(p, fields[i].data, fields[i].len);
+        }
+
+        *p++ = ',';
     }
 
     data.len = p - data.data;
