@@ -36,7 +36,7 @@ my @LAYERS = (
         redis_conn redis_greeting redis_reader redis_resolve redis_address
         redis_refusal redis_conf redis_url redis_tls)]},
     {util   => [qw(steps json json_parser json_fault json_text json_tree
-        json_write crypto body body_limit query request secret_file escape
+        json_write crypto body body_limit query request secret_file escape digits
         conf_place conf_slot rewrite alarm redact)]},
 );
 

@@ -440,9 +440,9 @@ ngx_http_chatmaid_send_write(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    ngx_str_t  key;
+    ngx_str_t  key, value;
 
-    u_char     value[sizeof("\"\"") - 1 + NGX_HTTP_CHATMAID_SHA256_HEX];
+    u_char     quoted[sizeof("\"\"") - 1 + NGX_HTTP_CHATMAID_SHA256_HEX];
 
     if (ngx_http_chatmaid_idempotency_derive(r, &send->operation, &key)
         != NGX_OK)
@@ -450,11 +450,16 @@ ngx_http_chatmaid_send_write(ngx_http_request_t *r, void *data)
         return NGX_ERROR;
     }
 
-    key.len = ngx_sprintf(value, "\"%V\"", &key) - value;
-    key.data = value;
+    value.data = quoted;
+    value.len = sizeof(quoted);
+
+    quoted[0] = '"';
+    ngx_memcpy(quoted + 1, key.data, NGX_HTTP_CHATMAID_SHA256_HEX);
+    quoted[sizeof(quoted) - 1] = '"';
 
     if (ngx_http_chatmaid_json_text_insert(r->pool, &send->message,
-                                           "idempotencyKey", &key, &send->body)
+                                           "idempotencyKey", &value,
+                                           &send->body)
         != NGX_OK)
     {
         return NGX_ERROR;

@@ -124,7 +124,7 @@ ngx_http_chatmaid_redis_greeting_add(
     argv[0] = (char *) name->data;
     len[0] = name->len;
 
-    n = redisFormatCommandArgv(&bytes, argc, argv, len);
+    n = redisFormatSdsCommandArgv(&bytes, argc, argv, len);
     if (n < 0) {
         return NGX_ERROR;
     }
@@ -152,7 +152,7 @@ ngx_http_chatmaid_redis_greeting_add(
     }
 
     OPENSSL_cleanse(bytes, n);
-    redisFreeCommand(bytes);
+    redisFreeSdsCommand(bytes);
 
     return p ? NGX_OK : NGX_ERROR;
 }
