@@ -12,8 +12,6 @@ static ngx_int_t ngx_http_chatmaid_uri_path(ngx_http_request_t *r,
     ngx_str_t *path);
 static ngx_int_t ngx_http_chatmaid_uri_cut(ngx_str_t *path,
     ngx_str_t *prefix, ngx_uint_t merge);
-static ngx_int_t ngx_http_chatmaid_uri_segment(ngx_pool_t *pool,
-    ngx_str_t *raw, ngx_str_t *decoded, const char **reason);
 
 
 ngx_int_t
@@ -165,7 +163,7 @@ ngx_http_chatmaid_uri_cut(ngx_str_t *path, ngx_str_t *prefix,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
     ngx_str_t *decoded, const char **reason)
 {
