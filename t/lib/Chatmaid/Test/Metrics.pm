@@ -18,7 +18,7 @@ use Chatmaid::Test::World qw(test_dir wait_for spurt);
 use Exporter 'import';
 use Test::More;
 
-our @EXPORT = qw($STATUS scrape metrics metric counted samples promtool);
+our @EXPORT = qw($STATUS scrape metrics metric counted counts tries records samples promtool);
 
 our $STATUS = 'location = /status { chatmaid_status; }';
 
@@ -37,6 +37,35 @@ sub counted ($name, $number, $comment, @at) {
     wait_for(sub { (metric($name, @at) // 0) >= $number }, "$name to be $number");
     return is(metric($name, @at), $number, "$comment: $name");
 }
+
+# What was counted since another look, without times and memory.
+sub since ($before, @at) {
+    my $now = metrics(@at);
+    return {map { $now->{$_} != ($before->{$_} // 0) ? ($_ => $now->{$_} - ($before->{$_} // 0)) : () }
+        grep { !/_bucket|_sum|_bytes|_records|_held|_connected|_time_seconds/ } keys %$now};
+}
+
+# What these requests count, and nothing else: 'send 201' => 1 is such a request.
+sub counts ($name, $run, %want) {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $before = metrics;
+    $run->();
+    my %all;
+    for my $key (keys %want) {
+        $key =~ /^(\w+) (\d+)$/ or do { $all{$key} += $want{$key}; next };
+        $all{qq(chatmaid_requests_total{route="$1",status="$2"})} += $want{$key};
+        $all{qq(chatmaid_request_duration_seconds_count{route="$1"})} += $want{$key};
+    }
+    eval { wait_for(sub { my $now = since($before); !grep { ($now->{$_} // 0) < $all{$_} } keys %all }, "$name to be counted") }
+        or diag $@;
+    return is_deeply(since($before), \%all, $name);
+}
+
+sub tries ($outcome, $n = 1) {
+    return (qq(chatmaid_upstream_requests_total{outcome="$outcome"}) => $n, chatmaid_upstream_duration_seconds_count => $n);
+}
+
+sub records ($result, $n = 1) { (qq(chatmaid_idempotency_total{result="$result"}) => $n) }
 
 # (exit code, output) of promtool with these arguments and this standard input.
 sub promtool ($input, @arguments) {
