@@ -26,7 +26,8 @@ my @LAYERS = (
         webhook => [qw(webhook webhook_request webhook_verify webhook_deliver
             webhook_delivery webhook_inbox webhook_event webhook_signature
             webhook_conf)],
-        status  => [qw(status status_conf status_metrics status_writer)],
+        status  => [qw(status status_conf status_metrics status_writer
+            status_page)],
     },
     {call   => [qw(call call_peer call_request api_key call_result
         call_error)]},
@@ -47,10 +48,11 @@ my @LAYERS = (
 
 my $SHARED = 'ngx_http_chatmaid.h';
 
-# The scripts of the store, what makes C strings of them, and the header made.
+# The scripts of the store and the status page, what makes C strings of them, and
+# the headers made, each for a room.
 
-my $SCRIPTS = qr{^store/(?:[a-z_]+\.lua|lua_strings\.sh)\z};
-my $MADE    = 'ngx_http_chatmaid_lua.h';
+my $SCRIPTS = qr{^(?:store/(?:[a-z_]+\.lua|lua_strings\.sh)|status/(?:page\.(?:css|html|js)|page_strings\.sh))\z};
+my %MADE    = ('ngx_http_chatmaid_lua.h' => 'store', 'ngx_http_chatmaid_page.h' => 'status');
 
 my (%room_of, %layer_of, %files, %includes);
 
@@ -114,7 +116,7 @@ none {
         for my $include (@{$includes{$file}}) {
             my ($header, $line) = @$include;
             my $to = $place{$header};
-            next if $header eq $MADE && room($file) eq 'store';
+            next if ($MADE{$header} // '') eq room $file;
             if (!defined $to) {
                 push @wrong, "src/$file:$line: includes \"$header\", which is not in src/";
                 next;

@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_status_conf.h"
 #include "ngx_http_chatmaid_status.h"
+#include "ngx_http_chatmaid_status_page.h"
 #include "ngx_http_chatmaid_rewrite.h"
 
 
@@ -25,6 +26,10 @@ ngx_http_chatmaid_status_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (clcf->handler) {
         return ngx_http_chatmaid_status_conf_shared(cf, clcf);
+    }
+
+    if (ngx_http_chatmaid_status_page_init(cf->log) != NGX_OK) {
+        return NGX_CONF_ERROR;
     }
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
