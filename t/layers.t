@@ -21,7 +21,8 @@ my @LAYERS = (
     {'' => [qw(module filter variables)]},
     {
         gateway => [qw(gateway gateway_conf internal uri flow send message sender
-            idempotency send_claim read wait wait_topic wait_poll retry)],
+            idempotency send_claim read wait wait_topic wait_poll retry
+            operation health)],
         webhook => [qw(webhook webhook_request webhook_verify webhook_deliver
             webhook_delivery webhook_inbox webhook_event webhook_signature
             webhook_conf)],
@@ -30,7 +31,8 @@ my @LAYERS = (
         call_error)]},
     {answer => [qw(answer facts problem problem_native error_page)]},
     {store  => [qw(store lease zone store_zone store_redis store_claim
-        store_untold untold_queue store_script notes account_limits zone_conf)]},
+        store_look store_untold untold_queue store_script notes account_limits
+        upstream_state zone_conf)]},
     {redis  => [qw(redis redis_health redis_command redis_script redis_buffer
         redis_conn redis_greeting redis_reader redis_address redis_refusal
         redis_conf redis_tls)]},

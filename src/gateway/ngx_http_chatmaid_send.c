@@ -34,8 +34,6 @@ typedef struct {
 static void ngx_http_chatmaid_send_leave(void *data);
 static ngx_int_t ngx_http_chatmaid_send_parse(ngx_http_request_t *r,
     void *data);
-static ngx_int_t ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
-    ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_name(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_ask(ngx_http_request_t *r,
@@ -152,40 +150,8 @@ ngx_http_chatmaid_send_parse(ngx_http_request_t *r, void *data)
 
     send->operation.keyless = (key->len == 0);
 
-    return ngx_http_chatmaid_send_key_scope(r, send);
-}
-
-
-/* A caller without a name space of its own must not get into a shared one. */
-
-static ngx_int_t
-ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
-    ngx_http_chatmaid_send_t *send)
-{
-    ngx_str_t                     *scope;
-    ngx_http_chatmaid_loc_conf_t  *conf;
-
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
-
-    if (conf->key_scope == NULL) {
-        return NGX_OK;
-    }
-
-    scope = &send->operation.key_scope;
-
-    if (ngx_http_complex_value(r, conf->key_scope, scope) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (scope->len == 0) {
-        return ngx_http_chatmaid_problem_set(r->pool,
-                                             &send->flow->reply->problem,
-                                             NGX_HTTP_CHATMAID_SCOPE_DENIED,
-                                             "the caller has no idempotency "
-                                             "scope here");
-    }
-
-    return NGX_OK;
+    return ngx_http_chatmaid_idempotency_scope(r, &reply->problem,
+                                               &send->operation.key_scope);
 }
 
 
