@@ -7,6 +7,7 @@
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_problem_native.h"
 #include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid_digits.h"
 #include "ngx_http_chatmaid_request.h"
 
 
@@ -138,7 +139,7 @@ ngx_http_chatmaid_answer_nginx_id(ngx_http_request_t *r)
         return NULL;
     }
 
-    (void) ngx_hex_dump(vv->data, random, sizeof(random));
+    ngx_http_chatmaid_digits_hex(vv->data, random, sizeof(random));
 
     vv->len = 2 * sizeof(random);
     vv->valid = 1;

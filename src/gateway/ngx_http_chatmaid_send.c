@@ -13,6 +13,7 @@
 #include "ngx_http_chatmaid_message.h"
 #include "ngx_http_chatmaid_retry.h"
 #include "ngx_http_chatmaid_send_claim.h"
+#include "ngx_http_chatmaid_wait.h"
 
 
 typedef struct {
@@ -20,6 +21,7 @@ typedef struct {
 
     ngx_http_chatmaid_idempotency_t   operation;
     ngx_http_chatmaid_send_claim_t    claim;    /* of its record */
+    ngx_http_chatmaid_wait_query_t    wait;     /* for the message, when sent */
 
     ngx_str_t                         message;  /* until it is written */
     ngx_str_t                         body;     /* of each try */
@@ -61,6 +63,8 @@ static ngx_int_t ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
     void *data);
+static ngx_int_t ngx_http_chatmaid_send_wait(ngx_http_request_t *r,
+    void *data);
 static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_message_id(ngx_http_request_t *r,
@@ -77,6 +81,7 @@ static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
     ngx_http_chatmaid_send_forwarded,   /* another one, or no more */
     ngx_http_chatmaid_send_settle,      /* record what became of it */
     ngx_http_chatmaid_send_settled,
+    ngx_http_chatmaid_send_wait,        /* if asked to: goes on as a wait */
     ngx_http_chatmaid_send_answer,
     NULL
 };
@@ -85,6 +90,7 @@ static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
 ngx_int_t
 ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow)
 {
+    ngx_str_t                  args;
     ngx_http_chatmaid_send_t  *send;
 
     send = ngx_pcalloc(flow->request->pool, sizeof(ngx_http_chatmaid_send_t));
@@ -101,7 +107,11 @@ ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow)
 
     ngx_http_chatmaid_steps_init(&flow->steps, ngx_http_chatmaid_send_steps,
                                  send);
-    return NGX_OK;
+
+    args = flow->request->args;
+
+    return flow->reply->native
+           ? NGX_OK : ngx_http_chatmaid_wait_query(flow, &args, &send->wait);
 }
 
 
@@ -385,7 +395,7 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     send->flow->reply->facts->idempotency
                                     = NGX_HTTP_CHATMAID_RESULT_REPLAYED;
 
-    ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_answer);
+    ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_wait);
 
     return NGX_OK;
 }
@@ -396,9 +406,9 @@ ngx_http_chatmaid_send_write(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    ngx_str_t  key;
+    ngx_str_t  key, value;
 
-    u_char     value[sizeof("\"\"") - 1 + NGX_HTTP_CHATMAID_SHA256_HEX];
+    u_char     quoted[sizeof("\"\"") - 1 + NGX_HTTP_CHATMAID_SHA256_HEX];
 
     if (ngx_http_chatmaid_idempotency_derive(r, &send->operation, &key)
         != NGX_OK)
@@ -406,11 +416,16 @@ ngx_http_chatmaid_send_write(ngx_http_request_t *r, void *data)
         return NGX_ERROR;
     }
 
-    key.len = ngx_sprintf(value, "\"%V\"", &key) - value;
-    key.data = value;
+    value.data = quoted;
+    value.len = sizeof(quoted);
+
+    quoted[0] = '"';
+    ngx_memcpy(quoted + 1, key.data, NGX_HTTP_CHATMAID_SHA256_HEX);
+    quoted[sizeof(quoted) - 1] = '"';
 
     if (ngx_http_chatmaid_json_text_insert(r->pool, &send->message,
-                                           "idempotencyKey", &key, &send->body)
+                                           "idempotencyKey", &value,
+                                           &send->body)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -583,6 +598,41 @@ ngx_http_chatmaid_send_settled(ngx_http_request_t *r, void *data)
 }
 
 
+/* The wait has a deadline of its own.  A caller that has had its answer, or has
+ * left, waits no more. */
+
+static ngx_int_t
+ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
+{
+    ngx_http_chatmaid_send_t *send = data;
+
+    ngx_str_t  message;
+
+    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &message)
+        || ngx_http_chatmaid_send_message_id(r, &message,
+                                      &send->flow->reply->facts->message_id)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (send->wait.time == 0
+        || !ngx_http_chatmaid_flow_is_awaited(send->flow))
+    {
+        return NGX_OK;
+    }
+
+    if (ngx_http_chatmaid_wait_follow(send->flow, &send->wait, &message)
+        != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "chatmaid can't wait for the message that was sent");
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
 {
@@ -595,15 +645,12 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
     flow = send->flow;
     claim = &send->claim.lease.claim;
 
-    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)
-        || ngx_http_chatmaid_send_message_id(r, &text,
-                                             &flow->reply->facts->message_id)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
     if (!flow->reply->native) {
+
+        if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)) {
+            return NGX_ERROR;
+        }
+
         return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED, &text);
     }
 

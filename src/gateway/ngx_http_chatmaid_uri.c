@@ -12,8 +12,6 @@ static ngx_int_t ngx_http_chatmaid_uri_path(ngx_http_request_t *r,
     ngx_str_t *path);
 static ngx_int_t ngx_http_chatmaid_uri_cut(ngx_str_t *path,
     ngx_str_t *prefix, ngx_uint_t merge);
-static ngx_int_t ngx_http_chatmaid_uri_segment(ngx_pool_t *pool,
-    ngx_str_t *raw, ngx_str_t *decoded);
 static const char *ngx_http_chatmaid_uri_danger(ngx_str_t *raw,
     ngx_str_t *decoded);
 
@@ -25,6 +23,7 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
     u_char                    *p, *last;
     ngx_str_t                  path, raw, decoded;
     ngx_uint_t                 merge;
+    const char                *danger;
     ngx_http_core_srv_conf_t  *cscf;
 
     cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
@@ -60,12 +59,14 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
 
         raw.len = p - raw.data;
 
-        if (ngx_http_chatmaid_uri_segment(r->pool, &raw, &decoded) != NGX_OK) {
+        if (ngx_http_chatmaid_uri_segment(r->pool, &raw, &decoded, &danger)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
 
         if (uri->danger == NULL) {
-            uri->danger = ngx_http_chatmaid_uri_danger(&raw, &decoded);
+            uri->danger = danger;
         }
 
         if (uri->n < NGX_HTTP_CHATMAID_MAX_SEGMENTS) {
@@ -171,9 +172,9 @@ ngx_http_chatmaid_uri_cut(ngx_str_t *path, ngx_str_t *prefix,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
-    ngx_str_t *decoded)
+    ngx_str_t *decoded, const char **danger)
 {
     u_char  ch, *p, *d, *last;
 
@@ -190,6 +191,8 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
     }
 
     decoded->len = d - decoded->data;
+
+    *danger = ngx_http_chatmaid_uri_danger(raw, decoded);
 
     return NGX_OK;
 }

@@ -37,6 +37,10 @@ ngx_int_t ngx_http_chatmaid_uri_parse(ngx_http_request_t *r,
 /* Splits a path that is decoded already, as it is. */
 void ngx_http_chatmaid_uri_split(ngx_str_t *path, ngx_http_chatmaid_uri_t *uri);
 
+/* Decodes one segment; *danger is as in the type above.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
+    ngx_str_t *decoded, const char **danger);
+
 /* Whether the i-th segment, from 0 on, is this text. */
 ngx_uint_t ngx_http_chatmaid_uri_segment_is(ngx_http_chatmaid_uri_t *uri,
     ngx_uint_t i, const char *text);

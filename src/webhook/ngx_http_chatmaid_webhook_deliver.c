@@ -40,6 +40,11 @@ ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r, void *data)
     }
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    if (!ngx_http_chatmaid_notes_wanted(mcf)) {
+        return NGX_OK;
+    }
+
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     if (ngx_http_chatmaid_notes_id(r->pool, &conf->account_name,
