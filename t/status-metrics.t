@@ -7,7 +7,7 @@ use List::Util qw(sum);
 use Mojo::JSON qw(decode_json);
 
 my @BUCKETS = qw(0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 25 60);
-my @ROUTES  = qw(other send message messages inbound_message inbound_messages phone phone_status phones groups account account_usage);
+my @ROUTES  = qw(other send message messages inbound_message inbound_messages phone phone_status phones groups account account_usage operation health);
 
 # Each metric, with the label values that are there from the start.
 my %LABELS = (

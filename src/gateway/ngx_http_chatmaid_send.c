@@ -36,8 +36,6 @@ typedef struct {
 static void ngx_http_chatmaid_send_leave(void *data);
 static ngx_int_t ngx_http_chatmaid_send_parse(ngx_http_request_t *r,
     void *data);
-static ngx_int_t ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
-    ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_name(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_ask(ngx_http_request_t *r,
@@ -162,40 +160,8 @@ ngx_http_chatmaid_send_parse(ngx_http_request_t *r, void *data)
 
     send->operation.keyless = (key->len == 0);
 
-    return ngx_http_chatmaid_send_key_scope(r, send);
-}
-
-
-/* A caller without a name space of its own must not get into a shared one. */
-
-static ngx_int_t
-ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
-    ngx_http_chatmaid_send_t *send)
-{
-    ngx_str_t                     *scope;
-    ngx_http_chatmaid_loc_conf_t  *conf;
-
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
-
-    if (conf->key_scope == NULL) {
-        return NGX_OK;
-    }
-
-    scope = &send->operation.key_scope;
-
-    if (ngx_http_complex_value(r, conf->key_scope, scope) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (scope->len == 0) {
-        return ngx_http_chatmaid_problem_set(r->pool,
-                                             &send->flow->reply->problem,
-                                             NGX_HTTP_CHATMAID_SCOPE_DENIED,
-                                             "the caller has no idempotency "
-                                             "scope here");
-    }
-
-    return NGX_OK;
+    return ngx_http_chatmaid_idempotency_scope(r, &reply->problem,
+                                               &send->operation.key_scope);
 }
 
 
@@ -642,9 +608,16 @@ ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
 
     ngx_str_t  message;
 
+    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &message)
+        || ngx_http_chatmaid_send_message_id(r, &message,
+                                      &send->flow->reply->facts->message_id)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (send->wait.time == 0
-        || !ngx_http_chatmaid_flow_is_awaited(send->flow)
-        || !ngx_http_chatmaid_json_text_member(&send->answer, "data", &message))
+        || !ngx_http_chatmaid_flow_is_awaited(send->flow))
     {
         return NGX_OK;
     }
@@ -672,15 +645,12 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
     flow = send->flow;
     claim = &send->claim.lease.claim;
 
-    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)
-        || ngx_http_chatmaid_send_message_id(r, &text,
-                                             &flow->reply->facts->message_id)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
     if (!flow->reply->native) {
+
+        if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)) {
+            return NGX_ERROR;
+        }
+
         return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED, &text);
     }
 

@@ -8,6 +8,7 @@
 #include "ngx_http_chatmaid_account_limits.h"
 #include "ngx_http_chatmaid_facts.h"
 #include "ngx_http_chatmaid_problem.h"
+#include "ngx_http_chatmaid_upstream_state.h"
 #include "ngx_http_chatmaid_zone_stat.h"
 
 
@@ -51,6 +52,11 @@ static void ngx_http_chatmaid_status_metrics_build(
 static void ngx_http_chatmaid_status_metrics_page(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf);
+static void ngx_http_chatmaid_status_metrics_upstreams(
+    ngx_http_chatmaid_status_writer_t *w,
+    ngx_http_chatmaid_main_conf_t *mcf);
+static void ngx_http_chatmaid_status_metrics_refusals(
+    ngx_http_chatmaid_status_writer_t *w);
 static void ngx_http_chatmaid_status_metrics_label(
     ngx_http_chatmaid_status_label_t *label, const char *name,
     const char *value);
@@ -497,23 +503,73 @@ static void
 ngx_http_chatmaid_status_metrics_page(ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf)
 {
+    ngx_http_chatmaid_status_metrics_gauge(w, "redis_configured", NULL,
+                                           mcf->redis != NULL);
+
+    ngx_http_chatmaid_status_metrics_upstreams(w, mcf);
+    ngx_http_chatmaid_status_metrics_refusals(w);
+}
+
+
+static void
+ngx_http_chatmaid_status_metrics_upstreams(
+    ngx_http_chatmaid_status_writer_t *w, ngx_http_chatmaid_main_conf_t *mcf)
+{
+    ngx_uint_t                         i, j;
+    ngx_http_chatmaid_gateway_t      **gateway;
+    ngx_http_upstream_srv_conf_t      *upstream;
+    ngx_http_chatmaid_status_label_t   labels[2];
+
+    static const char  *states[] = { "unknown", "up", "down" };
+
+    ngx_http_chatmaid_status_writer_metric(w, "upstreams", NULL, NULL);
+
+    gateway = mcf->gateways.elts;
+
+    for (i = 0; i < mcf->gateways.nelts; i++) {
+        upstream = gateway[i]->upstream.upstream;
+
+        /* several gateways may share it */
+
+        for (j = 0; j < i; j++) {
+            if (gateway[j]->upstream.upstream == upstream) {
+                break;
+            }
+        }
+
+        if (upstream == NULL || j < i) {
+            continue;
+        }
+
+        labels[0].name = "upstream";
+        labels[0].value = upstream->host;
+
+        ngx_http_chatmaid_status_metrics_label(&labels[1], "state",
+                              states[ngx_http_chatmaid_upstream_state_get(
+                                                      mcf->zone, upstream)]);
+
+        ngx_http_chatmaid_status_writer_sample(w, labels, 2, 1);
+    }
+}
+
+
+static void
+ngx_http_chatmaid_status_metrics_refusals(ngx_http_chatmaid_status_writer_t *w)
+{
     ngx_uint_t                             code;
-    ngx_http_chatmaid_status_label_t       labels[1];
+    ngx_http_chatmaid_status_label_t       label;
     ngx_http_chatmaid_counters_refusal_t  *refusals;
 
     refusals = ngx_http_chatmaid_counters->refusals;
 
-    ngx_http_chatmaid_status_metrics_gauge(w, "redis_configured", NULL,
-                                           mcf->redis != NULL);
-
     ngx_http_chatmaid_status_writer_metric(w, "refusals", NULL, NULL);
 
     for (code = 0; code < NGX_HTTP_CHATMAID_CODES; code++) {
-        ngx_http_chatmaid_status_metrics_label(&labels[0], "code",
-                                        ngx_http_chatmaid_problem_name(code));
 
         if (refusals[code].count) {
-            ngx_http_chatmaid_status_writer_sample(w, labels, 1,
+            ngx_http_chatmaid_status_metrics_label(&label, "code",
+                                        ngx_http_chatmaid_problem_name(code));
+            ngx_http_chatmaid_status_writer_sample(w, &label, 1,
                                                    refusals[code].count);
         }
     }
@@ -521,11 +577,11 @@ ngx_http_chatmaid_status_metrics_page(ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_status_writer_metric(w, "last_refusal_time", NULL, NULL);
 
     for (code = 0; code < NGX_HTTP_CHATMAID_CODES; code++) {
-        ngx_http_chatmaid_status_metrics_label(&labels[0], "code",
-                                        ngx_http_chatmaid_problem_name(code));
 
         if (refusals[code].count) {
-            ngx_http_chatmaid_status_writer_sample(w, labels, 1,
+            ngx_http_chatmaid_status_metrics_label(&label, "code",
+                                        ngx_http_chatmaid_problem_name(code));
+            ngx_http_chatmaid_status_writer_sample(w, &label, 1,
                                                    refusals[code].time);
         }
     }

@@ -87,8 +87,8 @@ function state(now) {
   const configured = sum(now.redis_configured), connected = sum(now.chatmaid_redis_connected);
   items.push(['Redis', !configured ? 'off' : connected ? 'up' : 'away', !configured ? '' : connected ? 'good' : 'bad']);
 
-  for (const one of now.upstream || []) {
-    items.push(['Chatmaid', one.state, {up: 'good', down: 'bad'}[one.state], now.upstream.length > 1 ? one.upstream : '']);
+  for (const one of now.upstreams) {
+    items.push(['Chatmaid', one.state, {up: 'good', down: 'bad'}[one.state], one.upstream]);
   }
 
   for (const one of now.chatmaid_account_info) {
