@@ -10,8 +10,16 @@ const rates = [];
 // All values are text: nothing that the gateway says becomes markup.
 function element(name, text, kind) {
   const node = document.createElement(name);
-  if (text !== undefined) node.textContent = text;
+  if (text instanceof Node) node.append(text);
+  else if (text !== undefined) node.textContent = text;
   if (kind) node.className = kind;
+  return node;
+}
+
+function drawing(name, attributes, ...parts) {
+  const node = document.createElementNS('http://www.w3.org/2000/svg', name);
+  for (const key of Object.keys(attributes)) node.setAttribute(key, attributes[key]);
+  node.append(...parts);
   return node;
 }
 
@@ -73,13 +81,24 @@ function quantile(histogram, q) {
   return low;
 }
 
+// A bar for each bucket, from 1 ms to more than a minute.
+function bars(histogram) {
+  const limits = Object.keys(histogram.buckets).sort((a, b) => (a === '+Inf') - (b === '+Inf') || a - b);
+  const counts = limits.map((le, i) => histogram.buckets[le] - (i ? histogram.buckets[limits[i - 1]] : 0));
+  const top = Math.max(...counts);
+  const box = {viewBox: `0 0 ${counts.length} 10`, preserveAspectRatio: 'none', role: 'img', 'aria-label': 'histogram'};
+  return drawing('svg', box, ...counts.map((n, i) => {
+    const height = n ? Math.max(1, 10 * n / top) : 0.3;
+    return drawing('rect', {x: i + 0.1, y: 10 - height, width: 0.8, height}, drawing('title', {}, `${limits[i]} s: ${number(n)}`));
+  }));
+}
+
 function latencies(now) {
-  const rows = [['all', now.chatmaid_upstream_duration_seconds[0], 'Chatmaid'], ['all', now.chatmaid_redis_duration_seconds[0], 'Redis']]
-    .map(([, histogram, name]) => [name, histogram])
+  const rows = [['Chatmaid', now.chatmaid_upstream_duration_seconds[0]], ['Redis', now.chatmaid_redis_duration_seconds[0]]]
     .concat(now.chatmaid_request_duration_seconds.map(one => [one.route, one]))
     .filter(([, histogram]) => histogram.count)
-    .map(([name, histogram]) => [name, ...[0.5, 0.95, 0.99].map(q => seconds(quantile(histogram, q)))]);
-  table('latency', ['', '50 %', '95 %', '99 %'], rows, 'nothing yet');
+    .map(([name, histogram]) => [name, [bars(histogram), 'bars'], ...[0.5, 0.95, 0.99].map(q => seconds(quantile(histogram, q)))]);
+  table('latency', ['', '1 ms – 1 min', '50 %', '95 %', '99 %'], rows, 'nothing yet');
 }
 
 function state(now) {
@@ -130,7 +149,7 @@ function flow(now, time) {
     ]);
     const top = Math.max(1, ...rates);
     at('chart').firstElementChild.setAttribute('points',
-      rates.map((r, i) => `${(120 * i / (KEPT - 1)).toFixed(1)},${(39 - 38 * r / top).toFixed(1)}`).join(' '));
+      rates.map((r, i) => `${(120 * (KEPT - rates.length + i) / (KEPT - 1)).toFixed(1)},${(39 - 38 * r / top).toFixed(1)}`).join(' '));
   }
   before = {now, time};
 }
