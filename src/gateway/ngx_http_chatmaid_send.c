@@ -23,7 +23,7 @@ typedef struct {
 
     ngx_str_t                         message;  /* until it is written */
     ngx_str_t                         body;     /* of each try */
-    ngx_str_t                         answer;   /* Chatmaid's envelope */
+    ngx_http_chatmaid_call_envelope_t  answer;
 
     unsigned                          renamed:1; /* for another window */
     unsigned                          failed:1; /* reply->problem says how */
@@ -357,9 +357,10 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     ngx_http_chatmaid_claim_t  *claim;
 
     claim = &send->claim.lease.claim;
-    send->answer = claim->answer;
 
-    if (ngx_http_chatmaid_json_text_check(&send->answer) != NGX_OK
+    if (ngx_http_chatmaid_call_envelope_read(r->pool, &claim->answer,
+                                             &send->answer)
+        != NGX_OK
         || !ngx_http_chatmaid_call_result_is_success(&send->answer,
                                              NGX_HTTP_CHATMAID_EXPECT_MESSAGE))
     {
@@ -573,7 +574,6 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    ngx_str_t                   text;
     ngx_http_chatmaid_flow_t   *flow;
     ngx_http_chatmaid_claim_t  *claim;
 
@@ -581,12 +581,8 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
     claim = &send->claim.lease.claim;
 
     if (!flow->reply->native) {
-
-        if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)) {
-            return NGX_ERROR;
-        }
-
-        return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED, &text);
+        return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED,
+                                             &send->answer.data);
     }
 
     if (flow->reply->replayed) {
