@@ -7,7 +7,7 @@ use Chatmaid::Test::Webhook qw(webhook_secret event signed);
 
 my @commands = qw(eval evalsha time hmget hset hdel del pexpire);
 my @notes    = qw(set mget);             # of webhooks, for those who wait
-my @line     = ('~chatmaid:*', 'nocommands', map { "+$_" } @commands, @notes, 'ping');
+my @line     = ('~chatmaid:*', 'nocommands', map { "+$_" } @commands, @notes, qw(ping role));
 
 my $password = secret('password-of-the-gateway');
 my $api      = sandbox;
@@ -94,6 +94,17 @@ subtest 'without PING it works all the same' => sub {
     is(cycle($one, $two), $whole, 'a cycle');
     is(join(' ', keys %{{map { $_ => 1 } denied}}), 'ping', 'but Redis takes note of it');
     user('+ping');
+};
+
+subtest 'without ROLE it is not used' => sub {
+    my $blind = gateway('blind', "redis://gateway\@$address");
+    user('-role');
+    $redis->cli(qw(CLIENT KILL USER gateway));
+    wait_for(sub { $blind->logged(qr/is away: it answers to ROLE: "NOPERM .*README has the ACL/) }, 'the line');
+    is(told(send_at($blind, message, key)), '503 store_unavailable unknown', 'a send');
+    user('+role');
+    wait_for(sub { told(send_at($_, message, key)) eq '201' }, 'a send') for $blind, $one, $two;
+    $blind->quit;
 };
 
 subtest 'nothing else' => sub {

@@ -260,7 +260,7 @@ subtest 'its idle connection is killed again and again' => sub {
     my $redis   = redis_server;
     my $gateway = gateway($redis, 'fallback=reject timeout=900ms');
     my $logged  = sub ($pattern) { scalar(() = $gateway->logged(qr/\[error\].* chatmaid redis ".*" is $pattern/)) };
-    my $killed  = sub { wait_for(sub { $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=(?:ping|eval\w*) / }, 'a connection');
+    my $killed  = sub { wait_for(sub { $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=(?:role|eval\w*) / }, 'a connection');
         $redis->cli(qw(CLIENT KILL TYPE normal)) };
 
     $killed->() for 1 .. 8;

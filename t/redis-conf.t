@@ -132,7 +132,7 @@ fails($closed->url . ' password_file=%DIR%/wrong', qr/it answers to AUTH: "WRONG
 my $blank = redis_server(args => ['--requirepass', " $odd"]);
 works($blank->url . ' password_file=%DIR%/odd', 'a password with blanks, quotes and letters of all kinds');
 
-$plain->cli('ACL', 'SETUSER', 'gate@way', 'on', ">$password", 'nocommands', '+echo', '+set', '~p:*');
+$plain->cli('ACL', 'SETUSER', 'gate@way', 'on', ">$password", 'nocommands', '+echo', '+set', '+role', '~p:*');
 $nginx = works($plain->url('gate%40way@') . ' password_file=%DIR%/password', 'a user who may not PING');
 my ($denied) = ask(['GET', 'x']);
 is($denied->{error}, 'refused', 'NOPERM counts as not answering');

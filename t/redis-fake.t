@@ -123,10 +123,10 @@ $nginx->quit;
 $nginx = probe($fake->url . ' timeout=1s');
 settled;
 
-my %error = map { $_ => 'refused' } 'LOADING Redis is loading', 'READONLY You can\'t write', 'NOAUTH no',
-    'WRONGPASS no', 'OOM no', 'MISCONF no', 'MASTERDOWN no', 'NOPERM no', 'BUSY no', 'CLUSTERDOWN no', 'LOADING',
+my %error = map { $_ => 'refused' } 'LOADING Redis is loading', 'NOAUTH no',
+    'WRONGPASS no', 'OOM no', 'MISCONF no', 'NOPERM no', 'BUSY no', 'CLUSTERDOWN no', 'LOADING',
     'MOVED 1 127.0.0.1:1', 'ASK 1 127.0.0.1:1', 'NOREPLICAS no',
-    'ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can\'t',
+    'ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -OOM command not allowed',
     # of a command in a script: Redis 6, 7.0, 7.2
     'ERR Error running script (call to f_1): @user_script:1: The user executing the script can\'t run this command or subcommand',
     'ERR The user executing the script can\'t run this command or subcommand script: 1, on @user_script:1.',
@@ -142,11 +142,31 @@ for my $text (sort keys %error) {
     wait_for(sub { ($got, $second) = ask(['ONE'], ['TWO']); ($got->{reply} // "none") eq $text }, $text);
     is($got->{error}, $error{$text}, "\"$text\"");
     is($second->{reply}, $text, 'and so is the next in step') ;
-    if ($text =~ /READONLY|NOAUTH|WRONGPASS|MASTERDOWN/) {
+    if ($text =~ /NOAUTH|WRONGPASS/) {
         wait_for(sub { $fake->taken > $taken }, "a new connection after $text");
     }
 }
 is(lines() - $lines, 1, 'one line in the log for all');
+
+# What a replica says: the connection is left, and a master that answers is back at
+# once.
+for my $text ('READONLY You can\'t write', 'MASTERDOWN no',
+    'ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can\'t')
+{
+    $answer = \&echo;
+    wait_for(sub { ask(['X']); up }, 'calm');
+    pause(1.2);                         # so that the connection counts as a good one
+    $lines = lines;
+    my $taken = $fake->taken;
+    $answer = sub ($fake, $stream, @words) { $stream->write("-$text\r\n") };
+    my ($got, $second) = ask(['ONE'], ['TWO']);
+    $answer = \&echo;
+    is($got->{error}, 'refused', "\"$text\"");
+    is($second->{reply}, $text, 'and so is the next in step') ;
+    wait_for(sub { $fake->taken > $taken }, "a new connection after $text");
+    wait_for(\&up, 'the master');
+    is(lines() - $lines, 2, 'away and back');
+}
 
 $answer = \&echo;
 wait_for(sub { ask(['X']); up }, 'calm');
@@ -259,6 +279,7 @@ my $echoing  = redis_fake(\&echo, greeting => sub ($fake, $stream, @words) {
 my $other = probe($echoing->url('us%65r@') . '/3 password_file=%DIR%/password', files => {password => $password});
 wait_for(sub { $other->logged(qr/is away: it answers to AUTH: "ERR":/) }, 'the refusal');
 is_deeply([@{$echoing->greeted}[0 .. 2]], [['AUTH', 'user', $password], ['SELECT', '3'], ['PING']], 'the greeting');
+ok(wait_for(sub { grep { $_->[0] eq 'ROLE' } @{$fake->greeted} }, 'ROLE'), 'and the question for its role');
 
 # Quit while a reply is due that comes, and one that does not.
 my $quitting = probe($fake->url . ' timeout=2s');
@@ -302,6 +323,7 @@ lasts;
 is(logged('(?:away|back)'), 0, 'nothing in the log');
 
 $greeting = sub ($fake, $stream, @words) {
+    return if $words[0] ne 'PING';
     $stream->write("+PONG\r\n");
     Mojo::IOLoop->timer(0.3 => sub { $stream->close });
 };

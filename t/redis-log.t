@@ -117,8 +117,13 @@ subtest 'a refusal' => sub {
     connected($redis, 3);
     $redis->cli(qw(CONFIG SET maxmemory 1));
     is(told($nginx->post('/send', message)), 201, 'a send') for 1 .. 10;
-    $redis->cli(qw(CONFIG SET maxmemory 0));
     is(away($nginx), 1, 'one line');
+    $nginx->reload;
+    connected($redis, 3);
+    is(told($nginx->post('/send', message)), 201, 'a send') for 1 .. 10;
+    is(scalar(grep { / is / } lines($nginx)), 1, 'new workers, whose PING is answered, end nothing')
+        or diag map { "$_\n" } lines($nginx);
+    $redis->cli(qw(CONFIG SET maxmemory 0));
     $nginx->kill_workers;
     wait_for(sub { told($nginx->post('/send', message)) eq '201' && back($nginx) }, 'it to be back');
     is(scalar(grep { / is / } lines($nginx)), 2, 'two lines');

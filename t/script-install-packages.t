@@ -231,7 +231,7 @@ sub left {
 
 sub wait_for {
     my ($file) = @_;
-    for (1 .. 3000) {
+    for (1 .. 12000) {
         return if -e $file;
         sleep 0.01;
     }

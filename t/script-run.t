@@ -15,7 +15,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $script   = dirname(dirname(abs_path(__FILE__))) . '/script/run';
-my $patience = 30 * ($ENV{CHATMAID_PATIENCE} // 1);
+my $patience = 120 * ($ENV{CHATMAID_PATIENCE} // 1);
 
 my ($tmp, $status, $output, $pid);
 
@@ -129,7 +129,7 @@ sub begin {
 sub finish {
     my $end = time + $patience;
     until (waitpid $pid, WNOHANG) {
-        BAIL_OUT("script/run does not end:\n" . slurp("$tmp/output")) if time > $end;
+        give_up('script/run does not end') if time > $end;
         sleep 0.02;
     }
     $status = $?;
@@ -142,10 +142,17 @@ sub wait_for {
     my $end = time + $patience;
     until (($output = slurp("$tmp/output")) =~ $text) {
         if (time > $end || waitpid $pid, WNOHANG) {
-            BAIL_OUT("script/run does not say $text:\n$output");
+            give_up("script/run does not say $text");
         }
         sleep 0.02;
     }
+}
+
+# Whatever comes next would fail too.
+sub give_up {
+    my ($why) = @_;
+    diag(slurp("$tmp/output"));
+    BAIL_OUT($why);
 }
 
 sub session {

@@ -134,6 +134,23 @@ subtest 'full of ambiguous records' => sub {
     is($held->result->{status}, 201, 'the one under way ends');
 };
 
+# A worker that has just woken up may look at what another wrote a moment later by
+# its clock: such a record is new, not older than all others.
+subtest 'full of records of a later time' => sub {
+    my $clock = clock;
+    my $nginx = nginx(name => 'later', clock => $clock, http => 'chatmaid_zone small:64k; chatmaid_retries 0;',
+        gateway => 'chatmaid_sender +15550100001; chatmaid_timeout 1h; chatmaid_idempotency_wait 0;');
+    $api->fault({status => 500, times => 0});
+    my @answers = many($nginx, map { "e-$_" } 1 .. 80);
+    my $room    = grep { $_->{status} == 502 } @answers;
+    is(scalar(grep { told($_) eq '503 store_unavailable unknown' } @answers), 80 - $room, 'full');
+    $clock->forward(-60);
+    is(tally(many($nginx, map { "f-$_" } 1 .. 20)), '503 store_unavailable unknown: 20', 'none makes room');
+    is(tally(map { $nginx->post('/send', text('other'), 'Idempotency-Key' => "e-$_") } 1 .. $room),
+        "422 idempotency_key_reused unknown: $room", 'all are there');
+    $api->clear_faults;
+};
+
 # What Redis has confirmed needs no place here.
 subtest 'ambiguous records, with Redis' => sub {
     my $redis = redis_server;

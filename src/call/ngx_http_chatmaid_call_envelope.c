@@ -42,8 +42,7 @@ static void
 ngx_http_chatmaid_call_envelope_members(ngx_http_chatmaid_json_tree_t *tree,
     ngx_http_chatmaid_call_envelope_t *envelope)
 {
-    uint32_t   data, value;
-    ngx_str_t  id;
+    uint32_t  data, value;
 
     value = ngx_http_chatmaid_json_tree_member(tree, 0, "success");
 
@@ -67,7 +66,8 @@ ngx_http_chatmaid_call_envelope_members(ngx_http_chatmaid_json_tree_t *tree,
     value = ngx_http_chatmaid_json_tree_member(tree, data, "id");
 
     if (value && ngx_http_chatmaid_json_tree_type(tree, value) == '"') {
-        ngx_http_chatmaid_json_tree_bytes(tree, value, &id);
-        envelope->has_id = (id.len > sizeof("\"\"") - 1);
+        ngx_http_chatmaid_json_tree_bytes(tree, value, &envelope->id);
+        envelope->id.data++;
+        envelope->id.len -= 2;
     }
 }

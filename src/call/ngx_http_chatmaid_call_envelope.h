@@ -20,8 +20,9 @@ typedef struct {
     ngx_str_t  text;             /* without white space around it */
     ngx_str_t  data;             /* empty: there is none, as there is no */
     ngx_str_t  pagination;
+    ngx_str_t  id;               /* data.id, if it is a string: what it has
+                                  * between its quotes, escapes too */
     unsigned   failed:1;         /* "success" is false */
-    unsigned   has_id:1;         /* data.id is a string that is not empty */
 } ngx_http_chatmaid_call_envelope_t;
 
 

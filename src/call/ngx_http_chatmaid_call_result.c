@@ -438,5 +438,5 @@ ngx_http_chatmaid_call_result_is_success(
         return 0;
     }
 
-    return expect != NGX_HTTP_CHATMAID_EXPECT_MESSAGE || envelope->has_id;
+    return expect != NGX_HTTP_CHATMAID_EXPECT_MESSAGE || envelope->id.len;
 }

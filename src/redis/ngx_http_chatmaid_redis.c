@@ -9,6 +9,7 @@
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conn.h"
 #include "ngx_http_chatmaid_redis_health.h"
+#include "ngx_http_chatmaid_redis_resolve.h"
 
 
 /* More than this waiting to be written counts as endless. */
@@ -17,6 +18,8 @@
 
 struct ngx_http_chatmaid_redis_s {
     ngx_http_chatmaid_redis_conn_t      conn;
+    ngx_http_chatmaid_redis_login_t     login;
+    ngx_http_chatmaid_redis_resolve_t   resolve;
     ngx_http_chatmaid_redis_commands_t  commands;
     ngx_http_chatmaid_redis_health_t    health;
 
@@ -28,6 +31,10 @@ struct ngx_http_chatmaid_redis_s {
 static void ngx_http_chatmaid_redis_flush_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_redis_settled(void *data);
 
+static ngx_int_t ngx_http_chatmaid_redis_find(void *data,
+    ngx_http_chatmaid_redis_trouble_t *trouble);
+static void ngx_http_chatmaid_redis_found(void *data, ngx_int_t rc);
+static void ngx_http_chatmaid_redis_forget(void *data);
 static void ngx_http_chatmaid_redis_due(void *data);
 static void ngx_http_chatmaid_redis_ready(void *data);
 static void ngx_http_chatmaid_redis_lasted(void *data);
@@ -50,6 +57,8 @@ static void ngx_http_chatmaid_redis_silent(void *data);
 static ngx_http_chatmaid_redis_conn_handlers_t
     ngx_http_chatmaid_redis_conn_handlers =
 {
+    ngx_http_chatmaid_redis_find,
+    ngx_http_chatmaid_redis_forget,
     ngx_http_chatmaid_redis_due,
     ngx_http_chatmaid_redis_ready,
     ngx_http_chatmaid_redis_lasted,
@@ -71,6 +80,11 @@ static ngx_http_chatmaid_redis_command_handlers_t
     ngx_http_chatmaid_redis_late,
     ngx_http_chatmaid_redis_silent,
     ngx_http_chatmaid_redis_settled
+};
+
+
+static ngx_http_chatmaid_redis_trouble_t  ngx_http_chatmaid_redis_no_address = {
+    "its host has no address", ngx_null_string, ngx_null_string, 0, NULL
 };
 
 
@@ -120,11 +134,26 @@ ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
                                      &ngx_http_chatmaid_redis_command_handlers,
                                      redis, cycle->log);
 
-    ngx_http_chatmaid_redis_conn_init(&redis->conn, conf, &redis->commands.out,
+    redis->login.user = conf->url.user;
+    redis->login.password = conf->password;
+    redis->login.db = conf->url.db;
+
+    ngx_http_chatmaid_redis_conn_init(&redis->conn, conf, &redis->login,
+                                      &redis->commands.out,
                                       &ngx_http_chatmaid_redis_conn_handlers,
                                       redis, cycle->log);
 
-    ngx_http_chatmaid_redis_health_init(&redis->health, &redis->conn.address,
+    if (ngx_http_chatmaid_redis_resolve_init(&redis->resolve, conf,
+                                             &redis->conn.address,
+                                             conf->url.hosts, conf->url.nhosts,
+                                             ngx_http_chatmaid_redis_found,
+                                             redis, cycle->log)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_chatmaid_redis_health_init(&redis->health, &redis->conn.name,
                      conf->reject ? ngx_http_chatmaid_redis_meanwhile_reject
                                   : ngx_http_chatmaid_redis_meanwhile_zone,
                      alarms, cycle->log);
@@ -150,6 +179,7 @@ ngx_http_chatmaid_redis_exit(ngx_http_chatmaid_redis_conf_t *conf)
     conf->client = NULL;
 
     ngx_http_chatmaid_redis_conn_disconnect(&redis->conn);
+    ngx_http_chatmaid_redis_resolve_free(&redis->resolve);
     ngx_http_chatmaid_redis_command_exit(&redis->commands);
 
     if (redis->flush.posted) {
@@ -273,6 +303,37 @@ ngx_http_chatmaid_redis_settled(void *data)
 
 
 /* The connection's news. */
+
+static ngx_int_t
+ngx_http_chatmaid_redis_find(void *data,
+    ngx_http_chatmaid_redis_trouble_t *trouble)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    *trouble = ngx_http_chatmaid_redis_no_address;
+
+    return ngx_http_chatmaid_redis_resolve_start(&redis->resolve);
+}
+
+
+static void
+ngx_http_chatmaid_redis_found(void *data, ngx_int_t rc)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    ngx_http_chatmaid_redis_conn_found(&redis->conn, rc,
+                                       &ngx_http_chatmaid_redis_no_address);
+}
+
+
+static void
+ngx_http_chatmaid_redis_forget(void *data)
+{
+    ngx_http_chatmaid_redis_t  *redis = data;
+
+    ngx_http_chatmaid_redis_resolve_cancel(&redis->resolve);
+}
+
 
 static void
 ngx_http_chatmaid_redis_due(void *data)
@@ -452,7 +513,12 @@ ngx_http_chatmaid_redis_refused(void *data,
     trouble.text = *text;
     trouble.advice = refusal->advice;
 
-    ngx_http_chatmaid_redis_health_troubled(&redis->health, &trouble);
+    if (refusal->replica) {
+        ngx_http_chatmaid_redis_health_demoted(&redis->health, &trouble);
+
+    } else {
+        ngx_http_chatmaid_redis_health_troubled(&redis->health, &trouble);
+    }
 }
 
 

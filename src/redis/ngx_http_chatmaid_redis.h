@@ -22,6 +22,9 @@
  *   - while the server is known to be away (the latest attempt failed, or took
  *     longer than a command's timeout) fails in the next turn.
  *
+ * It is connected only to a master: ROLE is asked before the first command, and
+ * a server that refuses a command since it is a replica is left.
+ *
  * A connection that is closed while nothing is asked is no loss, unless a
  * command is refused before there is another one.  A connection on which a
  * reply has been due for four timeouts is closed, so that a server that hangs

@@ -20,13 +20,45 @@ static ngx_msec_t ngx_http_chatmaid_redis_address_pause(
 
 
 void
-ngx_http_chatmaid_redis_address_init(
-    ngx_http_chatmaid_redis_address_t *address, ngx_addr_t *addrs,
-    ngx_uint_t naddrs)
+ngx_http_chatmaid_redis_address_set(
+    ngx_http_chatmaid_redis_address_t *address,
+    ngx_http_chatmaid_redis_endpoint_t *endpoints, ngx_uint_t n)
 {
-    address->addrs = addrs;
-    address->naddrs = naddrs;
-    address->current = addrs;
+    ngx_http_chatmaid_redis_address_free(address);
+
+    address->endpoints = endpoints;
+    address->n = n;
+    address->current %= n;
+    address->tries = 0;
+}
+
+
+void
+ngx_http_chatmaid_redis_address_free(
+    ngx_http_chatmaid_redis_address_t *address)
+{
+    if (address->endpoints) {
+        ngx_free(address->endpoints);
+        address->endpoints = NULL;
+    }
+
+    address->n = 0;
+}
+
+
+ngx_http_chatmaid_redis_endpoint_t *
+ngx_http_chatmaid_redis_address_current(
+    ngx_http_chatmaid_redis_address_t *address)
+{
+    return &address->endpoints[address->current];
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_redis_address_left(
+    ngx_http_chatmaid_redis_address_t *address)
+{
+    return address->tries > 0;
 }
 
 
@@ -43,12 +75,20 @@ ngx_http_chatmaid_redis_address_failed(
     ngx_http_chatmaid_redis_address_t *address, ngx_uint_t *all)
 {
     address->tries++;
-    *all = (address->tries >= address->naddrs);
+    *all = (address->tries >= address->n);
 
     if (!*all) {
         return NGX_HTTP_CHATMAID_REDIS_ADDRESS_AT_ONCE;
     }
 
+    return ngx_http_chatmaid_redis_address_missing(address);
+}
+
+
+ngx_msec_t
+ngx_http_chatmaid_redis_address_missing(
+    ngx_http_chatmaid_redis_address_t *address)
+{
     address->tries = 0;
 
     return ngx_http_chatmaid_redis_address_pause(address);
@@ -91,9 +131,7 @@ void
 ngx_http_chatmaid_redis_address_next(
     ngx_http_chatmaid_redis_address_t *address)
 {
-    ngx_uint_t  i;
-
-    i = address->current - address->addrs;
-
-    address->current = &address->addrs[(i + 1) % address->naddrs];
+    if (address->n) {
+        address->current = (address->current + 1) % address->n;
+    }
 }

@@ -9,7 +9,6 @@
 #include <openssl/crypto.h>
 
 
-#define NGX_HTTP_CHATMAID_REDIS_CONF_PORT     6379
 #define NGX_HTTP_CHATMAID_REDIS_CONF_TIMEOUT  250
 
 
@@ -35,16 +34,6 @@ static char *ngx_http_chatmaid_redis_conf_args(ngx_conf_t *cf,
     ngx_http_chatmaid_redis_args_t *args);
 static char *ngx_http_chatmaid_redis_conf_unknown(ngx_conf_t *cf,
     ngx_str_t *value);
-static char *ngx_http_chatmaid_redis_conf_url(ngx_conf_t *cf, ngx_str_t url,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_uint_t *tls);
-static char *ngx_http_chatmaid_redis_conf_user(ngx_conf_t *cf, ngx_str_t *url,
-    ngx_http_chatmaid_redis_conf_t *conf);
-static char *ngx_http_chatmaid_redis_conf_unix(ngx_conf_t *cf, ngx_str_t url,
-    ngx_http_chatmaid_redis_conf_t *conf);
-static char *ngx_http_chatmaid_redis_conf_db(ngx_str_t *db,
-    ngx_http_chatmaid_redis_conf_t *conf);
-static char *ngx_http_chatmaid_redis_conf_resolve(ngx_conf_t *cf,
-    ngx_str_t *url, ngx_http_chatmaid_redis_conf_t *conf);
 static char *ngx_http_chatmaid_redis_conf_values(ngx_conf_t *cf,
     ngx_http_chatmaid_redis_args_t *args,
     ngx_http_chatmaid_redis_conf_t *conf);
@@ -85,7 +74,6 @@ ngx_http_chatmaid_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     char                            *rv;
     ngx_str_t                       *value;
-    ngx_uint_t                       tls;
     ngx_http_chatmaid_redis_args_t   args;
     ngx_http_chatmaid_redis_conf_t  *rcf;
 
@@ -104,14 +92,17 @@ ngx_http_chatmaid_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     mcf->redis = rcf;
     value = cf->args->elts;
-    tls = 0;
+
+    /* its resolver may be named later */
+
+    rcf->core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     rv = ngx_http_chatmaid_redis_conf_args(cf, &args);
     if (rv != NGX_CONF_OK) {
         return rv;
     }
 
-    rv = ngx_http_chatmaid_redis_conf_url(cf, value[1], rcf, &tls);
+    rv = ngx_http_chatmaid_redis_url_parse(cf, &value[1], &rcf->url);
     if (rv != NGX_CONF_OK) {
         return rv;
     }
@@ -126,7 +117,7 @@ ngx_http_chatmaid_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return rv;
     }
 
-    if (tls) {
+    if (rcf->url.tls) {
         return ngx_http_chatmaid_redis_conf_tls(cf, &args, rcf);
     }
 
@@ -200,207 +191,6 @@ ngx_http_chatmaid_redis_conf_unknown(ngx_conf_t *cf, ngx_str_t *value)
     }
 
     return "takes parameters of the form \"name=value\" behind the URL";
-}
-
-
-/* redis://[user@]host[:port][/db], rediss://..., unix:/path[:db] */
-
-static char *
-ngx_http_chatmaid_redis_conf_url(ngx_conf_t *cf, ngx_str_t url,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_uint_t *tls)
-{
-    char       *rv;
-    u_char     *p, *last;
-    ngx_str_t   db;
-
-    if (url.len > 5 && ngx_strncmp(url.data, "unix:", 5) == 0) {
-        return ngx_http_chatmaid_redis_conf_unix(cf, url, conf);
-    }
-
-    if (url.len >= 8 && ngx_strncmp(url.data, "redis://", 8) == 0) {
-        url.data += 8;
-        url.len -= 8;
-
-    } else if (url.len >= 9 && ngx_strncmp(url.data, "rediss://", 9) == 0) {
-        url.data += 9;
-        url.len -= 9;
-        *tls = 1;
-
-    } else {
-        return "needs \"redis://\", \"rediss://\" or \"unix:\" before the host "
-               "or path";
-    }
-
-    rv = ngx_http_chatmaid_redis_conf_user(cf, &url, conf);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    last = url.data + url.len;
-
-    if (ngx_strlchr(url.data, last, '?') || ngx_strlchr(url.data, last, '#')) {
-        return "takes no \"?\" or \"#\" in the URL";
-    }
-
-    p = ngx_strlchr(url.data, last, '/');
-
-    if (p) {
-        url.len = p - url.data;
-        db.data = p + 1;
-        db.len = last - db.data;
-
-        rv = ngx_http_chatmaid_redis_conf_db(&db, conf);
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-    }
-
-    return ngx_http_chatmaid_redis_conf_resolve(cf, &url, conf);
-}
-
-
-/* Takes "user@" off the URL, which begins behind the scheme. */
-
-static char *
-ngx_http_chatmaid_redis_conf_user(ngx_conf_t *cf, ngx_str_t *url,
-    ngx_http_chatmaid_redis_conf_t *conf)
-{
-    u_char  *p, *at, *last, *src, *dst;
-
-    last = url->data + url->len;
-    at = NULL;
-
-    for (p = url->data; p < last; p++) {
-        if (*p == '@') {
-            at = p;
-        }
-    }
-
-    if (at == NULL) {
-        return NGX_CONF_OK;
-    }
-
-    /* A password may hold anything, unescaped: be it "/". */
-
-    if (ngx_strlchr(url->data, at, ':') || ngx_strlchr(url->data, at, '/')) {
-        return "must not have a password in the URL: use \"password_file=\"";
-    }
-
-    conf->user.data = ngx_pnalloc(cf->pool, at - url->data);
-    if (conf->user.data == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    src = url->data;
-    dst = conf->user.data;
-    ngx_unescape_uri(&dst, &src, at - url->data, 0);
-    conf->user.len = dst - conf->user.data;
-
-    if (conf->user.len == 0) {
-        return "has an empty user in the URL";
-    }
-
-    url->data = at + 1;
-    url->len = last - url->data;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_chatmaid_redis_conf_unix(ngx_conf_t *cf, ngx_str_t url,
-    ngx_http_chatmaid_redis_conf_t *conf)
-{
-    char       *rv;
-    u_char     *p;
-    ngx_str_t   db;
-
-    if (url.data[5] != '/' || (url.len > 6 && url.data[6] == '/')) {
-        return "needs an absolute path after \"unix:\"";
-    }
-
-    for (p = url.data + url.len - 1; *p != ':'; p--) { /* void */ }
-
-    if (p > url.data + 4) {
-        db.data = p + 1;
-        db.len = url.data + url.len - db.data;
-
-        if (db.len == 0) {
-            return "has an invalid database in the URL";
-        }
-
-        rv = ngx_http_chatmaid_redis_conf_db(&db, conf);
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-
-        url.len = p - url.data;
-    }
-
-    return ngx_http_chatmaid_redis_conf_resolve(cf, &url, conf);
-}
-
-
-static char *
-ngx_http_chatmaid_redis_conf_db(ngx_str_t *db,
-    ngx_http_chatmaid_redis_conf_t *conf)
-{
-    ngx_int_t  n;
-
-    if (db->len == 0) {
-        return NGX_CONF_OK;
-    }
-
-    n = ngx_atoi(db->data, db->len);
-
-    if (n == NGX_ERROR || n > (ngx_int_t) NGX_MAX_INT32_VALUE) {
-        return "has an invalid database in the URL";
-    }
-
-    /* A new connection is in 0, and SELECT would need a permission. */
-
-    if (n > 0) {
-        conf->db = *db;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_chatmaid_redis_conf_resolve(ngx_conf_t *cf, ngx_str_t *url,
-    ngx_http_chatmaid_redis_conf_t *conf)
-{
-    ngx_url_t  u;
-
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url = *url;
-    u.default_port = NGX_HTTP_CHATMAID_REDIS_CONF_PORT;
-
-    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"chatmaid_redis\": %s in \"%V\"",
-                           u.err ? u.err : "out of memory", url);
-        return NGX_CONF_ERROR;
-    }
-
-    if (u.naddrs == 0) {
-        return "has no host in the URL";
-    }
-
-    conf->addrs = u.addrs;
-    conf->naddrs = u.naddrs;
-
-    conf->host.len = u.host.len;
-    conf->host.data = ngx_pnalloc(cf->pool, u.host.len + 1);
-    if (conf->host.data == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_cpystrn(conf->host.data, u.host.data, u.host.len + 1);
-
-    return NGX_CONF_OK;
 }
 
 
@@ -483,8 +273,8 @@ ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_str_t  secret;
 
     if (args->password_file.data == NULL) {
-        return conf->user.len ? "has a user, but no \"password_file=\""
-                              : NGX_CONF_OK;
+        return conf->url.user.len ? "has a user, but no \"password_file=\""
+                                  : NGX_CONF_OK;
     }
 
     if (args->password_file.len == 0) {

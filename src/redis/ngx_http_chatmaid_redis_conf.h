@@ -12,19 +12,16 @@
 
 #include "ngx_http_chatmaid.h"
 #include "ngx_http_chatmaid_redis_tls.h"
+#include "ngx_http_chatmaid_redis_url.h"
 
 
 #define NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX  128     /* bytes */
 
 
 struct ngx_http_chatmaid_redis_conf_s {
-    ngx_addr_t                 *addrs;       /* of the host, at least one */
-    ngx_uint_t                  naddrs;
-    ngx_str_t                   host;        /* ends in NUL; of rediss:// */
-
-    ngx_str_t                   user;        /* empty: the default user */
+    ngx_http_chatmaid_redis_url_t  url;
+    ngx_http_core_loc_conf_t   *core;        /* of http: its resolver */
     ngx_str_t                   password;    /* empty: no AUTH */
-    ngx_str_t                   db;          /* digits; empty: no SELECT */
 
     ngx_msec_t                  timeout;
     ngx_str_t                   prefix;      /* of all keys; for the store */

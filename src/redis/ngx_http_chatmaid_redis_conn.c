@@ -22,6 +22,8 @@
 #define NGX_HTTP_CHATMAID_REDIS_CONN_READS        64     /* in a row */
 
 
+static void ngx_http_chatmaid_redis_conn_attempt(
+    ngx_http_chatmaid_redis_conn_t *conn);
 static ngx_int_t ngx_http_chatmaid_redis_conn_open(
     ngx_http_chatmaid_redis_conn_t *conn);
 static void ngx_http_chatmaid_redis_conn_connected(
@@ -35,9 +37,16 @@ static ngx_int_t ngx_http_chatmaid_redis_conn_greeted(
     ngx_http_chatmaid_redis_conn_t *conn, redisReply *reply);
 static void ngx_http_chatmaid_redis_conn_ready(
     ngx_http_chatmaid_redis_conn_t *conn);
+static void ngx_http_chatmaid_redis_conn_lose_replica(
+    ngx_http_chatmaid_redis_conn_t *conn);
+static void ngx_http_chatmaid_redis_conn_lose_protocol(
+    ngx_http_chatmaid_redis_conn_t *conn, const char *reason);
+static void ngx_http_chatmaid_redis_conn_lose_unfound(
+    ngx_http_chatmaid_redis_conn_t *conn,
+    ngx_http_chatmaid_redis_trouble_t *trouble);
 static void ngx_http_chatmaid_redis_conn_end(
-    ngx_http_chatmaid_redis_conn_t *conn, ngx_err_t err, const char *reason,
-    ngx_uint_t protocol);
+    ngx_http_chatmaid_redis_conn_t *conn,
+    ngx_http_chatmaid_redis_conn_lost_t *lost);
 static const char *ngx_http_chatmaid_redis_conn_advice(
     ngx_http_chatmaid_redis_conn_t *conn);
 static void ngx_http_chatmaid_redis_conn_timer_handler(ngx_event_t *ev);
@@ -55,18 +64,18 @@ static ngx_int_t ngx_http_chatmaid_redis_conn_send(
 
 void
 ngx_http_chatmaid_redis_conn_init(ngx_http_chatmaid_redis_conn_t *conn,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_buf_t *out,
+    ngx_http_chatmaid_redis_conf_t *conf,
+    ngx_http_chatmaid_redis_login_t *login, ngx_buf_t *out,
     ngx_http_chatmaid_redis_conn_handlers_t *handlers, void *data,
     ngx_log_t *log)
 {
     conn->conf = conf;
+    conn->login = login;
+    conn->name = conf->url.text;
     conn->out = out;
     conn->handlers = handlers;
     conn->data = data;
     conn->log = log;
-
-    ngx_http_chatmaid_redis_address_init(&conn->address, conf->addrs,
-                                         conf->naddrs);
 
     conn->timer.handler = ngx_http_chatmaid_redis_conn_timer_handler;
     conn->timer.data = conn;
@@ -79,12 +88,59 @@ void
 ngx_http_chatmaid_redis_conn_connect(ngx_http_chatmaid_redis_conn_t *conn,
     ngx_uint_t quiet)
 {
+    ngx_int_t                          rc;
+    ngx_http_chatmaid_redis_trouble_t  trouble;
+
+    conn->hushed = quiet;
+
+    if (ngx_http_chatmaid_redis_address_left(&conn->address)) {
+        ngx_http_chatmaid_redis_conn_attempt(conn);
+        return;
+    }
+
+    conn->state = NGX_HTTP_CHATMAID_REDIS_CONN_FINDING;
+
+    rc = conn->handlers->find(conn->data, &trouble);
+
+    if (rc == NGX_OK) {
+        ngx_http_chatmaid_redis_conn_attempt(conn);
+
+    } else if (rc == NGX_DECLINED) {
+        ngx_http_chatmaid_redis_conn_lose_unfound(conn, &trouble);
+    }
+}
+
+
+void
+ngx_http_chatmaid_redis_conn_found(ngx_http_chatmaid_redis_conn_t *conn,
+    ngx_int_t rc, ngx_http_chatmaid_redis_trouble_t *trouble)
+{
+    if (rc == NGX_OK) {
+        ngx_http_chatmaid_redis_conn_attempt(conn);
+
+    } else {
+        ngx_http_chatmaid_redis_conn_lose_unfound(conn, trouble);
+    }
+
+    conn->handlers->settled(conn->data);
+}
+
+
+static void
+ngx_http_chatmaid_redis_conn_attempt(ngx_http_chatmaid_redis_conn_t *conn)
+{
     ngx_int_t          rc;
+    ngx_addr_t        *addr;
     ngx_connection_t  *c;
 
+    addr = ngx_http_chatmaid_redis_address_current(&conn->address)->addr;
+
+    conn->name.len = ngx_min(addr->name.len, NGX_SOCKADDR_STRLEN);
+    conn->name.data = conn->text;
+    ngx_memcpy(conn->text, addr->name.data, conn->name.len);
+
     ngx_log_debug1(NGX_LOG_DEBUG_EVENT, conn->log, 0,
-                   "chatmaid redis connect to \"%V\"",
-                   &conn->address.current->name);
+                   "chatmaid redis connect to \"%V\"", &conn->name);
 
     conn->state = NGX_HTTP_CHATMAID_REDIS_CONN_CONNECTING;
 
@@ -102,8 +158,8 @@ ngx_http_chatmaid_redis_conn_connect(ngx_http_chatmaid_redis_conn_t *conn,
     c = conn->peer.connection;
 
     c->data = conn;
-    c->log = (quiet || conn->log->log_level < NGX_LOG_INFO) ? &conn->quiet
-                                                            : conn->log;
+    c->log = (conn->hushed || conn->log->log_level < NGX_LOG_INFO)
+             ? &conn->quiet : conn->log;
     c->read->log = c->log;
     c->write->log = c->log;
     c->read->handler = ngx_http_chatmaid_redis_conn_read_handler;
@@ -136,7 +192,7 @@ ngx_http_chatmaid_redis_conn_open(ngx_http_chatmaid_redis_conn_t *conn)
     ngx_addr_t             *addr;
     ngx_peer_connection_t  *pc;
 
-    addr = conn->address.current;
+    addr = ngx_http_chatmaid_redis_address_current(&conn->address)->addr;
 
     /* what nginx itself logs of an attempt is for who wants to know more */
 
@@ -148,7 +204,7 @@ ngx_http_chatmaid_redis_conn_open(ngx_http_chatmaid_redis_conn_t *conn)
 
     pc->sockaddr = addr->sockaddr;
     pc->socklen = addr->socklen;
-    pc->name = &addr->name;
+    pc->name = &conn->name;
     pc->get = ngx_event_get_peer;
     pc->log = &conn->quiet;
     pc->log_error = NGX_ERROR_INFO;
@@ -163,9 +219,11 @@ ngx_http_chatmaid_redis_conn_open(ngx_http_chatmaid_redis_conn_t *conn)
 static void
 ngx_http_chatmaid_redis_conn_connected(ngx_http_chatmaid_redis_conn_t *conn)
 {
+    const char        *host;
     ngx_connection_t  *c;
 
     c = conn->peer.connection;
+    host = ngx_http_chatmaid_redis_address_current(&conn->address)->host;
 
     if (conn->peer.sockaddr->sa_family != AF_UNIX
         && ngx_tcp_nodelay(c) != NGX_OK)
@@ -180,8 +238,7 @@ ngx_http_chatmaid_redis_conn_connected(ngx_http_chatmaid_redis_conn_t *conn)
     if (conn->conf->tls) {
         conn->state = NGX_HTTP_CHATMAID_REDIS_CONN_SECURING;
 
-        if (ngx_http_chatmaid_redis_tls_begin(conn->conf->tls, c,
-                                              (char *) conn->conf->host.data)
+        if (ngx_http_chatmaid_redis_tls_begin(conn->conf->tls, c, host)
             != NGX_OK)
         {
             ngx_http_chatmaid_redis_conn_lose(conn, 0, "can't begin TLS");
@@ -243,7 +300,7 @@ ngx_http_chatmaid_redis_conn_greet(ngx_http_chatmaid_redis_conn_t *conn)
     c->write->log = conn->log;
     c->pool->log = conn->log;
 
-    if (ngx_http_chatmaid_redis_greeting_make(&conn->greeting, conn->conf,
+    if (ngx_http_chatmaid_redis_greeting_make(&conn->greeting, conn->login,
                                               conn->log)
         != NGX_OK)
     {
@@ -262,7 +319,8 @@ ngx_http_chatmaid_redis_conn_greet(ngx_http_chatmaid_redis_conn_t *conn)
 }
 
 
-/* NGX_OK; NGX_DONE: the server refuses us; NGX_ERROR: that is no reply. */
+/* NGX_OK; NGX_DONE: the server refuses us; NGX_ABORT: it is no master;
+ * NGX_ERROR: that is no reply. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_conn_greeted(ngx_http_chatmaid_redis_conn_t *conn,
@@ -287,7 +345,7 @@ ngx_http_chatmaid_redis_conn_greeted(ngx_http_chatmaid_redis_conn_t *conn,
         return NGX_DONE;
 
     default:
-        return NGX_ERROR;
+        return rc;
     }
 }
 
@@ -319,15 +377,6 @@ void
 ngx_http_chatmaid_redis_conn_lose(ngx_http_chatmaid_redis_conn_t *conn,
     ngx_err_t err, const char *reason)
 {
-    ngx_http_chatmaid_redis_conn_end(conn, err, reason, 0);
-}
-
-
-static void
-ngx_http_chatmaid_redis_conn_end(ngx_http_chatmaid_redis_conn_t *conn,
-    ngx_err_t err, const char *reason, ngx_uint_t protocol)
-{
-    ngx_uint_t                           all;
     ngx_http_chatmaid_redis_conn_lost_t  lost;
 
     ngx_memzero(&lost, sizeof(ngx_http_chatmaid_redis_conn_lost_t));
@@ -336,27 +385,93 @@ ngx_http_chatmaid_redis_conn_end(ngx_http_chatmaid_redis_conn_t *conn,
     lost.trouble.err = err;
     lost.trouble.advice = ngx_http_chatmaid_redis_conn_advice(conn);
 
-    lost.protocol = protocol;
-    lost.ready = (conn->state == NGX_HTTP_CHATMAID_REDIS_CONN_READY);
-    lost.lasted = conn->lasted;
-    lost.leaving = conn->leaving;
+    ngx_http_chatmaid_redis_conn_end(conn, &lost);
+}
 
-    if (lost.ready) {
-        lost.pause = ngx_http_chatmaid_redis_address_lost(&conn->address,
-                                                          conn->lasted);
+
+/* What a host's addresses have may be a master and its replicas, so this is
+ * news only once all of them have been tried. */
+
+static void
+ngx_http_chatmaid_redis_conn_lose_replica(
+    ngx_http_chatmaid_redis_conn_t *conn)
+{
+    ngx_http_chatmaid_redis_conn_lost_t  lost;
+
+    ngx_memzero(&lost, sizeof(ngx_http_chatmaid_redis_conn_lost_t));
+
+    lost.trouble.reason = "its ROLE is not that of a master";
+    lost.trouble.advice = "chatmaid_redis needs the master";
+
+    ngx_http_chatmaid_redis_conn_end(conn, &lost);
+}
+
+
+static void
+ngx_http_chatmaid_redis_conn_lose_protocol(
+    ngx_http_chatmaid_redis_conn_t *conn, const char *reason)
+{
+    ngx_http_chatmaid_redis_conn_lost_t  lost;
+
+    ngx_memzero(&lost, sizeof(ngx_http_chatmaid_redis_conn_lost_t));
+
+    lost.trouble.reason = reason;
+    lost.trouble.advice = ngx_http_chatmaid_redis_conn_advice(conn);
+    lost.protocol = 1;
+
+    ngx_http_chatmaid_redis_conn_end(conn, &lost);
+}
+
+
+/* There is no address to try. */
+
+static void
+ngx_http_chatmaid_redis_conn_lose_unfound(
+    ngx_http_chatmaid_redis_conn_t *conn,
+    ngx_http_chatmaid_redis_trouble_t *trouble)
+{
+    ngx_http_chatmaid_redis_conn_lost_t  lost;
+
+    ngx_memzero(&lost, sizeof(ngx_http_chatmaid_redis_conn_lost_t));
+
+    lost.trouble = *trouble;
+
+    ngx_http_chatmaid_redis_conn_end(conn, &lost);
+}
+
+
+/* "lost" has the trouble, and whether it is one of the protocol. */
+
+static void
+ngx_http_chatmaid_redis_conn_end(ngx_http_chatmaid_redis_conn_t *conn,
+    ngx_http_chatmaid_redis_conn_lost_t *lost)
+{
+    ngx_uint_t  all;
+
+    lost->ready = (conn->state == NGX_HTTP_CHATMAID_REDIS_CONN_READY);
+    lost->lasted = conn->lasted;
+    lost->leaving = conn->leaving;
+
+    if (lost->ready) {
+        lost->pause = ngx_http_chatmaid_redis_address_lost(&conn->address,
+                                                           conn->lasted);
+
+    } else if (conn->state == NGX_HTTP_CHATMAID_REDIS_CONN_FINDING) {
+        lost->pause = ngx_http_chatmaid_redis_address_missing(&conn->address);
+        lost->all = 1;
 
     } else {
-        lost.pause = ngx_http_chatmaid_redis_address_failed(&conn->address,
-                                                            &all);
-        lost.all = all;
+        lost->pause = ngx_http_chatmaid_redis_address_failed(&conn->address,
+                                                             &all);
+        lost->all = all;
     }
 
     ngx_http_chatmaid_redis_conn_disconnect(conn);
 
     conn->state = NGX_HTTP_CHATMAID_REDIS_CONN_PAUSING;
-    ngx_add_timer(&conn->timer, lost.pause);
+    ngx_add_timer(&conn->timer, lost->pause);
 
-    conn->handlers->lost(conn->data, &lost);
+    conn->handlers->lost(conn->data, lost);
 
     ngx_http_chatmaid_redis_address_next(&conn->address);
 }
@@ -393,6 +508,10 @@ ngx_http_chatmaid_redis_conn_disconnect(ngx_http_chatmaid_redis_conn_t *conn)
 {
     ngx_pool_t        *pool;
     ngx_connection_t  *c;
+
+    if (conn->state == NGX_HTTP_CHATMAID_REDIS_CONN_FINDING) {
+        conn->handlers->forget(conn->data);
+    }
 
     conn->state = NGX_HTTP_CHATMAID_REDIS_CONN_DOWN;
     conn->lasted = 0;
@@ -553,7 +672,8 @@ ngx_http_chatmaid_redis_conn_parse(ngx_http_chatmaid_redis_conn_t *conn,
     rc = ngx_http_chatmaid_redis_reader_feed(&conn->reader, data, n);
 
     if (rc == NGX_DECLINED) {
-        ngx_http_chatmaid_redis_conn_end(conn, 0, "its reply is too large", 1);
+        ngx_http_chatmaid_redis_conn_lose_protocol(conn,
+                                                   "its reply is too large");
         return NGX_ERROR;
     }
 
@@ -570,9 +690,13 @@ ngx_http_chatmaid_redis_conn_parse(ngx_http_chatmaid_redis_conn_t *conn,
         ngx_http_chatmaid_redis_conn_lose(conn, 0, "it refuses commands");
         return NGX_ERROR;
 
+    case NGX_ABORT:
+        ngx_http_chatmaid_redis_conn_lose_replica(conn);
+        return NGX_ERROR;
+
     default:
-        ngx_http_chatmaid_redis_conn_end(conn, 0, "what it sends is no reply",
-                                         1);
+        ngx_http_chatmaid_redis_conn_lose_protocol(conn,
+                                                "what it sends is no reply");
         return NGX_ERROR;
     }
 }

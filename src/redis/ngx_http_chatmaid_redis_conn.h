@@ -3,9 +3,9 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * One connection to one server: its addresses in turn, TCP, TLS, a greeting of
- * AUTH, SELECT and PING, and the pauses between attempts.  It carries bytes out
- * and replies in, and knows nothing of commands.  What happens is told to its
- * owner, who decides whether to connect at all.
+ * AUTH, SELECT, PING and ROLE, and the pauses between attempts.  It carries
+ * bytes out and replies in, and knows nothing of commands.  What happens is told
+ * to its owner, who decides whether to connect at all, and to what addresses.
  */
 
 
@@ -23,9 +23,10 @@
 typedef enum {
     NGX_HTTP_CHATMAID_REDIS_CONN_DOWN = 0,
     NGX_HTTP_CHATMAID_REDIS_CONN_PAUSING,     /* before the next attempt */
+    NGX_HTTP_CHATMAID_REDIS_CONN_FINDING,     /* addresses to try */
     NGX_HTTP_CHATMAID_REDIS_CONN_CONNECTING,
     NGX_HTTP_CHATMAID_REDIS_CONN_SECURING,    /* TLS handshake */
-    NGX_HTTP_CHATMAID_REDIS_CONN_GREETING,    /* AUTH, SELECT, PING */
+    NGX_HTTP_CHATMAID_REDIS_CONN_GREETING,    /* AUTH ... ROLE */
     NGX_HTTP_CHATMAID_REDIS_CONN_READY
 } ngx_http_chatmaid_redis_conn_state_e;
 
@@ -49,6 +50,16 @@ typedef struct {
  * connect or disconnect. */
 
 typedef struct {
+    /* Fill "address", before its first is tried: NGX_OK: that is done, or it may
+     * stay as it is; NGX_AGAIN: found() will be called; NGX_DECLINED: there is
+     * none, as "trouble" says. */
+    ngx_int_t                         (*find)(void *data,
+                                          ngx_http_chatmaid_redis_trouble_t
+                                          *trouble);
+
+    /* Don't call found(). */
+    void                              (*forget)(void *data);
+
     /* The pause is over: connect() is due. */
     void                              (*due)(void *data);
 
@@ -82,12 +93,16 @@ typedef struct {
 
 typedef struct {
     ngx_http_chatmaid_redis_conf_t     *conf;
+    ngx_http_chatmaid_redis_login_t    *login;
     ngx_http_chatmaid_redis_conn_handlers_t  *handlers;
     void                               *data;
     ngx_log_t                          *log;
     ngx_log_t                           quiet;    /* of tries known to fail */
 
     ngx_http_chatmaid_redis_address_t   address;
+    ngx_str_t                           name;     /* of the latest, or what
+                                                   * the URL has */
+    u_char                              text[NGX_SOCKADDR_STRLEN];
 
     ngx_http_chatmaid_redis_conn_state_e  state;
     ngx_peer_connection_t               peer;
@@ -100,21 +115,30 @@ typedef struct {
 
     unsigned                            lasted:1;   /* READY for a second */
     unsigned                            leaving:1;  /* writes no more */
+    unsigned                            hushed:1;   /* see connect() */
 } ngx_http_chatmaid_redis_conn_t;
 
 
 /* Before anything else, on zeroed memory.  While READY it writes what is
- * between pos and last of "out".  "handlers" and "out" must outlive it. */
+ * between pos and last of "out".  "login", "out" and "handlers" must outlive
+ * it. */
 void ngx_http_chatmaid_redis_conn_init(ngx_http_chatmaid_redis_conn_t *conn,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_buf_t *out,
+    ngx_http_chatmaid_redis_conf_t *conf,
+    ngx_http_chatmaid_redis_login_t *login, ngx_buf_t *out,
     ngx_http_chatmaid_redis_conn_handlers_t *handlers, void *data,
     ngx_log_t *log);
 
-/* Begins to connect to the address whose turn it is; only when DOWN or due().
+/* Begins to connect to the address whose turn it is, or to find one; only when
+ * DOWN or due().
  * "quiet": nginx's own log lines are not wanted, nor are they without the level
  * info. */
 void ngx_http_chatmaid_redis_conn_connect(
     ngx_http_chatmaid_redis_conn_t *conn, ngx_uint_t quiet);
+
+/* Goes on after find() has returned NGX_AGAIN: with NGX_OK, or NGX_DECLINED and
+ * "trouble". */
+void ngx_http_chatmaid_redis_conn_found(ngx_http_chatmaid_redis_conn_t *conn,
+    ngx_int_t rc, ngx_http_chatmaid_redis_trouble_t *trouble);
 
 /* Writes what may be written now.  May lose the connection. */
 void ngx_http_chatmaid_redis_conn_write(ngx_http_chatmaid_redis_conn_t *conn);

@@ -10,11 +10,12 @@
 
 static ngx_int_t ngx_http_chatmaid_redis_greeting_auth(
     ngx_http_chatmaid_redis_greeting_t *greeting,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_log_t *log);
+    ngx_http_chatmaid_redis_login_t *login, ngx_log_t *log);
 static ngx_int_t ngx_http_chatmaid_redis_greeting_add(
     ngx_http_chatmaid_redis_greeting_t *greeting,
     ngx_http_chatmaid_redis_greeting_step_e step, ngx_uint_t argc,
     const char **argv, size_t *len, ngx_log_t *log);
+static ngx_int_t ngx_http_chatmaid_redis_greeting_role(redisReply *reply);
 static ngx_uint_t ngx_http_chatmaid_redis_greeting_is_refused(
     ngx_http_chatmaid_redis_greeting_step_e step, redisReply *reply,
     ngx_http_chatmaid_redis_trouble_t *trouble);
@@ -28,14 +29,15 @@ static struct {
 } ngx_http_chatmaid_redis_greeting_commands[] = {
     { ngx_string("AUTH"), "it may want no password_file" },
     { ngx_string("SELECT"), "see the database behind the \"/\" of the URL" },
-    { ngx_string("PING"), NULL }
+    { ngx_string("PING"), NULL },
+    { ngx_string("ROLE"), NULL }
 };
 
 
 ngx_int_t
 ngx_http_chatmaid_redis_greeting_make(
     ngx_http_chatmaid_redis_greeting_t *greeting,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_log_t *log)
+    ngx_http_chatmaid_redis_login_t *login, ngx_log_t *log)
 {
     size_t       len[2];
     const char  *argv[2];
@@ -43,16 +45,16 @@ ngx_http_chatmaid_redis_greeting_make(
     greeting->nsteps = 0;
     greeting->step = 0;
 
-    if (conf->password.len
-        && ngx_http_chatmaid_redis_greeting_auth(greeting, conf, log)
+    if (login->password.len
+        && ngx_http_chatmaid_redis_greeting_auth(greeting, login, log)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (conf->db.len) {
-        argv[1] = (char *) conf->db.data;
-        len[1] = conf->db.len;
+    if (login->db.len) {
+        argv[1] = (char *) login->db.data;
+        len[1] = login->db.len;
 
         if (ngx_http_chatmaid_redis_greeting_add(greeting,
                                        NGX_HTTP_CHATMAID_REDIS_GREETING_SELECT,
@@ -63,8 +65,16 @@ ngx_http_chatmaid_redis_greeting_make(
         }
     }
 
-    return ngx_http_chatmaid_redis_greeting_add(greeting,
+    if (ngx_http_chatmaid_redis_greeting_add(greeting,
                                          NGX_HTTP_CHATMAID_REDIS_GREETING_PING,
+                                         1, argv, len, log)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_chatmaid_redis_greeting_add(greeting,
+                                         NGX_HTTP_CHATMAID_REDIS_GREETING_ROLE,
                                          1, argv, len, log);
 }
 
@@ -72,7 +82,7 @@ ngx_http_chatmaid_redis_greeting_make(
 static ngx_int_t
 ngx_http_chatmaid_redis_greeting_auth(
     ngx_http_chatmaid_redis_greeting_t *greeting,
-    ngx_http_chatmaid_redis_conf_t *conf, ngx_log_t *log)
+    ngx_http_chatmaid_redis_login_t *login, ngx_log_t *log)
 {
     size_t       len[3];
     ngx_uint_t   n;
@@ -80,13 +90,13 @@ ngx_http_chatmaid_redis_greeting_auth(
 
     n = 1;
 
-    if (conf->user.len) {
-        argv[n] = (char *) conf->user.data;
-        len[n++] = conf->user.len;
+    if (login->user.len) {
+        argv[n] = (char *) login->user.data;
+        len[n++] = login->user.len;
     }
 
-    argv[n] = (char *) conf->password.data;
-    len[n++] = conf->password.len;
+    argv[n] = (char *) login->password.data;
+    len[n++] = login->password.len;
 
     return ngx_http_chatmaid_redis_greeting_add(greeting,
                                          NGX_HTTP_CHATMAID_REDIS_GREETING_AUTH,
@@ -172,6 +182,7 @@ ngx_http_chatmaid_redis_greeting_reply(
     ngx_http_chatmaid_redis_greeting_t *greeting, redisReply *reply,
     ngx_http_chatmaid_redis_trouble_t *trouble)
 {
+    ngx_int_t                                rc;
     ngx_http_chatmaid_redis_greeting_step_e  step;
 
     step = greeting->steps[greeting->step];
@@ -179,6 +190,22 @@ ngx_http_chatmaid_redis_greeting_reply(
     switch (reply->type) {
 
     case REDIS_REPLY_STATUS:
+
+        if (step == NGX_HTTP_CHATMAID_REDIS_GREETING_ROLE) {
+            return NGX_ERROR;
+        }
+
+        break;
+
+    case REDIS_REPLY_ARRAY:
+
+        rc = (step == NGX_HTTP_CHATMAID_REDIS_GREETING_ROLE)
+             ? ngx_http_chatmaid_redis_greeting_role(reply) : NGX_ERROR;
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
         break;
 
     case REDIS_REPLY_ERROR:
@@ -196,6 +223,29 @@ ngx_http_chatmaid_redis_greeting_reply(
     greeting->step++;
 
     return (greeting->step == greeting->nsteps) ? NGX_OK : NGX_AGAIN;
+}
+
+
+/* An array that begins with "master", "slave" or "sentinel". */
+
+static ngx_int_t
+ngx_http_chatmaid_redis_greeting_role(redisReply *reply)
+{
+    redisReply  *role;
+
+    static ngx_str_t  master = ngx_string("master");
+
+    if (reply->elements == 0
+        || reply->element[0]->type != REDIS_REPLY_STRING)
+    {
+        return NGX_ERROR;
+    }
+
+    role = reply->element[0];
+
+    return (role->len == master.len
+            && ngx_strncmp(role->str, master.data, master.len) == 0)
+           ? NGX_OK : NGX_ABORT;
 }
 
 

@@ -31,10 +31,10 @@ static void ngx_http_chatmaid_redis_health_log_back(
 
 void
 ngx_http_chatmaid_redis_health_init(ngx_http_chatmaid_redis_health_t *health,
-    ngx_http_chatmaid_redis_address_t *address, const char *meanwhile,
-    ngx_shm_zone_t *alarms, ngx_log_t *log)
+    ngx_str_t *name, const char *meanwhile, ngx_shm_zone_t *alarms,
+    ngx_log_t *log)
 {
-    health->address = address;
+    health->name = name;
     health->meanwhile = meanwhile;
     health->log = log;
 
@@ -118,6 +118,17 @@ ngx_http_chatmaid_redis_health_troubled(
 
 
 void
+ngx_http_chatmaid_redis_health_demoted(
+    ngx_http_chatmaid_redis_health_t *health,
+    ngx_http_chatmaid_redis_trouble_t *trouble)
+{
+    health->troubled = 0;
+
+    ngx_http_chatmaid_redis_health_down(health, trouble);
+}
+
+
+void
 ngx_http_chatmaid_redis_health_lost(ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble, ngx_uint_t lasted,
     ngx_uint_t refused)
@@ -126,9 +137,9 @@ ngx_http_chatmaid_redis_health_lost(ngx_http_chatmaid_redis_health_t *health,
         ngx_http_chatmaid_redis_health_down(health, trouble);
     }
 
-    /* after a timeout alone the next PING says enough */
+    /* after a timeout alone the next greeting says enough */
 
-    health->troubled = refused;
+    health->troubled = refused && health->troubled;
     health->flapping = !lasted;
 }
 
@@ -230,7 +241,7 @@ ngx_http_chatmaid_redis_health_log_away(
 
     ngx_log_error(NGX_LOG_ERR, health->log, 0,
                   "chatmaid redis \"%V\" is away: %s%*s%*s%s%s; meanwhile %s",
-                  &health->address->current->name, trouble->reason,
+                  health->name, trouble->reason,
                   (size_t) (p - text), text, (size_t) (e - err), err,
                   trouble->advice ? ": " : "",
                   trouble->advice ? trouble->advice : "", health->meanwhile);
@@ -243,5 +254,5 @@ ngx_http_chatmaid_redis_health_log_back(
 {
     ngx_log_error(NGX_LOG_ERR, health->log, 0,
                   "chatmaid redis \"%V\" is back, its records count again",
-                  &health->address->current->name);
+                  health->name);
 }

@@ -6,12 +6,12 @@
  * it.  The first worker that finds the server away says so in the log, and the
  * last that finds it back, so each change is one line an nginx.
  *
- * The proof that a server is back is the answer to a PING, which no command
- * precedes.  It does not suffice
+ * The proof that a server is back is the answer to the greeting, which no
+ * command precedes.  It does not suffice
  *
- *   - after refused commands, which PING says nothing of: then a command must
- *     be answered, but not within five seconds of the latest refusal or
- *     timeout;
+ *   - after refused commands, which it says nothing of, unless a replica has
+ *     refused them: then a command must be answered, but not within five seconds
+ *     of the latest refusal or timeout;
  *   - after a connection that lived for less than a second: then the next one
  *     must live longer.
  */
@@ -22,14 +22,13 @@
 
 
 #include "ngx_http_chatmaid_alarm.h"
-#include "ngx_http_chatmaid_redis_address.h"
 #include "ngx_http_chatmaid_redis_refusal.h"
 
 
 /* Others only read the flags. */
 
 typedef struct {
-    ngx_http_chatmaid_redis_address_t  *address;    /* for the log, as is */
+    ngx_str_t                          *name;       /* for the log, as is */
     const char                         *meanwhile;  /* what goes on */
     ngx_log_t                          *log;
     ngx_shm_zone_t                     *alarms;
@@ -48,14 +47,14 @@ typedef struct {
 } ngx_http_chatmaid_redis_health_t;
 
 
-/* "address" and "meanwhile", which tells what goes on while the server is away,
+/* "name" and "meanwhile", which tells what goes on while the server is away,
  * must outlive it. */
 void ngx_http_chatmaid_redis_health_init(
     ngx_http_chatmaid_redis_health_t *health,
-    ngx_http_chatmaid_redis_address_t *address, const char *meanwhile,
-    ngx_shm_zone_t *alarms, ngx_log_t *log);
+    ngx_str_t *name, const char *meanwhile, ngx_shm_zone_t *alarms,
+    ngx_log_t *log);
 
-/* A PING was answered. */
+/* A greeting was answered. */
 void ngx_http_chatmaid_redis_health_ready(
     ngx_http_chatmaid_redis_health_t *health);
 
@@ -72,8 +71,14 @@ void ngx_http_chatmaid_redis_health_troubled(
     ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble);
 
+/* The server has become a replica: it is left, and the ROLE of the next one is
+ * the proof that a master is there. */
+void ngx_http_chatmaid_redis_health_demoted(
+    ngx_http_chatmaid_redis_health_t *health,
+    ngx_http_chatmaid_redis_trouble_t *trouble);
+
 /* A connection that was ready has gone; "trouble" is NULL where nobody needed
- * it. */
+ * it; "refused": commands were, on it. */
 void ngx_http_chatmaid_redis_health_lost(
     ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble, ngx_uint_t lasted,

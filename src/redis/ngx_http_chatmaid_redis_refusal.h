@@ -26,7 +26,8 @@ typedef struct {
 
 typedef struct {
     ngx_str_t    code;
-    unsigned     leave:1;       /* another connection may fare better */
+    unsigned     leave:1;       /* another connection may fare better, */
+    unsigned     replica:1;     /* for the server is no master any more */
     const char  *advice;        /* what it means, what to do */
 } ngx_http_chatmaid_redis_refusal_t;
 

@@ -18,7 +18,7 @@ if mark then
     local record, foreign = read(KEYS[1])
 
     if record and not foreign and record.state == 'done' then
-        return 0
+        return only_read(0)
     end
 
     mark = not foreign

@@ -40,16 +40,17 @@ if previous == 0 then
 end
 
 if foreign then
-    return {'foreign', now, previous}
+    return only_read({'foreign', now, previous})
 end
 
 if record then
     if record.fingerprint ~= fingerprint then
-        return {'reused', now, previous}
+        return only_read({'reused', now, previous})
     end
 
     if record.state == 'done' then
-        return {'done', now, previous, record.answer, record.status}
+        return only_read({'done', now, previous,
+                          record.answer, record.status})
     end
 
     if record.state == 'in_flight' and record.owner == owner then
@@ -64,7 +65,7 @@ if record then
         if record.state == 'in_flight' and record.owner ~= former_owner
             and tonumber(record.lease) > now
         then
-            return {'in_flight', now, previous}
+            return only_read({'in_flight', now, previous})
         end
 
         -- A takeover: the former owner's tries may have been accepted.

@@ -15,7 +15,7 @@ local record, foreign = read(KEYS[1])
 if record and (foreign or record.state == 'done'
                or record.fingerprint ~= fingerprint)
 then
-    return 0
+    return only_read(0)
 end
 
 if not record then

@@ -14,7 +14,7 @@ local record, foreign = read(KEYS[1])
 if record and (foreign or record.state ~= 'in_flight'
                or record.owner ~= owner)
 then
-    return 0
+    return only_read(0)
 end
 
 if not record then

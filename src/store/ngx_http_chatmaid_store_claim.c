@@ -256,12 +256,14 @@ ngx_http_chatmaid_store_claim_read_reply(ngx_http_chatmaid_claim_t *claim,
     ngx_http_chatmaid_store_claim_ahead = element[1]->integer
                                      - ngx_http_chatmaid_store_zone.clock();
 
+    claim->store = NGX_HTTP_CHATMAID_STORE_REDIS;
     claim->use_previous |= (element[2]->integer == 1);
 
     switch (result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
         claim->may_be_accepted |= (element[3]->str[0] != '0');
+        claim->taken_over |= claim->may_be_accepted;
         ngx_http_chatmaid_store_claim_in_zone(claim);
         return;
 
@@ -308,7 +310,10 @@ ngx_http_chatmaid_store_claim_in_zone(ngx_http_chatmaid_claim_t *claim)
 
     if (claim->result != NGX_HTTP_CHATMAID_CLAIMED) {
         ngx_http_chatmaid_store_claim_remove(claim);
+        return;
     }
+
+    claim->store = NGX_HTTP_CHATMAID_STORE_REDIS;
 }
 
 
@@ -365,6 +370,8 @@ static void
 ngx_http_chatmaid_store_claim_fall_back(ngx_http_chatmaid_claim_t *claim,
     ngx_uint_t granted)
 {
+    claim->store = NGX_HTTP_CHATMAID_STORE_NONE;
+
     if (claim->waited) {
         claim->result = NGX_HTTP_CHATMAID_LOST;
 

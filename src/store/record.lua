@@ -62,3 +62,16 @@ local function read(key)
 
     return record, record and not is_valid(record)
 end
+
+-- What a script returns that has only read.  A replica, whose records may be old,
+-- refuses the command, which changes nothing; then so does the script.
+
+local function only_read(result)
+    local reply = redis.pcall('HDEL', KEYS[1], '')
+
+    if type(reply) == 'table' and reply.err and reply.err:find('READONLY') then
+        redis.call('HDEL', KEYS[1], '')
+    end
+
+    return result
+end

@@ -13,7 +13,7 @@ local record, foreign = read(KEYS[1])
 if not record or foreign or record.state ~= 'in_flight'
     or record.owner ~= owner
 then
-    return 0
+    return only_read(0)
 end
 
 if record.maybe ~= '0' or tonumber(record.lease) <= now then

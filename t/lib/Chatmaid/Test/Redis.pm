@@ -20,6 +20,7 @@ use IO::Socket::UNIX;
 our @EXPORT = qw(redis_server redis_fake record_of note_of probe ask up);
 
 has [qw(port socket)];
+has host => '127.0.0.1';
 
 sub import ($class, @names) {
     Mojo::Base->import(-strict, -signatures);
@@ -32,12 +33,14 @@ sub import ($class, @names) {
 
 # --- A real server -----------------------------------------------------------
 
-# args: more options.  tls: the kind of its certificate.
+# args: more options.  tls: the kind of its certificate.  host, port: where, if not
+# at a free port of 127.0.0.1.
 
 sub redis_server (%option) {
     state $serial = 0;
     my $name   = 'redis' . ($serial++ || '');
-    my $port   = test_port($name);
+    my $port   = $option{port} // test_port($name);
+    my $host   = $option{host} // '127.0.0.1';
     my $dir    = memory_dir() . "/$name";
     mkdir $dir, 0700;
 
@@ -47,8 +50,8 @@ sub redis_server (%option) {
         '--tls-key-file', certificates->key($option{tls})) if $option{tls};
 
     my $self = Chatmaid::Test::Redis->new(
-        name => $name, port => $port, socket => "$dir/redis.sock", env => slow_fsync(),
-        command => ['redis-server', @port, '--bind', '127.0.0.1',
+        name => $name, host => $host, port => $port, socket => "$dir/redis.sock", env => slow_fsync(),
+        command => ['redis-server', @port, '--bind', $host,
             '--unixsocket', "$dir/redis.sock", '--dir', $dir, '--save', '',
             version() < 7 ? () : ('--enable-debug-command', 'local'), @{$option{args} // []}]);
     return $self->start;
@@ -74,7 +77,7 @@ sub start ($self) {
     wait_for(sub {
         croak 'redis-server: ' . $self->text unless $self->alive;
         IO::Socket::UNIX->new(Peer => $self->socket)
-            && IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $self->port)
+            && IO::Socket::IP->new(PeerHost => $self->host, PeerPort => $self->port)
     }, 'redis-server');
     return $self;
 }
@@ -159,8 +162,8 @@ sub up () { $nginx->get($nginx->url('/probe'))->{json}{up} }
 
 # --- A scripted server -------------------------------------------------------
 
-# It runs in the test's own event loop.  AUTH, SELECT and PING are answered as a
-# good server does, unless "greeting" does; each other command is given to
+# It runs in the test's own event loop.  AUTH, SELECT, PING and ROLE are answered
+# as a good master does, unless "greeting" does; each other command is given to
 # "answer" with the server, its stream, and its words.
 
 sub redis_fake ($answer, %option) { Chatmaid::Test::Redis::Fake->new(answer => $answer, %option)->start }
@@ -197,10 +200,11 @@ package Chatmaid::Test::Redis::Fake {
         $stream->on(read => sub ($stream, $bytes) {
             $in .= $bytes;
             while (my $words = command(\$in)) {
-                if ($words->[0] =~ /\A(?:AUTH|SELECT|PING)\z/) {
+                if ($words->[0] =~ /\A(?:AUTH|SELECT|PING|ROLE)\z/) {
                     push @{$self->greeted}, $words;
                     next if $self->greeting && $self->greeting->($self, $stream, @$words);
-                    $stream->write($words->[0] eq 'PING' ? "+PONG\r\n" : "+OK\r\n");
+                    state $good = {PING => "+PONG\r\n", ROLE => "*3\r\n\$6\r\nmaster\r\n:0\r\n*0\r\n"};
+                    $stream->write($good->{$words->[0]} // "+OK\r\n");
                 } else {
                     push @{$self->seen}, $words;
                     $self->answer->($self, $stream, @$words);

@@ -1,0 +1,280 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_redis_url.h"
+
+
+#define NGX_HTTP_CHATMAID_REDIS_URL_PORT  6379
+
+
+static char *ngx_http_chatmaid_redis_url_unix(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_chatmaid_redis_url_t *url);
+static char *ngx_http_chatmaid_redis_url_user(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_chatmaid_redis_url_t *url);
+static char *ngx_http_chatmaid_redis_url_db(ngx_str_t *db,
+    ngx_http_chatmaid_redis_url_t *url);
+static char *ngx_http_chatmaid_redis_url_hosts(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_chatmaid_redis_url_t *url);
+static char *ngx_http_chatmaid_redis_url_host(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_chatmaid_redis_host_t *host);
+static ngx_int_t ngx_http_chatmaid_redis_url_name(ngx_conf_t *cf,
+    ngx_str_t *name, ngx_http_chatmaid_redis_host_t *host);
+
+
+/* redis://[user@]host[:port][/db], rediss://..., unix:/path[:db] */
+
+char *
+ngx_http_chatmaid_redis_url_parse(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_chatmaid_redis_url_t *url)
+{
+    char       *rv;
+    u_char     *p, *last;
+    ngx_str_t   rest, db;
+
+    rest = *text;
+
+    if (rest.len > 5 && ngx_strncmp(rest.data, "unix:", 5) == 0) {
+        return ngx_http_chatmaid_redis_url_unix(cf, &rest, url);
+    }
+
+    if (rest.len >= 8 && ngx_strncmp(rest.data, "redis://", 8) == 0) {
+        rest.data += 8;
+        rest.len -= 8;
+
+    } else if (rest.len >= 9 && ngx_strncmp(rest.data, "rediss://", 9) == 0) {
+        rest.data += 9;
+        rest.len -= 9;
+        url->tls = 1;
+
+    } else {
+        return "needs \"redis://\", \"rediss://\" or \"unix:\" before the host "
+               "or path";
+    }
+
+    rv = ngx_http_chatmaid_redis_url_user(cf, &rest, url);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    last = rest.data + rest.len;
+
+    if (ngx_strlchr(rest.data, last, '?') || ngx_strlchr(rest.data, last, '#'))
+    {
+        return "takes no \"?\" or \"#\" in the URL";
+    }
+
+    url->text = rest;
+
+    p = ngx_strlchr(rest.data, last, '/');
+
+    if (p) {
+        rest.len = p - rest.data;
+        db.data = p + 1;
+        db.len = last - db.data;
+
+        rv = ngx_http_chatmaid_redis_url_db(&db, url);
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    return ngx_http_chatmaid_redis_url_hosts(cf, &rest, url);
+}
+
+
+static char *
+ngx_http_chatmaid_redis_url_unix(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_chatmaid_redis_url_t *url)
+{
+    char       *rv;
+    u_char     *p;
+    ngx_str_t   db;
+
+    url->text = *text;
+
+    if (text->data[5] != '/' || (text->len > 6 && text->data[6] == '/')) {
+        return "needs an absolute path after \"unix:\"";
+    }
+
+    for (p = text->data + text->len - 1; *p != ':'; p--) { /* void */ }
+
+    if (p > text->data + 4) {
+        db.data = p + 1;
+        db.len = text->data + text->len - db.data;
+
+        if (db.len == 0) {
+            return "has an invalid database in the URL";
+        }
+
+        rv = ngx_http_chatmaid_redis_url_db(&db, url);
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+
+        text->len = p - text->data;
+    }
+
+    return ngx_http_chatmaid_redis_url_hosts(cf, text, url);
+}
+
+
+/* Takes "user@" off the text, which begins behind the scheme. */
+
+static char *
+ngx_http_chatmaid_redis_url_user(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_chatmaid_redis_url_t *url)
+{
+    u_char  *p, *at, *last, *src, *dst;
+
+    last = text->data + text->len;
+    at = NULL;
+
+    for (p = text->data; p < last; p++) {
+        if (*p == '@') {
+            at = p;
+        }
+    }
+
+    if (at == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    /* A password may hold anything, unescaped: be it "/". */
+
+    if (ngx_strlchr(text->data, at, ':') || ngx_strlchr(text->data, at, '/')) {
+        return "must not have a password in the URL: use \"password_file=\"";
+    }
+
+    url->user.data = ngx_pnalloc(cf->pool, at - text->data);
+    if (url->user.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    src = text->data;
+    dst = url->user.data;
+    ngx_unescape_uri(&dst, &src, at - text->data, 0);
+    url->user.len = dst - url->user.data;
+
+    if (url->user.len == 0) {
+        return "has an empty user in the URL";
+    }
+
+    text->data = at + 1;
+    text->len = last - text->data;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_chatmaid_redis_url_db(ngx_str_t *db,
+    ngx_http_chatmaid_redis_url_t *url)
+{
+    ngx_int_t  n;
+
+    if (db->len == 0) {
+        return NGX_CONF_OK;
+    }
+
+    n = ngx_atoi(db->data, db->len);
+
+    if (n == NGX_ERROR || n > (ngx_int_t) NGX_MAX_INT32_VALUE) {
+        return "has an invalid database in the URL";
+    }
+
+    /* A new connection is in 0, and SELECT would need a permission. */
+
+    if (n > 0) {
+        url->db = *db;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_chatmaid_redis_url_hosts(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_chatmaid_redis_url_t *url)
+{
+    url->hosts = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_redis_host_t));
+    if (url->hosts == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    url->nhosts = 1;
+
+    return ngx_http_chatmaid_redis_url_host(cf, text, url->hosts);
+}
+
+
+static char *
+ngx_http_chatmaid_redis_url_host(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_chatmaid_redis_host_t *host)
+{
+    ngx_url_t  u;
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url = *text;
+    u.default_port = NGX_HTTP_CHATMAID_REDIS_URL_PORT;
+
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"chatmaid_redis\": %s in \"%V\"",
+                           u.err ? u.err : "out of memory", text);
+        return NGX_CONF_ERROR;
+    }
+
+    if (u.naddrs == 0) {
+        return "has no host in the URL";
+    }
+
+    host->addrs = u.addrs;
+    host->naddrs = u.naddrs;
+    host->port = u.port;
+
+    return (ngx_http_chatmaid_redis_url_name(cf, &u.host, host) == NGX_OK)
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_redis_url_name(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_http_chatmaid_redis_host_t *host)
+{
+    ngx_int_t   rc;
+    ngx_str_t   bare;
+    ngx_addr_t  addr;
+
+    bare = *name;
+
+    if (bare.len > 2 && bare.data[0] == '[') {
+        bare.data++;
+        bare.len -= 2;
+    }
+
+    host->name.len = bare.len;
+    host->name.data = ngx_pnalloc(cf->pool, bare.len + 1);
+    if (host->name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_cpystrn(host->name.data, bare.data, bare.len + 1);
+
+    if (host->addrs[0].sockaddr->sa_family == AF_UNIX) {
+        return NGX_OK;
+    }
+
+    rc = ngx_parse_addr(cf->pool, &addr, host->name.data, host->name.len);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    host->dns = (rc == NGX_DECLINED);
+
+    return NGX_OK;
+}
