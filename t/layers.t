@@ -27,7 +27,7 @@ my @LAYERS = (
             webhook_delivery webhook_inbox webhook_event webhook_signature
             webhook_conf)],
     },
-    {call   => [qw(call call_peer call_request api_key call_result
+    {call   => [qw(call call_peer call_request api_key call_envelope call_result
         call_error)]},
     {answer => [qw(answer facts problem problem_native error_page)]},
     {store  => [qw(store lease zone store_zone store_redis store_claim
