@@ -5,6 +5,8 @@
 #   CC        gcc or clang
 #   TESTS     what `make test` runs: files or directories
 #   ROWS      what `make bench` and `make bench-instructions` measure
+#   REQUESTS  how many `make bench-instructions` counts for each
+#   PLOTS     what `make bench-growth` draws: body records connections redis
 #   JOBS      how many test files run at once (most of their time they wait)
 #   BUILD     another directory than build/
 #   DESTDIR   for `make install`
@@ -14,8 +16,8 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := module
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: module probe run test asan-test bench bench-instructions install webhook \
-        clean help FORCE
+.PHONY: module probe run test asan-test bench bench-instructions bench-growth \
+        install webhook clean help FORCE
 
 MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
@@ -125,17 +127,21 @@ asan-test:
 	@$(call prove,$(BUILD_DIR)/asan/nginx,$(BUILD_DIR)/asan/$(MODULE).so)
 
 # What a request costs: bench/README.md.
-bench bench-instructions:
+bench: WHAT := cpu $(ROWS)
+bench-instructions: WHAT := instructions $(REQUESTS:%=--requests %) $(ROWS)
+bench-growth: WHAT := growth $(PLOTS)
+
+bench bench-instructions bench-growth:
 	@script/install-packages build run test bench
 	@$(MAKE) -s --no-print-directory module
-	@CHATMAID_MODULE=$(BUILD_DIR)/$(MODULE).so \
-	     bench/$(if $(filter bench,$@),cpu,instructions) $(ROWS)
+	@CHATMAID_MODULE=$(BUILD_DIR)/$(MODULE).so bench/$(WHAT)
 
 # The longest first, so that none of them is left alone at the end; those that
 # mostly wait beside those that work.
 LONGEST := conf-directives volume-wait redis-away redis-fake redis-conf \
            send-retries webhook-away send-retry-outcomes native-clients \
            script-webhook volume-webhooks volume-redis send-claims \
+           send-wait send-wait-leave \
            wait-failures volume-storm-redis send-idempotency webhook-conf \
            wait-shared redis-gateways wait-exit wait-message wait-notes wait-redis
 TESTS   ?= $(LONGEST:%=t/%.t) $(filter-out $(LONGEST:%=t/%.t),$(wildcard t/*.t))
@@ -191,6 +197,7 @@ help:
 	@echo 'make test        all tests'
 	@echo 'make asan-test   all tests with AddressSanitizer and UBSan'
 	@echo 'make bench       CPU time of a request, beside proxy_pass (ROWS="get ...")'
+	@echo 'make bench-growth  how it grows with bodies, records, connections'
 	@echo 'make bench-instructions   instructions of a request; fails beyond a limit'
 	@echo 'make install     into the installed nginx (DESTDIR is honoured)'
 	@echo 'make webhook     signs and sends a test event: URL=... SECRET_FILE=... EVENT=...'

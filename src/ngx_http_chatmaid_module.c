@@ -18,6 +18,7 @@
 #include "ngx_http_chatmaid_api_key.h"
 #include "ngx_http_chatmaid_filter.h"
 #include "ngx_http_chatmaid_error_page.h"
+#include "ngx_http_chatmaid_facts.h"
 #include "ngx_http_chatmaid_store_redis.h"
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_untold.h"
@@ -53,6 +54,7 @@ static ngx_http_chatmaid_phase_t  ngx_http_chatmaid_phases[] = {
       ngx_http_chatmaid_body_limit_lift_handler },
     { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_body_limit_restore_handler },
     { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_error_page_rewrite_handler },
+    { NGX_HTTP_PREACCESS_PHASE, ngx_http_chatmaid_facts_preaccess_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_call_precontent_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_webhook_handler },
     { NGX_HTTP_LOG_PHASE, ngx_http_chatmaid_webhook_log_handler },

@@ -5,18 +5,74 @@
 
 
 #include "ngx_http_chatmaid_variables.h"
+#include "ngx_http_chatmaid_answer.h"
+#include "ngx_http_chatmaid_facts.h"
+#include "ngx_http_chatmaid_gateway.h"
+#include "ngx_http_chatmaid_problem.h"
 #include "ngx_http_chatmaid_webhook_request.h"
 
 
+static ngx_int_t ngx_http_chatmaid_variables_fact(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_chatmaid_variables_request_id(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_account(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_route(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_code(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_outcome(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_idempotency(
+    ngx_http_request_t *r, ngx_http_chatmaid_facts_t *facts,
+    ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_idempotency_key(
+    ngx_http_request_t *r, ngx_http_chatmaid_facts_t *facts,
+    ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_message_id(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_attempts(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_store(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_store_time(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
 static ngx_int_t ngx_http_chatmaid_variables_webhook(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_chatmaid_variables_event(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static void ngx_http_chatmaid_variables_set(ngx_http_variable_value_t *v,
+    ngx_str_t *value);
+
+
+/* What one variable shows of the facts.  NGX_OK, or NGX_ERROR: no memory; an
+ * empty value does not apply. */
+typedef ngx_int_t (*ngx_http_chatmaid_variables_pt)(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
+
+
+#define ngx_http_chatmaid_variables_of(name)                                  \
+    { ngx_string("chatmaid_" #name), NULL, ngx_http_chatmaid_variables_fact,  \
+      (uintptr_t) ngx_http_chatmaid_variables_##name,                         \
+      NGX_HTTP_VAR_NOCACHEABLE, 0 }
 
 
 /* All may change during a request, so they are not cacheable. */
 
 static ngx_http_variable_t  ngx_http_chatmaid_variables[] = {
+
+    ngx_http_chatmaid_variables_of(request_id),
+    ngx_http_chatmaid_variables_of(account),
+    ngx_http_chatmaid_variables_of(route),
+    ngx_http_chatmaid_variables_of(code),
+    ngx_http_chatmaid_variables_of(outcome),
+    ngx_http_chatmaid_variables_of(idempotency),
+    ngx_http_chatmaid_variables_of(idempotency_key),
+    ngx_http_chatmaid_variables_of(message_id),
+    ngx_http_chatmaid_variables_of(attempts),
+    ngx_http_chatmaid_variables_of(store),
+    ngx_http_chatmaid_variables_of(store_time),
 
     { ngx_string("chatmaid_webhook"), NULL,
       ngx_http_chatmaid_variables_webhook, 0,
@@ -62,9 +118,177 @@ ngx_http_chatmaid_variables_add(ngx_conf_t *cf)
 
 
 static ngx_int_t
+ngx_http_chatmaid_variables_fact(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_chatmaid_variables_pt  show;
+
+    ngx_str_t                       value;
+    ngx_http_chatmaid_facts_t      *facts;
+
+    show = (ngx_http_chatmaid_variables_pt) data;
+
+    ngx_str_null(&value);
+
+    facts = ngx_http_chatmaid_facts_get(r);
+
+    if (facts && show(r->main, facts, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_chatmaid_variables_set(v, &value);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_variables_request_id(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    return ngx_http_chatmaid_answer_request_id(r, value);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_variables_account(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    *value = facts->conf->account_name;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_variables_route(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    *value = *ngx_http_chatmaid_facts_route_name(
+                               ngx_http_chatmaid_gateway_facts_route(facts));
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_variables_code(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    if (facts->failed) {
+        value->data = (u_char *) ngx_http_chatmaid_problem_name(facts->code);
+        value->len = ngx_strlen(value->data);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_variables_outcome(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    if (facts->outcome) {
+        value->data = (u_char *) facts->outcome;
+        value->len = ngx_strlen(value->data);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_variables_idempotency(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    *value = *ngx_http_chatmaid_facts_idempotency_name(facts->idempotency);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_variables_idempotency_key(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    *value = facts->key;
+
+    return NGX_OK;
+}
+
+
+/* A caller may have put anything into a path, so its ID is shown only once
+ * Chatmaid has answered for it. */
+
+static ngx_int_t
+ngx_http_chatmaid_variables_message_id(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    *value = (facts->answered && !facts->failed && facts->path_id.len)
+             ? facts->path_id : facts->message_id;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_variables_attempts(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    if (facts->attempts == NULL) {
+        return NGX_OK;
+    }
+
+    value->data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (value->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->len = ngx_sprintf(value->data, "%ui", *facts->attempts)
+                 - value->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_variables_store(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    *value = *ngx_http_chatmaid_facts_store_name(facts->store);
+
+    return NGX_OK;
+}
+
+
+/* As nginx writes $upstream_response_time. */
+
+static ngx_int_t
+ngx_http_chatmaid_variables_store_time(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    if (!facts->store_asked) {
+        return NGX_OK;
+    }
+
+    value->data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN + 4);
+    if (value->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->len = ngx_sprintf(value->data, "%T.%03M",
+                             (time_t) facts->store_time / 1000,
+                             facts->store_time % 1000)
+                 - value->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
 ngx_http_chatmaid_variables_webhook(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
+    ngx_str_t                     value;
     ngx_http_chatmaid_webhook_t  *wh;
 
     wh = ngx_http_chatmaid_webhook_request_get(r);
@@ -74,11 +298,10 @@ ngx_http_chatmaid_variables_webhook(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    v->len = ngx_strlen(wh->result);
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-    v->data = (u_char *) wh->result;
+    value.data = (u_char *) wh->result;
+    value.len = ngx_strlen(wh->result);
+
+    ngx_http_chatmaid_variables_set(v, &value);
 
     return NGX_OK;
 }
@@ -90,7 +313,6 @@ static ngx_int_t
 ngx_http_chatmaid_variables_event(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_str_t                    *text;
     ngx_http_chatmaid_webhook_t  *wh;
 
     wh = ngx_http_chatmaid_webhook_request_get(r);
@@ -100,18 +322,23 @@ ngx_http_chatmaid_variables_event(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    text = (ngx_str_t *) ((u_char *) &wh->event + data);
+    ngx_http_chatmaid_variables_set(v,
+                             (ngx_str_t *) ((u_char *) &wh->event + data));
+    return NGX_OK;
+}
 
-    if (text->len == 0) {
+
+static void
+ngx_http_chatmaid_variables_set(ngx_http_variable_value_t *v, ngx_str_t *value)
+{
+    if (value->len == 0) {
         v->not_found = 1;
-        return NGX_OK;
+        return;
     }
 
-    v->len = text->len;
+    v->len = value->len;
     v->valid = 1;
     v->no_cacheable = 0;
     v->not_found = 0;
-    v->data = text->data;
-
-    return NGX_OK;
+    v->data = value->data;
 }

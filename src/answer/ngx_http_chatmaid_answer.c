@@ -7,6 +7,7 @@
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_problem_native.h"
 #include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid_digits.h"
 #include "ngx_http_chatmaid_request.h"
 
 
@@ -14,10 +15,11 @@
 #define NGX_HTTP_CHATMAID_ANSWER_RETRY_AFTER  5     /* seconds */
 
 
-static ngx_int_t ngx_http_chatmaid_answer_request_id(ngx_http_request_t *r,
-    ngx_str_t *id);
 static ngx_http_variable_value_t *ngx_http_chatmaid_answer_nginx_id(
     ngx_http_request_t *r);
+static void ngx_http_chatmaid_answer_failed(ngx_http_chatmaid_reply_t *reply);
+static const char *ngx_http_chatmaid_answer_outcome(
+    ngx_http_chatmaid_reply_t *reply);
 static ngx_int_t ngx_http_chatmaid_answer_problem_headers(
     ngx_http_request_t *r, ngx_http_chatmaid_reply_t *reply);
 static ngx_int_t ngx_http_chatmaid_answer_output(ngx_http_request_t *r,
@@ -51,6 +53,11 @@ ngx_http_chatmaid_answer_get_reply(ngx_http_request_t *r)
             return NULL;
         }
 
+        reply->facts = ngx_http_chatmaid_facts_here(r);
+        if (reply->facts == NULL) {
+            return NULL;
+        }
+
         ngx_http_set_ctx(r, reply, ngx_http_chatmaid_module);
     }
 
@@ -61,9 +68,7 @@ ngx_http_chatmaid_answer_get_reply(ngx_http_request_t *r)
 }
 
 
-/* The caller's X-Request-Id if it is well-formed, else $request_id. */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_chatmaid_answer_request_id(ngx_http_request_t *r, ngx_str_t *id)
 {
     size_t                      i;
@@ -134,7 +139,7 @@ ngx_http_chatmaid_answer_nginx_id(ngx_http_request_t *r)
         return NULL;
     }
 
-    (void) ngx_hex_dump(vv->data, random, sizeof(random));
+    ngx_http_chatmaid_digits_hex(vv->data, random, sizeof(random));
 
     vv->len = 2 * sizeof(random);
     vv->valid = 1;
@@ -185,6 +190,7 @@ ngx_http_chatmaid_answer_log_failure(ngx_http_request_t *r,
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "chatmaid refuses: %s",
                       ngx_http_chatmaid_problem_name(reply->problem.code));
+        ngx_http_chatmaid_answer_failed(reply);
         return;
     }
 
@@ -197,6 +203,39 @@ ngx_http_chatmaid_answer_log_failure(ngx_http_request_t *r,
                                   "the gateway failed, its log says how");
 
     reply->problem.may_be_accepted = reply->tried;
+
+    ngx_http_chatmaid_answer_failed(reply);
+}
+
+
+/* What the answer says, or would have said to a caller that has left.  A send
+ * that goes on after its answer may fail once more. */
+
+static void
+ngx_http_chatmaid_answer_failed(ngx_http_chatmaid_reply_t *reply)
+{
+    ngx_http_chatmaid_facts_t  *facts;
+
+    facts = reply->facts;
+
+    if (facts->failed) {
+        return;
+    }
+
+    facts->failed = 1;
+    facts->code = reply->problem.code;
+    facts->outcome = ngx_http_chatmaid_answer_outcome(reply);
+}
+
+
+static const char *
+ngx_http_chatmaid_answer_outcome(ngx_http_chatmaid_reply_t *reply)
+{
+    if (!reply->is_send) {
+        return NULL;
+    }
+
+    return reply->problem.may_be_accepted ? "unknown" : "not_sent";
 }
 
 
@@ -205,8 +244,9 @@ ngx_http_chatmaid_answer_problem(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply)
 {
     ngx_str_t                     text;
-    const char                   *outcome;
     ngx_http_chatmaid_problem_t  *problem;
+
+    ngx_http_chatmaid_answer_failed(reply);
 
     /* as nginx does before its error pages */
     r->expect_tested = 1;
@@ -228,13 +268,9 @@ ngx_http_chatmaid_answer_problem(ngx_http_request_t *r,
         problem->retry_after = NGX_HTTP_CHATMAID_ANSWER_RETRY_AFTER;
     }
 
-    outcome = NULL;
-
-    if (reply->is_send) {
-        outcome = problem->may_be_accepted ? "unknown" : "not_sent";
-    }
-
-    if (ngx_http_chatmaid_answer_problem_text(r, reply, problem, outcome, &text)
+    if (ngx_http_chatmaid_answer_problem_text(r, reply, problem,
+                                     ngx_http_chatmaid_answer_outcome(reply),
+                                     &text)
         != NGX_OK
         || ngx_http_chatmaid_answer_problem_headers(r, reply) != NGX_OK)
     {
@@ -322,6 +358,7 @@ ngx_http_chatmaid_answer_output(ngx_http_request_t *r,
     }
 
     reply->sent = 1;
+    reply->facts->answered = 1;
 
     /* err_status would replace our status; preconditions (RFC 9110, section 13)
      * are for stored representations, which this is not */

@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_facts.h"
 #include "ngx_http_chatmaid_problem.h"
 
 
@@ -20,6 +21,7 @@
  */
 
 typedef struct {
+    ngx_http_chatmaid_facts_t    *facts;
     ngx_str_t                     request_id;
     ngx_str_t                    *key;       /* of the operation, or NULL */
     ngx_str_t                     path;      /* of the call; or empty */
@@ -45,6 +47,11 @@ typedef struct {
 /* The reply of a request, made if there is none.  NULL without memory. */
 ngx_http_chatmaid_reply_t *ngx_http_chatmaid_answer_get_reply(
     ngx_http_request_t *r);
+
+/* The X-Request-Id of a request's answer, the same whenever it is asked for:
+ * the caller's if it is well-formed, else $request_id.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_answer_request_id(ngx_http_request_t *r,
+    ngx_str_t *id);
 
 /* The answers.  Each returns what the output filter returned, for nginx or
  * ngx_http_finalize_request().  A request is answered once. */

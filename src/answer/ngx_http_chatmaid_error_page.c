@@ -159,6 +159,10 @@ ngx_http_chatmaid_error_page_text(ngx_http_request_t *r,
 
     outcome = ngx_http_chatmaid_error_page_outcome(r, reply);
 
+    reply->facts->failed = 1;
+    reply->facts->code = problem.code;
+    reply->facts->outcome = outcome;
+
     return ngx_http_chatmaid_answer_problem_text(r, reply, &problem, outcome,
                                                  text);
 }
@@ -199,21 +203,24 @@ ngx_http_chatmaid_error_page_outcome(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply)
 {
     u_char                        *path;
+    ngx_str_t                     *send;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
-    static ngx_str_t  send = ngx_string("send");
+    static ngx_str_t  simple = ngx_string("send");
+    static ngx_str_t  native = ngx_string("v1/messages/send");
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    send = reply->native ? &native : &simple;
 
     if (conf->gateway == NULL || r->method != NGX_HTTP_POST
-        || r->uri.len != conf->gateway->prefix.len + send.len)
+        || r->uri.len != conf->gateway->prefix.len + send->len)
     {
         return NULL;
     }
 
     path = r->uri.data + conf->gateway->prefix.len;
 
-    if (ngx_strncmp(path, send.data, send.len) != 0) {
+    if (ngx_strncmp(path, send->data, send->len) != 0) {
         return NULL;
     }
 

@@ -174,7 +174,7 @@ ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
     p = u->request_bufs->buf->pos;
     last = u->request_bufs->buf->last;
 
-    *first = ngx_strlchr(p, last, LF);
+    *first = memchr(p, LF, last - p);
 
     if (*first == NULL || !ngx_http_chatmaid_api_key_is_http(p, *first)) {
         return "that location speaks another protocol than HTTP/1.x";
@@ -201,8 +201,8 @@ ngx_http_chatmaid_api_key_is_http(u_char *p, u_char *last)
 {
     u_char  *target, *protocol;
 
-    target = ngx_strlchr(p, last, ' ');
-    protocol = target ? ngx_strlchr(target + 1, last, ' ') : NULL;
+    target = memchr(p, ' ', last - p);
+    protocol = target ? memchr(target + 1, ' ', last - target - 1) : NULL;
 
     return protocol
            && last - protocol == sizeof(" HTTP/1.1" CRLF) - 2
@@ -219,7 +219,7 @@ ngx_http_chatmaid_api_key_is_for(ngx_http_chatmaid_call_t *call, u_char *p,
     size_t  len;
 
     len = call->path.len;
-    p = ngx_strlchr(p, last, ' ') + 1;
+    p = (u_char *) memchr(p, ' ', last - p) + 1;
 
     return (size_t) (last - p) > 1 + len
            && p[0] == '/'
@@ -241,7 +241,7 @@ ngx_http_chatmaid_api_key_authorized(u_char *p, u_char *last)
             return 1;
         }
 
-        p = ngx_strlchr(p, last, LF);
+        p = memchr(p, LF, last - p);
 
         if (p == NULL) {
             return 0;

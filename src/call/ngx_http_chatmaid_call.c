@@ -15,6 +15,8 @@ static ngx_int_t ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
     ngx_http_chatmaid_call_t *call, ngx_buf_t *b);
 static ngx_int_t ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
+static void ngx_http_chatmaid_call_join_states(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call);
 static void ngx_http_chatmaid_call_redact(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call);
 static ngx_http_chatmaid_call_result_e ngx_http_chatmaid_call_judge(
@@ -344,6 +346,8 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
 
     call->result = ngx_http_chatmaid_call_judge(r, call);
 
+    ngx_http_chatmaid_call_join_states(r, call);
+
     ngx_log_debug4(NGX_LOG_DEBUG_HTTP, c->log, 0,
                    "chatmaid call done, rc:%i result:%ui status:%ui size:%uz",
                    rc, (ngx_uint_t) call->result, call->status,
@@ -366,6 +370,38 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     call->handler(call);
 
     return NGX_OK;
+}
+
+
+/*
+ * Before the states of a further call nginx has put an empty one, for which
+ * $upstream_addr and its like show a colon, as if a redirect had led to another
+ * group of servers.  Without it they show the tries as nginx shows its own.
+ */
+
+static void
+ngx_http_chatmaid_call_join_states(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call)
+{
+    ngx_array_t                *states;
+    ngx_http_upstream_state_t  *state;
+
+    states = r->upstream_states;
+
+    if (!call->further || states == NULL || states->nelts <= call->state) {
+        return;
+    }
+
+    state = (ngx_http_upstream_state_t *) states->elts + call->state;
+
+    if (state->peer) {
+        return;
+    }
+
+    states->nelts--;
+
+    ngx_memmove(state, state + 1, (states->nelts - call->state)
+                                  * sizeof(ngx_http_upstream_state_t));
 }
 
 

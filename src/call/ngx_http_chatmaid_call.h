@@ -59,6 +59,7 @@ struct ngx_http_chatmaid_call_s {
     ngx_str_t                        *body;      /* of a POST; NULL: a GET */
     unsigned                          fresh:1;   /* on a new connection */
     unsigned                          exists:1;  /* Chatmaid always has it */
+    unsigned                          further:1; /* one more of the request */
 
     /* Called when the call is done, just before the request goes on by its
      * write_event_handler.  It must only take notes: nginx is still finalizing

@@ -96,6 +96,7 @@ ngx_http_chatmaid_call_peer_init(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_chatmaid_call_peer_names(ngx_http_request_t *r, ngx_str_t *names)
 {
+    u_char                    *p;
     ngx_str_t                  value[3];
     ngx_uint_t                 i;
     ngx_http_complex_value_t  *cv[3];
@@ -125,7 +126,16 @@ ngx_http_chatmaid_call_peer_names(ngx_http_request_t *r, ngx_str_t *names)
         return NGX_ERROR;
     }
 
-    ngx_sprintf(names->data, "%V%Z%V%Z%V%Z", &value[0], &value[1], &value[2]);
+    p = names->data;
+
+    for (i = 0; i < 3; i++) {
+
+        if (value[i].len) {
+            p = ngx_cpymem(p, value[i].data, value[i].len);
+        }
+
+        *p++ = '\0';
+    }
 
     return NGX_OK;
 }

@@ -15,6 +15,8 @@
 static ngx_http_chatmaid_flow_t *ngx_http_chatmaid_flow_get(
     ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_run(ngx_http_request_t *r);
+static ngx_int_t ngx_http_chatmaid_flow_fail(ngx_http_chatmaid_flow_t *flow,
+    ngx_int_t rc);
 static void ngx_http_chatmaid_flow_wake(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_flow_call_handler(ngx_http_chatmaid_call_t *call);
@@ -23,6 +25,7 @@ static void ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_chatmaid_flow_expire(ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_flow_take_error(ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_flow_cleanup(void *data);
+static void ngx_http_chatmaid_flow_leave(ngx_http_chatmaid_flow_t *flow);
 
 
 ngx_http_chatmaid_flow_t *
@@ -121,13 +124,29 @@ ngx_http_chatmaid_flow_run(ngx_http_request_t *r)
         return;
     }
 
-    ngx_http_chatmaid_answer_log_failure(r, flow->reply, rc);
-
-    if (ngx_http_chatmaid_flow_is_awaited(flow)) {
-        flow->answer_rc = ngx_http_chatmaid_answer_problem(r, flow->reply);
-    }
+    flow->answer_rc = ngx_http_chatmaid_flow_fail(flow, rc);
 
     ngx_http_chatmaid_flow_end(flow);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_flow_fail(ngx_http_chatmaid_flow_t *flow, ngx_int_t rc)
+{
+    ngx_http_request_t         *r;
+    ngx_http_chatmaid_reply_t  *reply;
+
+    if (flow->fail) {
+        return flow->fail(flow->steps.data, rc);
+    }
+
+    r = flow->request;
+    reply = flow->reply;
+
+    ngx_http_chatmaid_answer_log_failure(r, reply, rc);
+
+    return ngx_http_chatmaid_flow_is_awaited(flow)
+           ? ngx_http_chatmaid_answer_problem(r, reply) : flow->answer_rc;
 }
 
 
@@ -163,6 +182,22 @@ ngx_http_chatmaid_flow_go(ngx_http_chatmaid_flow_t *flow,
 }
 
 
+void
+ngx_http_chatmaid_flow_follow(ngx_http_chatmaid_flow_t *flow,
+    ngx_http_chatmaid_step_pt *table, void *data, ngx_msec_t time)
+{
+    ngx_http_chatmaid_flow_leave(flow);
+
+    if (flow->deadline.timer_set) {
+        ngx_del_timer(&flow->deadline);
+    }
+
+    ngx_add_timer(&flow->deadline, time);
+
+    ngx_http_chatmaid_steps_init(&flow->steps, table, data);
+}
+
+
 ngx_int_t
 ngx_http_chatmaid_flow_call(ngx_http_chatmaid_flow_t *flow, ngx_str_t *body)
 {
@@ -184,6 +219,7 @@ ngx_http_chatmaid_flow_call(ngx_http_chatmaid_flow_t *flow, ngx_str_t *body)
     call->request_id = flow->reply->request_id;
     call->body = body;
     call->exists = flow->exists;
+    call->further = (flow->call != NULL);
     call->fresh = (flow->kept_closed >= NGX_HTTP_CHATMAID_FLOW_MAX_KEPT);
     call->handler = ngx_http_chatmaid_flow_call_handler;
     call->data = flow;
@@ -490,6 +526,13 @@ ngx_http_chatmaid_flow_cleanup(void *data)
         ngx_del_timer(&flow->pause);
     }
 
+    ngx_http_chatmaid_flow_leave(flow);
+}
+
+
+static void
+ngx_http_chatmaid_flow_leave(ngx_http_chatmaid_flow_t *flow)
+{
     if (flow->leave) {
         flow->leave(flow->steps.data);
         flow->leave = NULL;

@@ -40,9 +40,13 @@ struct ngx_http_chatmaid_flow_s {
     ngx_event_t                  deadline;
     ngx_int_t                    answer_rc;  /* of the output filter */
 
-    /* both get the data of the steps, and may be NULL: */
+    /* these get the data of the steps, and may be NULL: */
     ngx_int_t                  (*expire)(void *data);  /* answers at the
                                               * deadline; NULL: with 504 */
+    ngx_int_t                  (*fail)(void *data, ngx_int_t rc);
+                                             /* answers, if one is awaited,
+                                              * after a step has failed; NULL:
+                                              * with the problem */
     void                       (*leave)(void *data);   /* at the end, before
                                               * the memory is freed */
 
@@ -67,6 +71,11 @@ void ngx_http_chatmaid_flow_start(ngx_http_request_t *r);
 /* Goes on with this step of its table. */
 void ngx_http_chatmaid_flow_go(ngx_http_chatmaid_flow_t *flow,
     ngx_http_chatmaid_step_pt step);
+
+/* For the last step of a table, with nothing under way: goes on with another
+ * one, which has so many milliseconds from now on. */
+void ngx_http_chatmaid_flow_follow(ngx_http_chatmaid_flow_t *flow,
+    ngx_http_chatmaid_step_pt *table, void *data, ngx_msec_t time);
 
 /* Starts a call of reply->path, a POST if there is a body (which must outlive
  * the call).  NGX_AGAIN: the flow is resumed when flow->call is done;

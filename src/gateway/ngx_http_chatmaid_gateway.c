@@ -19,6 +19,7 @@
 
 typedef struct {
     const char   *path;
+    ngx_uint_t    name;              /* for facts.h */
     ngx_uint_t    method;
     ngx_uint_t    scope;
     const char   *api_path;          /* Chatmaid's own, below "/" */
@@ -56,40 +57,51 @@ static ngx_int_t ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
 /* A literal comes before the "*" that would match it too. */
 
 static ngx_http_chatmaid_gateway_route_t  ngx_http_chatmaid_gateway_routes[] = {
-    { "send", NGX_HTTP_POST, NGX_HTTP_CHATMAID_SEND,
+    { "send", NGX_HTTP_CHATMAID_ROUTE_SEND,
+      NGX_HTTP_POST, NGX_HTTP_CHATMAID_SEND,
       "v1/messages/send", ngx_http_chatmaid_send_init, 0, 0 },
 
-    { "messages", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
+    { "messages", NGX_HTTP_CHATMAID_ROUTE_MESSAGES,
+      NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
       "v1/messages", ngx_http_chatmaid_read_init, 0, 0 },
 
-    { "messages/inbound", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
+    { "messages/inbound", NGX_HTTP_CHATMAID_ROUTE_INBOUND_MESSAGES,
+      NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
       "v1/messages/inbound", ngx_http_chatmaid_read_init, 0, 0 },
 
-    { "messages/inbound/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
+    { "messages/inbound/*", NGX_HTTP_CHATMAID_ROUTE_INBOUND_MESSAGE,
+      NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
       "v1/messages/inbound/*", ngx_http_chatmaid_read_init, 0, 0 },
 
-    { "messages/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
+    { "messages/*", NGX_HTTP_CHATMAID_ROUTE_MESSAGE,
+      NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
       "v1/messages/*", ngx_http_chatmaid_read_init, 0, 1 },
 
-    { "phones", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
+    { "phones", NGX_HTTP_CHATMAID_ROUTE_PHONES,
+      NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
       "v1/phone-numbers", ngx_http_chatmaid_read_init, 0, 0 },
 
-    { "phones/*", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
+    { "phones/*", NGX_HTTP_CHATMAID_ROUTE_PHONE,
+      NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
       "v1/phone-numbers/*", ngx_http_chatmaid_read_init, 0, 0 },
 
-    { "phones/*/status", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
+    { "phones/*/status", NGX_HTTP_CHATMAID_ROUTE_PHONE_STATUS,
+      NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
       "v1/phone-numbers/*/status", ngx_http_chatmaid_read_init, 0, 0 },
 
-    { "groups", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
+    { "groups", NGX_HTTP_CHATMAID_ROUTE_GROUPS,
+      NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_PHONES,
       "v1/groups", ngx_http_chatmaid_read_init, 1, 0 },
 
-    { "account", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_ACCOUNT,
+    { "account", NGX_HTTP_CHATMAID_ROUTE_ACCOUNT,
+      NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_ACCOUNT,
       "v1/account", ngx_http_chatmaid_read_init, 0, 0 },
 
-    { "account/usage", NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_ACCOUNT,
+    { "account/usage", NGX_HTTP_CHATMAID_ROUTE_ACCOUNT_USAGE,
+      NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_ACCOUNT,
       "v1/account/usage", ngx_http_chatmaid_read_init, 0, 0 },
 
-    { NULL, 0, 0, NULL, NULL, 0, 0 }
+    { NULL, 0, 0, 0, NULL, NULL, 0, 0 }
 };
 
 
@@ -199,6 +211,9 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
 
     *route = ngx_http_chatmaid_gateway_find(&uri, reply->native, id);
 
+    reply->facts->route = *route ? (*route)->name
+                                 : NGX_HTTP_CHATMAID_ROUTE_OTHER;
+
     if (*route && (r->method & (*route)->method)) {
         return NGX_OK;
     }
@@ -234,6 +249,43 @@ ngx_http_chatmaid_gateway_find(ngx_http_chatmaid_uri_t *uri, ngx_uint_t native,
     }
 
     return NULL;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_gateway_facts_route(ngx_http_chatmaid_facts_t *facts)
+{
+    ngx_str_t                           path, id;
+    ngx_uint_t                          native;
+    ngx_http_chatmaid_uri_t             uri;
+    ngx_http_chatmaid_gateway_t        *gateway;
+    ngx_http_chatmaid_gateway_route_t  *route;
+
+    gateway = facts->conf->gateway;
+
+    if (facts->route != NGX_HTTP_CHATMAID_ROUTE_NONE || gateway == NULL) {
+        return facts->route;
+    }
+
+    facts->route = NGX_HTTP_CHATMAID_ROUTE_OTHER;
+
+    if (facts->uri.len < gateway->prefix.len) {
+        return facts->route;
+    }
+
+    path.data = facts->uri.data + gateway->prefix.len;
+    path.len = facts->uri.len - gateway->prefix.len;
+
+    ngx_http_chatmaid_uri_split(&path, &uri);
+
+    native = ngx_http_chatmaid_uri_segment_is(&uri, 0, "v1");
+    route = ngx_http_chatmaid_gateway_find(&uri, native, &id);
+
+    if (route) {
+        facts->route = route->name;
+    }
+
+    return facts->route;
 }
 
 
@@ -406,6 +458,12 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
     }
 
     path->len = p - path->data;
+
+    flow->reply->facts->attempts = &flow->attempts;
+
+    if (route->name == NGX_HTTP_CHATMAID_ROUTE_MESSAGE) {
+        flow->reply->facts->path_id = *id;
+    }
 
     /* of the others a 404 may say that there is no such thing, or sender */
 

@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_idempotency.h"
 #include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid_digits.h"
 #include "ngx_http_chatmaid_request.h"
 
 
@@ -278,7 +279,8 @@ ngx_http_chatmaid_idempotency_auto(ngx_http_request_t *r, u_char *md,
     }
 
     ngx_memcpy(key->data, prefix.data, prefix.len);
-    ngx_hex_dump(key->data + prefix.len, md, NGX_HTTP_CHATMAID_SHA256_LEN);
+    ngx_http_chatmaid_digits_hex(key->data + prefix.len, md,
+                                 NGX_HTTP_CHATMAID_SHA256_LEN);
 
     return NGX_OK;
 }
@@ -373,7 +375,7 @@ ngx_http_chatmaid_idempotency_derive(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_hex_dump(key->data, md, NGX_HTTP_CHATMAID_SHA256_LEN);
+    ngx_http_chatmaid_digits_hex(key->data, md, NGX_HTTP_CHATMAID_SHA256_LEN);
 
     return NGX_OK;
 }
@@ -385,8 +387,8 @@ static void
 ngx_http_chatmaid_idempotency_fingerprint(
     ngx_http_chatmaid_idempotency_t *operation, u_char *hex, ngx_str_t *field)
 {
-    ngx_hex_dump(hex, operation->claim->fingerprint,
-                 NGX_HTTP_CHATMAID_SHA256_LEN);
+    ngx_http_chatmaid_digits_hex(hex, operation->claim->fingerprint,
+                                 NGX_HTTP_CHATMAID_SHA256_LEN);
 
     field->data = hex;
     field->len = NGX_HTTP_CHATMAID_SHA256_HEX;

@@ -13,6 +13,7 @@
 #include "ngx_http_chatmaid_message.h"
 #include "ngx_http_chatmaid_retry.h"
 #include "ngx_http_chatmaid_send_claim.h"
+#include "ngx_http_chatmaid_wait.h"
 
 
 typedef struct {
@@ -20,6 +21,7 @@ typedef struct {
 
     ngx_http_chatmaid_idempotency_t   operation;
     ngx_http_chatmaid_send_claim_t    claim;    /* of its record */
+    ngx_http_chatmaid_wait_query_t    wait;     /* for the message, when sent */
 
     ngx_str_t                         message;  /* until it is written */
     ngx_str_t                         body;     /* of each try */
@@ -42,6 +44,7 @@ static ngx_int_t ngx_http_chatmaid_send_ask(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_asked(ngx_http_request_t *r,
     void *data);
+static void ngx_http_chatmaid_send_note_claim(ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_send_t *send);
 static void ngx_http_chatmaid_send_log_refused(ngx_http_request_t *r,
@@ -62,8 +65,12 @@ static ngx_int_t ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
     void *data);
+static ngx_int_t ngx_http_chatmaid_send_wait(ngx_http_request_t *r,
+    void *data);
 static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     void *data);
+static ngx_int_t ngx_http_chatmaid_send_message_id(ngx_http_request_t *r,
+    ngx_str_t *message, ngx_str_t *id);
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
@@ -76,6 +83,7 @@ static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
     ngx_http_chatmaid_send_forwarded,   /* another one, or no more */
     ngx_http_chatmaid_send_settle,      /* record what became of it */
     ngx_http_chatmaid_send_settled,
+    ngx_http_chatmaid_send_wait,        /* if asked to: goes on as a wait */
     ngx_http_chatmaid_send_answer,
     NULL
 };
@@ -84,6 +92,7 @@ static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
 ngx_int_t
 ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow)
 {
+    ngx_str_t                  args;
     ngx_http_chatmaid_send_t  *send;
 
     send = ngx_pcalloc(flow->request->pool, sizeof(ngx_http_chatmaid_send_t));
@@ -100,7 +109,11 @@ ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow)
 
     ngx_http_chatmaid_steps_init(&flow->steps, ngx_http_chatmaid_send_steps,
                                  send);
-    return NGX_OK;
+
+    args = flow->request->args;
+
+    return flow->reply->native
+           ? NGX_OK : ngx_http_chatmaid_wait_query(flow, &args, &send->wait);
 }
 
 
@@ -140,6 +153,8 @@ ngx_http_chatmaid_send_parse(ngx_http_request_t *r, void *data)
 
     rc = ngx_http_chatmaid_message_read(r, reply, key, &send->message,
                                      send->claim.lease.claim.fingerprint);
+
+    reply->facts->key = *key;
 
     if (rc != NGX_OK) {
         return rc;
@@ -198,14 +213,19 @@ ngx_http_chatmaid_send_ask(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
+    ngx_http_chatmaid_facts_t     *facts;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+    facts = send->flow->reply->facts;
 
     if (!conf->idempotency) {
+        facts->idempotency = NGX_HTTP_CHATMAID_RESULT_OFF;
         ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_write);
         return NGX_OK;
     }
+
+    ngx_http_chatmaid_facts_store_asked(facts);
 
     return ngx_http_chatmaid_send_claim_ask(&send->claim);
 }
@@ -223,6 +243,8 @@ ngx_http_chatmaid_send_asked(ngx_http_request_t *r, void *data)
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "chatmaid claim, result:%ui may_be_accepted:%ui",
                    claim->result, (ngx_uint_t) claim->may_be_accepted);
+
+    ngx_http_chatmaid_send_note_claim(send);
 
     switch (claim->result) {
 
@@ -262,6 +284,40 @@ ngx_http_chatmaid_send_asked(ngx_http_request_t *r, void *data)
 
     default:
         return ngx_http_chatmaid_send_refused(r, send);
+    }
+}
+
+
+static void
+ngx_http_chatmaid_send_note_claim(ngx_http_chatmaid_send_t *send)
+{
+    ngx_http_chatmaid_claim_t  *claim;
+    ngx_http_chatmaid_facts_t  *facts;
+
+    facts = send->flow->reply->facts;
+    claim = &send->claim.lease.claim;
+
+    ngx_http_chatmaid_facts_store_answered(facts, claim->store);
+
+    switch (claim->result) {
+
+    case NGX_HTTP_CHATMAID_CLAIMED:
+        facts->idempotency = claim->taken_over
+                             ? NGX_HTTP_CHATMAID_RESULT_RECOVERED
+                             : NGX_HTTP_CHATMAID_RESULT_NEW;
+        return;
+
+    case NGX_HTTP_CHATMAID_IN_FLIGHT:
+    case NGX_HTTP_CHATMAID_LOST:
+        facts->idempotency = NGX_HTTP_CHATMAID_RESULT_IN_FLIGHT;
+        return;
+
+    case NGX_HTTP_CHATMAID_REUSED:
+        facts->idempotency = NGX_HTTP_CHATMAID_RESULT_REUSED;
+        return;
+
+    default:
+        facts->idempotency = NGX_HTTP_CHATMAID_RESULT_NONE;
     }
 }
 
@@ -370,7 +426,10 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     }
 
     send->flow->reply->replayed = 1;
-    ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_answer);
+    send->flow->reply->facts->idempotency
+                                    = NGX_HTTP_CHATMAID_RESULT_REPLAYED;
+
+    ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_wait);
 
     return NGX_OK;
 }
@@ -381,9 +440,9 @@ ngx_http_chatmaid_send_write(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    ngx_str_t  key;
+    ngx_str_t  key, value;
 
-    u_char     value[sizeof("\"\"") - 1 + NGX_HTTP_CHATMAID_SHA256_HEX];
+    u_char     quoted[sizeof("\"\"") - 1 + NGX_HTTP_CHATMAID_SHA256_HEX];
 
     if (ngx_http_chatmaid_idempotency_derive(r, &send->operation, &key)
         != NGX_OK)
@@ -391,11 +450,16 @@ ngx_http_chatmaid_send_write(ngx_http_request_t *r, void *data)
         return NGX_ERROR;
     }
 
-    key.len = ngx_sprintf(value, "\"%V\"", &key) - value;
-    key.data = value;
+    value.data = quoted;
+    value.len = sizeof(quoted);
+
+    quoted[0] = '"';
+    ngx_memcpy(quoted + 1, key.data, NGX_HTTP_CHATMAID_SHA256_HEX);
+    quoted[sizeof(quoted) - 1] = '"';
 
     if (ngx_http_chatmaid_json_text_insert(r->pool, &send->message,
-                                           "idempotencyKey", &key, &send->body)
+                                           "idempotencyKey", &value,
+                                           &send->body)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -525,6 +589,8 @@ ngx_http_chatmaid_send_settle(ngx_http_request_t *r, void *data)
         return NGX_OK;
     }
 
+    ngx_http_chatmaid_facts_store_asked(send->flow->reply->facts);
+
     if (!send->failed) {
         call = send->flow->call;
         return ngx_http_chatmaid_lease_finish(lease, &call->answer,
@@ -550,6 +616,9 @@ ngx_http_chatmaid_send_settled(ngx_http_request_t *r, void *data)
 
     if (lease->held) {
 
+        ngx_http_chatmaid_facts_store_answered(send->flow->reply->facts,
+                                               lease->claim.store);
+
         /* refused or not sent, but an earlier send may have been accepted */
 
         if (send->failed && lease->claim.rc != NGX_OK) {
@@ -560,6 +629,34 @@ ngx_http_chatmaid_send_settled(ngx_http_request_t *r, void *data)
     }
 
     return send->failed ? NGX_DECLINED : NGX_OK;
+}
+
+
+/* The wait has a deadline of its own.  A caller that has had its answer, or has
+ * left, waits no more. */
+
+static ngx_int_t
+ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
+{
+    ngx_http_chatmaid_send_t *send = data;
+
+    ngx_str_t  message;
+
+    if (send->wait.time == 0
+        || !ngx_http_chatmaid_flow_is_awaited(send->flow)
+        || !ngx_http_chatmaid_json_text_member(&send->answer, "data", &message))
+    {
+        return NGX_OK;
+    }
+
+    if (ngx_http_chatmaid_wait_follow(send->flow, &send->wait, &message)
+        != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "chatmaid can't wait for the message that was sent");
+    }
+
+    return NGX_OK;
 }
 
 
@@ -575,12 +672,15 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
     flow = send->flow;
     claim = &send->claim.lease.claim;
 
+    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)
+        || ngx_http_chatmaid_send_message_id(r, &text,
+                                             &flow->reply->facts->message_id)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (!flow->reply->native) {
-
-        if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)) {
-            return NGX_ERROR;
-        }
-
         return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED, &text);
     }
 
@@ -591,4 +691,31 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
 
     return ngx_http_chatmaid_flow_answer(flow, flow->call->status,
                                          &flow->call->answer);
+}
+
+
+/* The ID between its quotes, with the escapes that JSON has.  A copy, because
+ * the answer of a call is freed before the next one. */
+
+static ngx_int_t
+ngx_http_chatmaid_send_message_id(ngx_http_request_t *r, ngx_str_t *message,
+    ngx_str_t *id)
+{
+    ngx_str_t  value;
+
+    if (!ngx_http_chatmaid_json_text_member(message, "id", &value)) {
+        return NGX_ERROR;
+    }
+
+    value.data++;
+    value.len -= 2;
+
+    id->data = ngx_pstrdup(r->pool, &value);
+    if (id->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    id->len = value.len;
+
+    return NGX_OK;
 }

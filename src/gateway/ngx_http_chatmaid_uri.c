@@ -12,8 +12,6 @@ static ngx_int_t ngx_http_chatmaid_uri_path(ngx_http_request_t *r,
     ngx_str_t *path);
 static ngx_int_t ngx_http_chatmaid_uri_cut(ngx_str_t *path,
     ngx_str_t *prefix, ngx_uint_t merge);
-static ngx_int_t ngx_http_chatmaid_uri_segment(ngx_pool_t *pool,
-    ngx_str_t *raw, ngx_str_t *decoded, const char **reason);
 
 
 ngx_int_t
@@ -165,7 +163,7 @@ ngx_http_chatmaid_uri_cut(ngx_str_t *path, ngx_str_t *prefix,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
     ngx_str_t *decoded, const char **reason)
 {
@@ -210,6 +208,34 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
     }
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_chatmaid_uri_split(ngx_str_t *path, ngx_http_chatmaid_uri_t *uri)
+{
+    u_char     *p, *last;
+    ngx_str_t   segment;
+
+    p = path->data;
+    last = path->data + path->len;
+
+    for (uri->n = 0; /* void */; uri->n++, p++) {
+
+        for (segment.data = p; p < last && *p != '/'; p++) { /* void */ }
+
+        segment.len = p - segment.data;
+
+        if (uri->n < NGX_HTTP_CHATMAID_MAX_SEGMENTS) {
+            uri->raw[uri->n] = segment;
+            uri->decoded[uri->n] = segment;
+        }
+
+        if (p == last) {
+            uri->n++;
+            return;
+        }
+    }
 }
 
 

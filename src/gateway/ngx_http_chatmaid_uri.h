@@ -32,6 +32,13 @@ typedef struct {
 ngx_int_t ngx_http_chatmaid_uri_parse(ngx_http_request_t *r,
     ngx_str_t *prefix, ngx_http_chatmaid_uri_t *uri, const char **reason);
 
+/* Splits a path that is decoded already, as it is. */
+void ngx_http_chatmaid_uri_split(ngx_str_t *path, ngx_http_chatmaid_uri_t *uri);
+
+/* Checks and decodes one segment.  NGX_OK; NGX_DECLINED, NGX_ERROR: as above. */
+ngx_int_t ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
+    ngx_str_t *decoded, const char **reason);
+
 /* Whether the i-th segment, from 0 on, is this text. */
 ngx_uint_t ngx_http_chatmaid_uri_segment_is(ngx_http_chatmaid_uri_t *uri,
     ngx_uint_t i, const char *text);

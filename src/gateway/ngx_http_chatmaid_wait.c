@@ -7,30 +7,16 @@
 #include "ngx_http_chatmaid_wait.h"
 #include "ngx_http_chatmaid_call_result.h"
 #include "ngx_http_chatmaid_json_text.h"
-#include "ngx_http_chatmaid_query.h"
 #include "ngx_http_chatmaid_retry.h"
+#include "ngx_http_chatmaid_uri.h"
 #include "ngx_http_chatmaid_wait_poll.h"
 #include "ngx_http_chatmaid_wait_topic.h"
 
 
-/* What the query says. */
-
-typedef struct {
-    ngx_uint_t    waits;         /* how often each is given */
-    ngx_uint_t    untils;
-    ngx_msec_t    time;
-    ngx_uint_t    until;
-} ngx_http_chatmaid_wait_query_t;
-
-
-static ngx_int_t ngx_http_chatmaid_wait_query(ngx_http_chatmaid_flow_t *flow,
-    ngx_str_t *args, ngx_http_chatmaid_wait_query_t *query);
-static ngx_int_t ngx_http_chatmaid_wait_seconds(ngx_http_chatmaid_flow_t *flow,
-    ngx_str_t *value, ngx_msec_t *time);
-static ngx_int_t ngx_http_chatmaid_wait_until(ngx_http_chatmaid_flow_t *flow,
-    ngx_str_t *value, ngx_uint_t *until);
+static ngx_int_t ngx_http_chatmaid_wait_path(ngx_http_chatmaid_flow_t *flow,
+    ngx_str_t *message, ngx_str_t *id);
 static ngx_int_t ngx_http_chatmaid_wait_create(ngx_http_chatmaid_flow_t *flow,
-    ngx_http_chatmaid_wait_query_t *query, ngx_str_t *id);
+    ngx_uint_t until, ngx_str_t *id, ngx_http_chatmaid_waiter_t **waiter);
 static ngx_int_t ngx_http_chatmaid_wait_join(ngx_http_request_t *r,
     void *data);
 static void ngx_http_chatmaid_wait_leave(void *data);
@@ -47,6 +33,9 @@ static ngx_int_t ngx_http_chatmaid_wait_failed(
 static ngx_int_t ngx_http_chatmaid_wait_answer(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_wait_expire(void *data);
+static ngx_int_t ngx_http_chatmaid_wait_fail(void *data, ngx_int_t rc);
+static ngx_uint_t ngx_http_chatmaid_wait_status(
+    ngx_http_chatmaid_waiter_t *waiter);
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_wait_steps[] = {
@@ -63,15 +52,9 @@ ngx_int_t
 ngx_http_chatmaid_wait_init(ngx_http_chatmaid_flow_t *flow, ngx_str_t *id,
     ngx_str_t *args)
 {
-    ngx_int_t                        rc;
-    ngx_http_chatmaid_problem_t     *problem;
+    ngx_int_t                       rc;
+    ngx_http_chatmaid_waiter_t      *waiter;
     ngx_http_chatmaid_wait_query_t   query;
-
-    problem = &flow->reply->problem;
-
-    ngx_memzero(&query, sizeof(ngx_http_chatmaid_wait_query_t));
-
-    query.until = NGX_HTTP_CHATMAID_DELIVERED;
 
     rc = ngx_http_chatmaid_wait_query(flow, args, &query);
 
@@ -79,181 +62,130 @@ ngx_http_chatmaid_wait_init(ngx_http_chatmaid_flow_t *flow, ngx_str_t *id,
         return rc;
     }
 
-    if (query.waits > 1 || query.untils > 1) {
-        return ngx_http_chatmaid_problem_set(flow->request->pool, problem,
-                                             NGX_HTTP_CHATMAID_INVALID_REQUEST,
-                                             "\"%s\" is given more than once",
-                                             query.waits > 1 ? "wait"
-                                                             : "until");
-    }
-
-    if (query.untils && query.waits == 0) {
-        return ngx_http_chatmaid_problem_set(flow->request->pool, problem,
-                                             NGX_HTTP_CHATMAID_INVALID_REQUEST,
-                                             "\"until\" needs a \"wait\"");
-    }
-
     if (query.time == 0 || flow->request->method == NGX_HTTP_HEAD) {
         return NGX_OK;
     }
 
-    return ngx_http_chatmaid_wait_create(flow, &query, id);
+    rc = ngx_http_chatmaid_wait_create(flow, query.until, id, &waiter);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    flow->timeout = query.time;
+    flow->expire = ngx_http_chatmaid_wait_expire;
+
+    ngx_http_chatmaid_steps_init(&flow->steps, ngx_http_chatmaid_wait_steps,
+                                 waiter);
+    return NGX_OK;
 }
 
 
-/* Leaves the other arguments in "args". */
-
-static ngx_int_t
-ngx_http_chatmaid_wait_query(ngx_http_chatmaid_flow_t *flow, ngx_str_t *args,
-    ngx_http_chatmaid_wait_query_t *query)
+ngx_int_t
+ngx_http_chatmaid_wait_follow(ngx_http_chatmaid_flow_t *flow,
+    ngx_http_chatmaid_wait_query_t *query, ngx_str_t *message)
 {
-    u_char     *p, *d;
-    ngx_int_t   rc;
-    ngx_str_t   rest, name, value;
+    ngx_int_t                    rc;
+    ngx_str_t                    id;
+    ngx_http_chatmaid_waiter_t  *waiter;
 
-    static ngx_str_t  wait = ngx_string("wait");
-    static ngx_str_t  until = ngx_string("until");
+    rc = ngx_http_chatmaid_wait_path(flow, message, &id);
 
-    d = ngx_pnalloc(flow->request->pool, args->len);
-    if (d == NULL) {
+    if (rc == NGX_OK) {
+        rc = ngx_http_chatmaid_wait_create(flow, query->until, &id, &waiter);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    /* a copy, because the next call frees the answer of the one before */
+
+    waiter->sent.len = message->len;
+    waiter->sent.data = ngx_pstrdup(flow->request->pool, message);
+    if (waiter->sent.data == NULL) {
         return NGX_ERROR;
     }
 
-    p = d;
-    rest = *args;
-    rc = NGX_OK;
+    flow->expire = ngx_http_chatmaid_wait_expire;
+    flow->fail = ngx_http_chatmaid_wait_fail;
 
-    while (rc == NGX_OK && ngx_http_chatmaid_query_next(&rest, &name, &value))
-    {
-        if (ngx_http_chatmaid_query_is(&name, &wait)) {
-            query->waits++;
-            rc = ngx_http_chatmaid_wait_seconds(flow, &value, &query->time);
-
-        } else if (ngx_http_chatmaid_query_is(&name, &until)) {
-            query->untils++;
-            rc = ngx_http_chatmaid_wait_until(flow, &value, &query->until);
-
-        } else {
-            if (p != d) {
-                *p++ = '&';
-            }
-
-            p = ngx_cpymem(p, name.data, value.data + value.len - name.data);
-        }
-    }
-
-    if (rc == NGX_OK && query->waits) {
-        args->data = d;
-        args->len = p - d;
-    }
-
-    return rc;
+    ngx_http_chatmaid_flow_follow(flow, ngx_http_chatmaid_wait_steps, waiter,
+                                  query->time);
+    return NGX_OK;
 }
 
 
+/* The path of a message that was sent, by which other callers may already wait
+ * for it, and the ID in it. */
+
 static ngx_int_t
-ngx_http_chatmaid_wait_seconds(ngx_http_chatmaid_flow_t *flow,
-    ngx_str_t *value, ngx_msec_t *time)
+ngx_http_chatmaid_wait_path(ngx_http_chatmaid_flow_t *flow, ngx_str_t *message,
+    ngx_str_t *id)
 {
-    size_t                         i;
-    uint64_t                       msec;
-    ngx_http_chatmaid_loc_conf_t  *conf;
+    u_char      *p;
+    ngx_int_t    rc;
+    ngx_str_t    value, text, *path;
+    ngx_pool_t  *pool;
 
-    conf = ngx_http_get_module_loc_conf(flow->request,
-                                        ngx_http_chatmaid_module);
-    msec = 0;
+    pool = flow->request->pool;
+    path = &flow->reply->path;
 
-    for (i = 0; i < value->len; i++) {
-
-        if (value->data[i] < '0' || value->data[i] > '9') {
-            break;
-        }
-
-        /* a longer wait is taken for the longest */
-
-        msec = ngx_min(msec * 10 + (value->data[i] - '0') * 1000,
-                       conf->wait_max);
+    if (!ngx_http_chatmaid_json_text_member(message, "id", &value)) {
+        return NGX_DECLINED;
     }
 
-    if (value->len == 0 || i < value->len) {
-        return ngx_http_chatmaid_problem_set(flow->request->pool,
-                                             &flow->reply->problem,
-                                             NGX_HTTP_CHATMAID_INVALID_REQUEST,
-                                             "\"wait\" must be a whole number "
-                                             "of seconds");
+    rc = ngx_http_chatmaid_json_text_string(pool, &value,
+                                            NGX_HTTP_CHATMAID_JSON_UTF8, &text);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
-    *time = (ngx_msec_t) msec;
+    p = ngx_pnalloc(pool, sizeof("v1/messages/") - 1 + 3 * text.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    path->data = p;
+
+    id->data = ngx_cpymem(p, "v1/messages/", sizeof("v1/messages/") - 1);
+
+    p = (u_char *) ngx_escape_uri(id->data, text.data, text.len,
+                                  NGX_ESCAPE_URI_COMPONENT);
+
+    id->len = p - id->data;
+    path->len = p - path->data;
 
     return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_chatmaid_wait_until(ngx_http_chatmaid_flow_t *flow, ngx_str_t *value,
-    ngx_uint_t *until)
+ngx_http_chatmaid_wait_create(ngx_http_chatmaid_flow_t *flow, ngx_uint_t until,
+    ngx_str_t *id, ngx_http_chatmaid_waiter_t **waiter)
 {
-    ngx_uint_t  i;
+    ngx_int_t                    rc;
+    const char                  *reason;
+    ngx_http_chatmaid_waiter_t  *w;
 
-    static ngx_str_t  names[] = {
-        ngx_string("sent"),
-        ngx_string("delivered"),
-        ngx_string("read"),
-        ngx_null_string
-    };
-
-    for (i = 0; names[i].len; i++) {
-        if (ngx_http_chatmaid_query_is(value, &names[i])) {
-            *until = NGX_HTTP_CHATMAID_SENT + i;
-            return NGX_OK;
-        }
-    }
-
-    return ngx_http_chatmaid_problem_set(flow->request->pool,
-                                         &flow->reply->problem,
-                                         NGX_HTTP_CHATMAID_INVALID_REQUEST,
-                                         "\"until\" must be \"sent\", "
-                                         "\"delivered\" or \"read\"");
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_wait_create(ngx_http_chatmaid_flow_t *flow,
-    ngx_http_chatmaid_wait_query_t *query, ngx_str_t *id)
-{
-    u_char                      *dst, *src;
-    ngx_pool_t                  *pool;
-    ngx_http_chatmaid_waiter_t  *waiter;
-
-    pool = flow->request->pool;
-
-    waiter = ngx_pcalloc(pool, sizeof(ngx_http_chatmaid_waiter_t));
-    if (waiter == NULL) {
+    w = ngx_pcalloc(flow->request->pool, sizeof(ngx_http_chatmaid_waiter_t));
+    if (w == NULL) {
         return NGX_ERROR;
     }
 
     /* decoded, as webhooks have it */
 
-    dst = ngx_pnalloc(pool, id->len);
-    if (dst == NULL) {
-        return NGX_ERROR;
+    rc = ngx_http_chatmaid_uri_segment(flow->request->pool, id, &w->message_id,
+                                       &reason);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
-    waiter->message_id.data = dst;
-    src = id->data;
+    w->flow = flow;
+    w->until = until;
 
-    ngx_unescape_uri(&dst, &src, id->len, 0);
+    *waiter = w;
 
-    waiter->message_id.len = dst - waiter->message_id.data;
-
-    waiter->flow = flow;
-    waiter->until = query->until;
-
-    flow->timeout = query->time;
-    flow->expire = ngx_http_chatmaid_wait_expire;
-
-    ngx_http_chatmaid_steps_init(&flow->steps, ngx_http_chatmaid_wait_steps,
-                                 waiter);
     return NGX_OK;
 }
 
@@ -263,6 +195,8 @@ ngx_http_chatmaid_wait_join(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_waiter_t *waiter = data;
 
+    ngx_http_chatmaid_reply_t  *reply;
+
     if (ngx_http_chatmaid_wait_topic_join(waiter) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -271,7 +205,12 @@ ngx_http_chatmaid_wait_join(ngx_http_request_t *r, void *data)
 
     ngx_http_chatmaid_wait_poll_schedule();
 
-    return NGX_OK;
+    reply = waiter->flow->reply;
+
+    /* the answer of a replay may be as old as its record */
+
+    return (reply->is_send && !reply->replayed)
+           ? ngx_http_chatmaid_wait_topic_sent(waiter) : NGX_OK;
 }
 
 
@@ -456,7 +395,9 @@ ngx_http_chatmaid_wait_answer(ngx_http_request_t *r, void *data)
         return NGX_ERROR;
     }
 
-    return ngx_http_chatmaid_flow_answer(waiter->flow, NGX_HTTP_OK, &text);
+    return ngx_http_chatmaid_flow_answer(waiter->flow,
+                                        ngx_http_chatmaid_wait_status(waiter),
+                                        &text);
 }
 
 
@@ -487,11 +428,22 @@ ngx_http_chatmaid_wait_expire(void *data)
          ? ngx_http_chatmaid_wait_topic_text(waiter->topic, r->pool, &text)
          : NGX_DECLINED;
 
+    if (rc != NGX_OK && reply->is_send) {
+        text = waiter->sent;
+        rc = NGX_OK;
+    }
+
     if (rc == NGX_OK
         && ngx_http_chatmaid_answer_add_header(r, "Chatmaid-Wait", &timeout)
            == NGX_OK)
     {
-        return ngx_http_chatmaid_answer_json(r, reply, NGX_HTTP_OK, &text);
+        return ngx_http_chatmaid_answer_json(r, reply,
+                                        ngx_http_chatmaid_wait_status(waiter),
+                                        &text);
+    }
+
+    if (reply->is_send) {
+        return ngx_http_chatmaid_wait_fail(waiter, NGX_ERROR);
     }
 
     ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
@@ -501,4 +453,44 @@ ngx_http_chatmaid_wait_expire(void *data)
     return ngx_http_chatmaid_answer_failure(r, reply,
                                             (rc == NGX_ERROR) ? NGX_ERROR
                                                               : NGX_DECLINED);
+}
+
+
+/* After a send, a wait that fails is no error: the message was sent. */
+
+static ngx_int_t
+ngx_http_chatmaid_wait_fail(void *data, ngx_int_t rc)
+{
+    ngx_http_chatmaid_waiter_t *waiter = data;
+
+    ngx_http_request_t         *r;
+    ngx_http_chatmaid_reply_t  *reply;
+
+    r = waiter->flow->request;
+    reply = waiter->flow->reply;
+
+    if (rc == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "chatmaid ends the wait after a send: %s",
+                      ngx_http_chatmaid_problem_name(reply->problem.code));
+
+    } else {
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
+                      "chatmaid ends the wait after a send for lack of memory "
+                      "or by a failure logged above");
+    }
+
+    ngx_memzero(&reply->problem, sizeof(ngx_http_chatmaid_problem_t));
+
+    return ngx_http_chatmaid_flow_is_awaited(waiter->flow)
+           ? ngx_http_chatmaid_answer_json(r, reply, NGX_HTTP_CREATED,
+                                           &waiter->sent)
+           : waiter->flow->answer_rc;
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_wait_status(ngx_http_chatmaid_waiter_t *waiter)
+{
+    return waiter->flow->reply->is_send ? NGX_HTTP_CREATED : NGX_HTTP_OK;
 }

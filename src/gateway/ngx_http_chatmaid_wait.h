@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * GET messages/ID?wait=: answered when the message has got so far.
+ * GET messages/ID?wait= and POST send?wait=: answered when the message has got
+ * so far.
  */
 
 
@@ -10,7 +11,7 @@
 #define _NGX_HTTP_CHATMAID_WAIT_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid_flow.h"
+#include "ngx_http_chatmaid_wait_query.h"
 
 
 /* Takes "wait" and "until" out of the query of messages/ID.  If they ask for a
@@ -18,6 +19,13 @@
  * is wrong; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_wait_init(ngx_http_chatmaid_flow_t *flow,
     ngx_str_t *id, ngx_str_t *args);
+
+/* For a step of a send that is settled: the flow goes on as a wait for the
+ * message, "data" of Chatmaid's answer, which is answered too when the wait
+ * fails.  NGX_OK; NGX_DECLINED: the message has no ID that could be asked for;
+ * NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_wait_follow(ngx_http_chatmaid_flow_t *flow,
+    ngx_http_chatmaid_wait_query_t *query, ngx_str_t *message);
 
 
 #endif /* _NGX_HTTP_CHATMAID_WAIT_H_INCLUDED_ */

@@ -6,7 +6,6 @@
 
 #include "ngx_http_chatmaid_wait_topic.h"
 #include "ngx_http_chatmaid_account_limits.h"
-#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_retry.h"
 
 
@@ -17,6 +16,8 @@
 
 static ngx_http_chatmaid_wait_topic_t *ngx_http_chatmaid_wait_topic_create(
     ngx_http_chatmaid_waiter_t *waiter, ngx_str_t *name);
+static void ngx_http_chatmaid_wait_topic_requeue(
+    ngx_http_chatmaid_wait_topic_t *topic);
 static ngx_uint_t ngx_http_chatmaid_wait_topic_too_late(
     ngx_http_chatmaid_waiter_t *waiter);
 static void ngx_http_chatmaid_wait_topic_tell(
@@ -27,8 +28,6 @@ static void ngx_http_chatmaid_wait_topic_again(
     ngx_http_chatmaid_wait_topic_t *topic);
 static void ngx_http_chatmaid_wait_topic_wake_others(
     ngx_http_chatmaid_waiter_t *waiter);
-static ngx_uint_t ngx_http_chatmaid_wait_topic_status(ngx_pool_t *pool,
-    ngx_str_t *data);
 static ngx_uint_t ngx_http_chatmaid_wait_topic_reached(
     ngx_http_chatmaid_waiter_t *waiter);
 static void ngx_http_chatmaid_wait_topic_pass(
@@ -133,6 +132,35 @@ ngx_http_chatmaid_wait_topic_create(ngx_http_chatmaid_waiter_t *waiter,
     ngx_queue_insert_head(&ngx_http_chatmaid_wait_topic_queue, &topic->queue);
 
     return topic;
+}
+
+
+/* No note was looked for before, so one that is there already is news. */
+
+ngx_int_t
+ngx_http_chatmaid_wait_topic_sent(ngx_http_chatmaid_waiter_t *waiter)
+{
+    ngx_http_chatmaid_wait_topic_t  *topic;
+
+    topic = waiter->topic;
+
+    if (topic->seen || topic->poller) {
+        return NGX_OK;
+    }
+
+    ngx_http_chatmaid_wait_topic_requeue(topic);
+
+    return ngx_http_chatmaid_wait_topic_answered(waiter, &waiter->sent);
+}
+
+
+static void
+ngx_http_chatmaid_wait_topic_requeue(ngx_http_chatmaid_wait_topic_t *topic)
+{
+    topic->asked = ngx_current_msec;
+
+    ngx_queue_remove(&topic->queue);
+    ngx_queue_insert_tail(&ngx_http_chatmaid_wait_topic_queue, &topic->queue);
 }
 
 
@@ -273,12 +301,10 @@ ngx_http_chatmaid_wait_topic_asked(ngx_http_chatmaid_wait_topic_t *topic,
                                                             topic->account_id);
     }
 
-    topic->asked = ngx_current_msec;
     topic->noted = 0;
     topic->permitted = 0;
 
-    ngx_queue_remove(&topic->queue);
-    ngx_queue_insert_tail(&ngx_http_chatmaid_wait_topic_queue, &topic->queue);
+    ngx_http_chatmaid_wait_topic_requeue(topic);
 }
 
 
@@ -317,7 +343,7 @@ ngx_http_chatmaid_wait_topic_answered(ngx_http_chatmaid_waiter_t *waiter,
     topic->seen = 1;
     topic->text.data = p;
     topic->text.len = data->len;
-    topic->status = ngx_http_chatmaid_wait_topic_status(r->pool, data);
+    topic->status = ngx_http_chatmaid_message_status(r->pool, data);
 
     for (q = ngx_queue_head(&topic->waiters);
          q != ngx_queue_sentinel(&topic->waiters);
@@ -495,44 +521,6 @@ ngx_http_chatmaid_wait_topic_text(ngx_http_chatmaid_wait_topic_t *topic,
     text->data = ngx_pstrdup(pool, &topic->text);
 
     return text->data ? NGX_OK : NGX_ERROR;
-}
-
-
-static ngx_uint_t
-ngx_http_chatmaid_wait_topic_status(ngx_pool_t *pool, ngx_str_t *data)
-{
-    ngx_str_t   value, status;
-    ngx_uint_t  i;
-
-    static struct {
-        ngx_str_t   name;
-        ngx_uint_t  status;
-    } names[] = {
-        { ngx_string("pending"), NGX_HTTP_CHATMAID_PENDING },
-        { ngx_string("sent"), NGX_HTTP_CHATMAID_SENT },
-        { ngx_string("delivered"), NGX_HTTP_CHATMAID_DELIVERED },
-        { ngx_string("read"), NGX_HTTP_CHATMAID_MESSAGE_READ },
-        { ngx_string("failed"), NGX_HTTP_CHATMAID_FAILED }
-    };
-
-    if (!ngx_http_chatmaid_json_text_member(data, "status", &value)
-        || ngx_http_chatmaid_json_text_string(pool, &value,
-                                              NGX_HTTP_CHATMAID_JSON_UTF8,
-                                              &status)
-           != NGX_OK)
-    {
-        return 0;
-    }
-
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (status.len == names[i].name.len
-            && ngx_memcmp(status.data, names[i].name.data, status.len) == 0)
-        {
-            return names[i].status;
-        }
-    }
-
-    return 0;
 }
 
 

@@ -16,17 +16,8 @@
 
 
 #include "ngx_http_chatmaid_flow.h"
+#include "ngx_http_chatmaid_message_status.h"
 #include "ngx_http_chatmaid_notes.h"
-
-
-/* ngx_http_chatmaid_waiter_t.until, and what a topic has reached.  A failed
- * message goes no further; an unknown status is none of these. */
-
-#define NGX_HTTP_CHATMAID_PENDING       1
-#define NGX_HTTP_CHATMAID_SENT          2
-#define NGX_HTTP_CHATMAID_DELIVERED     3
-#define NGX_HTTP_CHATMAID_MESSAGE_READ  4
-#define NGX_HTTP_CHATMAID_FAILED        5
 
 
 typedef struct ngx_http_chatmaid_wait_topic_s  ngx_http_chatmaid_wait_topic_t;
@@ -40,6 +31,8 @@ typedef struct {
     ngx_queue_t                       queue;      /* of the topic's waiters */
     ngx_event_t                       wake;
     ngx_str_t                         message_id;
+    ngx_str_t                         sent;       /* after a send: what that
+                                                   * has answered */
     ngx_uint_t                        until;
     unsigned                          queued:1;
 } ngx_http_chatmaid_waiter_t;
@@ -99,6 +92,10 @@ typedef enum {
 /* Joins the topic of the waiter's message, made if nobody waits for it.
  * NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_wait_topic_join(ngx_http_chatmaid_waiter_t *waiter);
+
+/* What Chatmaid has just answered a send, waiter->sent, does for a first read,
+ * unless others have begun one.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_wait_topic_sent(ngx_http_chatmaid_waiter_t *waiter);
 
 ngx_http_chatmaid_wait_topic_turn_e ngx_http_chatmaid_wait_topic_turn(
     ngx_http_chatmaid_waiter_t *waiter);

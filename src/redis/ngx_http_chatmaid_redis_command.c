@@ -35,14 +35,16 @@ struct ngx_http_chatmaid_redis_command_s {
 };
 
 
+static ngx_http_chatmaid_redis_command_t *
+    ngx_http_chatmaid_redis_command_create(
+    ngx_http_chatmaid_redis_commands_t *commands, size_t size,
+    ngx_http_chatmaid_redis_pt handler, void *data);
 static ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command_queue(
-    ngx_http_chatmaid_redis_commands_t *commands, const char *bytes,
-    size_t len, ngx_http_chatmaid_redis_pt handler, void *data);
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, const void *bytes, size_t len);
 static void ngx_http_chatmaid_redis_command_enqueue(
     ngx_http_chatmaid_redis_commands_t *commands,
     ngx_http_chatmaid_redis_command_t *command, size_t size);
-static void ngx_http_chatmaid_redis_command_free(
-    ngx_http_chatmaid_redis_command_t *command);
 static void ngx_http_chatmaid_redis_command_prune(
     ngx_http_chatmaid_redis_commands_t *commands);
 static void ngx_http_chatmaid_redis_command_late_reply(
@@ -129,35 +131,56 @@ ngx_http_chatmaid_redis_command_add(
     long long                           n;
     ngx_http_chatmaid_redis_command_t  *command;
 
-    n = redisFormatCommandArgv(&bytes, argc, argv, len);
+    n = redisFormatSdsCommandArgv(&bytes, argc, argv, len);
     if (n < 0) {
         return NULL;
     }
 
-    command = ngx_http_chatmaid_redis_command_queue(commands, bytes, n,
-                                                    handler, data);
-    redisFreeCommand(bytes);
+    command = ngx_http_chatmaid_redis_command_create(commands, 0, handler,
+                                                     data);
+    if (command) {
+        command = ngx_http_chatmaid_redis_command_queue(commands, command,
+                                                        bytes, n);
+    }
+
+    redisFreeSdsCommand(bytes);
 
     return command;
 }
 
 
+/* With room for "size" bytes behind it. */
+
 static ngx_http_chatmaid_redis_command_t *
-ngx_http_chatmaid_redis_command_queue(
-    ngx_http_chatmaid_redis_commands_t *commands, const char *bytes,
-    size_t len, ngx_http_chatmaid_redis_pt handler, void *data)
+ngx_http_chatmaid_redis_command_create(
+    ngx_http_chatmaid_redis_commands_t *commands, size_t size,
+    ngx_http_chatmaid_redis_pt handler, void *data)
 {
-    size_t                              unsent;
     ngx_http_chatmaid_redis_command_t  *command;
 
-    command = ngx_calloc(sizeof(ngx_http_chatmaid_redis_command_t),
-                         commands->log);
+    command = ngx_alloc(sizeof(ngx_http_chatmaid_redis_command_t) + size,
+                        commands->log);
     if (command == NULL) {
         return NULL;
     }
 
+    ngx_memzero(command, sizeof(ngx_http_chatmaid_redis_command_t));
+
     command->handler = handler;
     command->data = data;
+
+    return command;
+}
+
+
+/* NULL: no memory, and the command has been freed. */
+
+static ngx_http_chatmaid_redis_command_t *
+ngx_http_chatmaid_redis_command_queue(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, const void *bytes, size_t len)
+{
+    size_t  unsent;
 
     unsent = commands->out.last - commands->out.pos + len;
 
@@ -171,7 +194,7 @@ ngx_http_chatmaid_redis_command_queue(
                                               commands->log)
         != NGX_OK)
     {
-        ngx_http_chatmaid_redis_command_free(command);
+        ngx_free(command);
         return NULL;
     }
 
@@ -218,20 +241,10 @@ ngx_http_chatmaid_redis_command_cancel(
     command->ended = 0;
 
     if (!command->in_fifo) {
-        ngx_http_chatmaid_redis_command_free(command);
+        ngx_free(command);
     }
 
     commands->handlers->changed(commands->data);
-}
-
-
-static void
-ngx_http_chatmaid_redis_command_free(
-    ngx_http_chatmaid_redis_command_t *command)
-{
-    ngx_http_chatmaid_redis_script_free(&command->call);
-
-    ngx_free(command);
 }
 
 
@@ -270,7 +283,7 @@ ngx_http_chatmaid_redis_command_close(
             ngx_http_chatmaid_redis_command_end(commands, command, error);
 
         } else if (!command->ended) {
-            ngx_http_chatmaid_redis_command_free(command);
+            ngx_free(command);
         }
     }
 
@@ -338,7 +351,7 @@ ngx_http_chatmaid_redis_command_prune(
         command->in_fifo = 0;
 
         if (!command->ended) {
-            ngx_http_chatmaid_redis_command_free(command);
+            ngx_free(command);
         }
     }
 
@@ -416,7 +429,7 @@ ngx_http_chatmaid_redis_command_reply(
 
     command->handler(command->data, error, reply);
 
-    ngx_http_chatmaid_redis_command_free(command);
+    ngx_free(command);
 
     return NGX_OK;
 }
@@ -446,7 +459,7 @@ ngx_http_chatmaid_redis_command_late_reply(
     }
 
     if (!command->ended) {
-        ngx_http_chatmaid_redis_command_free(command);
+        ngx_free(command);
     }
 }
 
@@ -618,7 +631,7 @@ ngx_http_chatmaid_redis_command_end_handler(ngx_event_t *ev)
         command->handler(command->data, command->error, NULL);
 
         if (!command->in_fifo) {
-            ngx_http_chatmaid_redis_command_free(command);
+            ngx_free(command);
         }
     }
 
@@ -697,28 +710,24 @@ ngx_http_chatmaid_redis_command_add_script(
     ngx_uint_t argc, const char **argv, const size_t *len,
     ngx_http_chatmaid_redis_pt handler, void *data)
 {
-    ngx_http_chatmaid_redis_command_t      *command;
-    ngx_http_chatmaid_redis_script_call_t   call;
+    ngx_http_chatmaid_redis_command_t  *command;
 
-    if (ngx_http_chatmaid_redis_script_format(&call, script, nkeys, argc, argv,
-                                              len, commands->log)
-        != NGX_OK)
-    {
-        return NULL;
-    }
-
-    command = ngx_http_chatmaid_redis_command_queue(commands, call.evalsha,
-                                                    call.len, handler, data);
+    command = ngx_http_chatmaid_redis_command_create(commands,
+                               ngx_http_chatmaid_redis_script_size(argc, len),
+                               handler, data);
     if (command == NULL) {
-        ngx_http_chatmaid_redis_script_free(&call);
         return NULL;
     }
 
-    command->call = call;
+    ngx_http_chatmaid_redis_script_format(&command->call, script, nkeys, argc,
+                                          argv, len, (u_char *) (command + 1));
+
     command->evalsha = 1;
     command->lasts = script->lasts;
 
-    return command;
+    return ngx_http_chatmaid_redis_command_queue(commands, command,
+                                                 command->call.evalsha,
+                                                 command->call.len);
 }
 
 

@@ -128,7 +128,7 @@ ngx_http_chatmaid_redis_greeting_add(
     argv[0] = (char *) name->data;
     len[0] = name->len;
 
-    n = redisFormatCommandArgv(&bytes, argc, argv, len);
+    n = redisFormatSdsCommandArgv(&bytes, argc, argv, len);
     if (n < 0) {
         return NGX_ERROR;
     }
@@ -156,7 +156,7 @@ ngx_http_chatmaid_redis_greeting_add(
     }
 
     OPENSSL_cleanse(bytes, n);
-    redisFreeCommand(bytes);
+    redisFreeSdsCommand(bytes);
 
     return p ? NGX_OK : NGX_ERROR;
 }

@@ -16,16 +16,20 @@
 #include <hiredis/hiredis.h>
 
 
-#define NGX_HTTP_CHATMAID_REDIS_MAX_ARGS     32  /* of a script, and keys */
+/* The length of the two words that each call of a script begins with: EVALSHA,
+ * and the script's name, which is a SHA-1 in hexadecimal. */
+#define NGX_HTTP_CHATMAID_REDIS_SCRIPT_HEAD                                   \
+    (sizeof("$7" CRLF "EVALSHA" CRLF "$40" CRLF CRLF) - 1 + 40)
 
 
-/* A script, and the name that Redis has for it.  One that "lasts" is worth
- * running when nobody waits for it any more. */
+/* A script, and how its calls begin.  One that "lasts" is worth running when
+ * nobody waits for it any more. */
 
 typedef struct {
     ngx_str_t                          text;
     ngx_uint_t                         lasts;
-    u_char                             sha1[40];
+    u_char                             head
+                                          [NGX_HTTP_CHATMAID_REDIS_SCRIPT_HEAD];
 } ngx_http_chatmaid_redis_script_t;
 
 
@@ -33,34 +37,32 @@ typedef struct {
 
 typedef struct {
     ngx_http_chatmaid_redis_script_t  *script;
-    char                              *evalsha;  /* its bytes, hiredis' */
+    u_char                            *evalsha;  /* its bytes */
     size_t                             len;      /* of these */
     ngx_uint_t                         nwords;   /* of the command */
 } ngx_http_chatmaid_redis_script_call_t;
 
 
-/* Computes script->sha1 of script->text; once, at configuration.  NGX_OK, or
- * NGX_ERROR where OpenSSL fails (logged). */
+/* Makes script->head of script->text; once, at configuration.  NGX_OK, or
+ * NGX_ERROR where OpenSSL fails (logged) or there is no memory. */
 ngx_int_t ngx_http_chatmaid_redis_script_init(
     ngx_http_chatmaid_redis_script_t *script, ngx_log_t *log);
 
-/* Formats EVALSHA with nkeys keys and then arguments, argc in all, which are
- * copied; "script" must outlive the call (of one that doesn't last: until
- * nobody waits for it).  NGX_ERROR: no memory, or too many of
- * them (logged). */
-ngx_int_t ngx_http_chatmaid_redis_script_format(
+/* How many bytes format() needs at most for argc keys and arguments. */
+size_t ngx_http_chatmaid_redis_script_size(ngx_uint_t argc, const size_t *len);
+
+/* Writes EVALSHA with nkeys keys and then arguments, argc in all, to p, which
+ * must last as long as the call; "script" must outlive the call (of one that
+ * doesn't last: until nobody waits for it). */
+void ngx_http_chatmaid_redis_script_format(
     ngx_http_chatmaid_redis_script_call_t *call,
     ngx_http_chatmaid_redis_script_t *script, ngx_uint_t nkeys,
-    ngx_uint_t argc, const char **argv, const size_t *len, ngx_log_t *log);
+    ngx_uint_t argc, const char **argv, const size_t *len, u_char *p);
 
 /* Appends the same call as EVAL to a redis_buffer.  NGX_ERROR: no memory, and
  * the buffer is as it was. */
 ngx_int_t ngx_http_chatmaid_redis_script_eval(
     ngx_http_chatmaid_redis_script_call_t *call, ngx_buf_t *b, ngx_log_t *log);
-
-/* Frees what format() has made, if it has. */
-void ngx_http_chatmaid_redis_script_free(
-    ngx_http_chatmaid_redis_script_call_t *call);
 
 /* Whether a reply to EVALSHA says that the server does not know the script. */
 ngx_uint_t ngx_http_chatmaid_redis_script_is_unknown(redisReply *reply);

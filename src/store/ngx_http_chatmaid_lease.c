@@ -31,6 +31,7 @@ ngx_http_chatmaid_lease_ask(ngx_http_chatmaid_lease_t *lease)
     }
 
     claim->may_be_accepted = 0;
+    claim->taken_over = 0;
     claim->zone_only = 0;
     claim->redis_away = 0;
 

@@ -14,20 +14,54 @@
 #define NGX_HTTP_CHATMAID_NOTE_TTL   60000  /* milliseconds */
 #define NGX_HTTP_CHATMAID_STAMP_LEN  16     /* in hexadecimal */
 
+/* How long notes are wanted after a look, and how often Redis is told. */
+#define NGX_HTTP_CHATMAID_NOTES_WANTED_TTL  120000  /* milliseconds */
+#define NGX_HTTP_CHATMAID_NOTES_TELL        20000
 
+/* What Redis says of that holds for so long: less than the first pause between
+ * the polls of one who has begun to wait since. */
+#define NGX_HTTP_CHATMAID_NOTES_ASK         250
+
+
+/* What this worker knows of "waiting" in Redis. */
+
+typedef struct {
+    ngx_msec_t  asked_at;
+    ngx_msec_t  told_at;
+    unsigned    asked:1;
+    unsigned    told:1;
+    unsigned    asking:1;
+    unsigned    wanted:1;
+} ngx_http_chatmaid_notes_waiting_t;
+
+
+static ngx_uint_t ngx_http_chatmaid_notes_wanted_in_redis(
+    ngx_http_chatmaid_redis_conf_t *conf);
+static void ngx_http_chatmaid_notes_wanted_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
 static void ngx_http_chatmaid_notes_leave_in_zone(
     ngx_http_chatmaid_zone_t *zone, u_char *id, uint64_t stamp);
 static void ngx_http_chatmaid_notes_leave_in_redis(
     ngx_http_chatmaid_redis_conf_t *conf, u_char *id, uint64_t stamp);
-static void ngx_http_chatmaid_notes_leave_handler(void *data, ngx_uint_t error,
+static void ngx_http_chatmaid_notes_set(ngx_http_chatmaid_redis_t *redis,
+    u_char *key, size_t len, const char *value, size_t value_len,
+    ngx_msec_t ttl);
+static void ngx_http_chatmaid_notes_set_handler(void *data, ngx_uint_t error,
     redisReply *reply);
 static void ngx_http_chatmaid_notes_look_in_zone(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_notes_look_t *look);
 static ngx_int_t ngx_http_chatmaid_notes_look_in_redis(
     ngx_http_chatmaid_redis_conf_t *conf, ngx_http_chatmaid_notes_look_t *look);
+static void ngx_http_chatmaid_notes_tell(ngx_http_chatmaid_redis_t *redis,
+    ngx_http_chatmaid_redis_conf_t *conf);
+static u_char *ngx_http_chatmaid_notes_waiting_key(u_char *p,
+    ngx_http_chatmaid_redis_conf_t *conf);
 static void ngx_http_chatmaid_notes_look_handler(void *data, ngx_uint_t error,
     redisReply *reply);
 static uint64_t ngx_http_chatmaid_notes_stamp(redisReply *reply);
+
+
+static ngx_http_chatmaid_notes_waiting_t  ngx_http_chatmaid_notes_waiting;
 
 
 ngx_int_t
@@ -41,6 +75,87 @@ ngx_http_chatmaid_notes_id(ngx_pool_t *pool, ngx_str_t *account_name,
     fields[2] = *message_id;
 
     return ngx_http_chatmaid_crypto_sha256_fields(pool, fields, 3, id);
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_notes_wanted(ngx_http_chatmaid_main_conf_t *mcf)
+{
+    ngx_uint_t                 wanted;
+    ngx_http_chatmaid_zone_t  *zone = mcf->zone->data;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    wanted = ((ngx_msec_int_t) (zone->sh->notes_wanted - ngx_current_msec) > 0);
+
+    ngx_http_chatmaid_zone_unlock(zone);
+
+    return wanted || (mcf->redis && ngx_http_chatmaid_notes_wanted_in_redis(
+                                                                 mcf->redis));
+}
+
+
+/* While it is not known they are, so that no event waits for Redis. */
+
+static ngx_uint_t
+ngx_http_chatmaid_notes_wanted_in_redis(ngx_http_chatmaid_redis_conf_t *conf)
+{
+    size_t                              len[2];
+    const char                         *argv[2];
+    ngx_http_chatmaid_redis_t          *redis;
+    ngx_http_chatmaid_notes_waiting_t  *waiting;
+
+    u_char                              key[NGX_HTTP_CHATMAID_MAX_NAME];
+
+    waiting = &ngx_http_chatmaid_notes_waiting;
+
+    if (waiting->asking) {
+        return 1;
+    }
+
+    if (waiting->asked
+        && ngx_current_msec - waiting->asked_at < NGX_HTTP_CHATMAID_NOTES_ASK)
+    {
+        return waiting->wanted;
+    }
+
+    redis = ngx_http_chatmaid_redis_get(conf);
+
+    if (redis == NULL) {
+        return 0;
+    }
+
+    argv[0] = "MGET";
+    len[0] = sizeof("MGET") - 1;
+
+    argv[1] = (char *) key;
+    len[1] = ngx_http_chatmaid_notes_waiting_key(key, conf) - key;
+
+    if (ngx_http_chatmaid_redis_command(redis, 2, argv, len,
+                                        ngx_http_chatmaid_notes_wanted_handler,
+                                        waiting)
+        != NULL)
+    {
+        waiting->asking = 1;
+        waiting->asked_at = ngx_current_msec;
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_http_chatmaid_notes_wanted_handler(void *data, ngx_uint_t error,
+    redisReply *reply)
+{
+    ngx_http_chatmaid_notes_waiting_t  *waiting = data;
+
+    waiting->asking = 0;
+    waiting->asked = 1;
+    waiting->wanted = !(error == NGX_HTTP_CHATMAID_REDIS_OK
+                        && reply->type == REDIS_REPLY_ARRAY
+                        && reply->elements == 1
+                        && reply->element[0]->type == REDIS_REPLY_NIL);
 }
 
 
@@ -96,12 +211,10 @@ ngx_http_chatmaid_notes_leave_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
     u_char *id, uint64_t stamp)
 {
     u_char                     *p;
-    size_t                      len[5];
-    const char                 *argv[5];
     ngx_http_chatmaid_redis_t  *redis;
+
     u_char                      key[NGX_HTTP_CHATMAID_MAX_NAME];
     u_char                      value[NGX_HTTP_CHATMAID_STAMP_LEN];
-    u_char                      ttl[NGX_INT64_LEN];
 
     redis = ngx_http_chatmaid_redis_get(conf);
 
@@ -109,35 +222,46 @@ ngx_http_chatmaid_notes_leave_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
         return;
     }
 
-    argv[0] = "SET";
-    len[0] = sizeof("SET") - 1;
-
     p = ngx_http_chatmaid_store_script_name(key, conf, "note:", id);
 
-    argv[1] = (char *) key;
-    len[1] = p - key;
+    ngx_sprintf(value, "%016xL", stamp);
 
-    p = ngx_sprintf(value, "%016xL", stamp);
-
-    argv[2] = (char *) value;
-    len[2] = p - value;
-
-    argv[3] = "PX";
-    len[3] = sizeof("PX") - 1;
-
-    p = ngx_sprintf(ttl, "%d", NGX_HTTP_CHATMAID_NOTE_TTL);
-
-    argv[4] = (char *) ttl;
-    len[4] = p - ttl;
-
-    (void) ngx_http_chatmaid_redis_command(redis, 5, argv, len,
-                                        ngx_http_chatmaid_notes_leave_handler,
-                                        NULL);
+    ngx_http_chatmaid_notes_set(redis, key, p - key, (char *) value,
+                                sizeof(value), NGX_HTTP_CHATMAID_NOTE_TTL);
 }
 
 
 static void
-ngx_http_chatmaid_notes_leave_handler(void *data, ngx_uint_t error,
+ngx_http_chatmaid_notes_set(ngx_http_chatmaid_redis_t *redis, u_char *key,
+    size_t len, const char *value, size_t value_len, ngx_msec_t ttl)
+{
+    u_char       number[NGX_INT_T_LEN];
+    size_t       lens[5];
+    const char  *argv[5];
+
+    argv[0] = "SET";
+    lens[0] = sizeof("SET") - 1;
+
+    argv[1] = (char *) key;
+    lens[1] = len;
+
+    argv[2] = value;
+    lens[2] = value_len;
+
+    argv[3] = "PX";
+    lens[3] = sizeof("PX") - 1;
+
+    argv[4] = (char *) number;
+    lens[4] = ngx_sprintf(number, "%M", ttl) - number;
+
+    (void) ngx_http_chatmaid_redis_command(redis, 5, argv, lens,
+                                           ngx_http_chatmaid_notes_set_handler,
+                                           NULL);
+}
+
+
+static void
+ngx_http_chatmaid_notes_set_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
     /* without its note a waiter polls too, only later */
@@ -166,6 +290,9 @@ ngx_http_chatmaid_notes_look_in_zone(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t  *rec;
 
     ngx_http_chatmaid_zone_lock(zone);
+
+    zone->sh->notes_wanted = ngx_current_msec
+                             + NGX_HTTP_CHATMAID_NOTES_WANTED_TTL;
 
     for (i = 0; i < look->n; i++) {
         rec = ngx_http_chatmaid_zone_find(zone, look->ids[i]);
@@ -204,6 +331,8 @@ ngx_http_chatmaid_notes_look_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
         return NGX_OK;
     }
 
+    ngx_http_chatmaid_notes_tell(redis, conf);
+
     argv[0] = "MGET";
     len[0] = sizeof("MGET") - 1;
 
@@ -218,6 +347,45 @@ ngx_http_chatmaid_notes_look_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
                                            ngx_http_chatmaid_notes_look_handler,
                                            look)
            ? NGX_AGAIN : NGX_OK;
+}
+
+
+/* Before the look: an event that this look does not find is left a note. */
+
+static void
+ngx_http_chatmaid_notes_tell(ngx_http_chatmaid_redis_t *redis,
+    ngx_http_chatmaid_redis_conf_t *conf)
+{
+    u_char                             *p;
+    ngx_http_chatmaid_notes_waiting_t  *waiting;
+
+    u_char                              key[NGX_HTTP_CHATMAID_MAX_NAME];
+
+    waiting = &ngx_http_chatmaid_notes_waiting;
+
+    if (waiting->told
+        && ngx_current_msec - waiting->told_at < NGX_HTTP_CHATMAID_NOTES_TELL)
+    {
+        return;
+    }
+
+    waiting->told = 1;
+    waiting->told_at = ngx_current_msec;
+
+    p = ngx_http_chatmaid_notes_waiting_key(key, conf);
+
+    ngx_http_chatmaid_notes_set(redis, key, p - key, "1", 1,
+                                NGX_HTTP_CHATMAID_NOTES_WANTED_TTL);
+}
+
+
+static u_char *
+ngx_http_chatmaid_notes_waiting_key(u_char *p,
+    ngx_http_chatmaid_redis_conf_t *conf)
+{
+    p = ngx_cpymem(p, conf->prefix.data, conf->prefix.len);
+
+    return ngx_cpymem(p, "waiting", sizeof("waiting") - 1);
 }
 
 

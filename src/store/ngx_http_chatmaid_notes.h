@@ -6,6 +6,10 @@
  * waiting.  Its stamp differs each time.  A note is left in the zone and, if
  * there is one, in Redis; each has its own stamp, because one of them may have
  * missed the latest.
+ *
+ * Most messages are not waited for.  Whoever looks for notes leaves word that
+ * they are wanted, in the zone and as the key "waiting" in Redis; without it no
+ * note is left.
  */
 
 
@@ -43,6 +47,9 @@ struct ngx_http_chatmaid_notes_look_s {
  * may have no key, and so no environment.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_notes_id(ngx_pool_t *pool, ngx_str_t *account_name,
     ngx_str_t *message_id, u_char *id);
+
+/* Whether somebody may be waiting, on this nginx or at the same Redis. */
+ngx_uint_t ngx_http_chatmaid_notes_wanted(ngx_http_chatmaid_main_conf_t *mcf);
 
 /* Leaves a note if it can.  The stamp is not 0. */
 void ngx_http_chatmaid_notes_leave(ngx_http_chatmaid_main_conf_t *mcf,

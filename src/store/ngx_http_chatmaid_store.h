@@ -32,6 +32,15 @@ enum {
 };
 
 
+/* ngx_http_chatmaid_claim_t.store: who said so */
+
+enum {
+    NGX_HTTP_CHATMAID_STORE_NONE = 0,
+    NGX_HTTP_CHATMAID_STORE_ZONE,
+    NGX_HTTP_CHATMAID_STORE_REDIS
+};
+
+
 typedef void (*ngx_http_chatmaid_claim_pt)(void *data);
 
 
@@ -60,6 +69,7 @@ typedef struct {
     void                           *data;
 
     ngx_uint_t                      result;       /* of claim() */
+    ngx_uint_t                      store;        /* that said so */
     ngx_int_t                       rc;           /* of the others */
     ngx_str_t                       answer;       /* Chatmaid's, in pool */
     ngx_uint_t                      status;       /* of that answer */
@@ -71,6 +81,7 @@ typedef struct {
     void                           *renew_command;
 
     unsigned                        may_be_accepted:1;  /* by an earlier try */
+    unsigned                        taken_over:1; /* from another owner */
     unsigned                        use_previous:1;     /* see previous_id */
     unsigned                        waited:1;     /* for another send's claim */
     unsigned                        zone_only:1;  /* Redis did not answer */

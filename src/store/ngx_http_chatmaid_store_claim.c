@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_store_claim.h"
+#include "ngx_http_chatmaid_digits.h"
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_zone.h"
 
@@ -67,6 +68,7 @@ static int64_t  ngx_http_chatmaid_store_claim_ahead;
 ngx_int_t
 ngx_http_chatmaid_store_claim(ngx_http_chatmaid_claim_t *claim)
 {
+    u_char                    *p;
     ngx_int_t                  rc;
     ngx_uint_t                 decided;
     ngx_http_chatmaid_words_t  words;
@@ -94,11 +96,15 @@ ngx_http_chatmaid_store_claim(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_store_script_word(&words,
                                         claim->may_be_accepted ? "1" : "0", 1);
 
-    ngx_hex_dump(words.former_owner, claim->former_owner,
-                 NGX_HTTP_CHATMAID_OWNER_LEN);
+    p = words.former_owner;
+
+    if (claim->former_ended) {
+        p = ngx_http_chatmaid_digits_hex(p, claim->former_owner,
+                                         NGX_HTTP_CHATMAID_OWNER_LEN);
+    }
+
     ngx_http_chatmaid_store_script_word(&words, words.former_owner,
-                                        claim->former_ended
-                                        ? sizeof(words.former_owner) : 0);
+                                        p - words.former_owner);
 
     ngx_http_chatmaid_store_script_number(&words, decided ? 0 : claim->window);
     ngx_http_chatmaid_store_script_number(&words, claim->window_number);
@@ -250,12 +256,14 @@ ngx_http_chatmaid_store_claim_read_reply(ngx_http_chatmaid_claim_t *claim,
     ngx_http_chatmaid_store_claim_ahead = element[1]->integer
                                      - ngx_http_chatmaid_store_zone.clock();
 
+    claim->store = NGX_HTTP_CHATMAID_STORE_REDIS;
     claim->use_previous |= (element[2]->integer == 1);
 
     switch (result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
         claim->may_be_accepted |= (element[3]->str[0] != '0');
+        claim->taken_over |= claim->may_be_accepted;
         ngx_http_chatmaid_store_claim_in_zone(claim);
         return;
 
@@ -302,7 +310,10 @@ ngx_http_chatmaid_store_claim_in_zone(ngx_http_chatmaid_claim_t *claim)
 
     if (claim->result != NGX_HTTP_CHATMAID_CLAIMED) {
         ngx_http_chatmaid_store_claim_remove(claim);
+        return;
     }
+
+    claim->store = NGX_HTTP_CHATMAID_STORE_REDIS;
 }
 
 
@@ -359,6 +370,8 @@ static void
 ngx_http_chatmaid_store_claim_fall_back(ngx_http_chatmaid_claim_t *claim,
     ngx_uint_t granted)
 {
+    claim->store = NGX_HTTP_CHATMAID_STORE_NONE;
+
     if (claim->waited) {
         claim->result = NGX_HTTP_CHATMAID_LOST;
 

@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_alarm.h"
+#include "ngx_http_chatmaid_digits.h"
 #include "ngx_http_chatmaid_lua.h"
 
 
@@ -72,12 +73,13 @@ ngx_http_chatmaid_store_script_begin(ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_store_script_record(words, claim,
                                           ngx_http_chatmaid_claim_id(claim));
 
-    ngx_hex_dump(words->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_digits_hex(words->owner, claim->owner,
+                                 NGX_HTTP_CHATMAID_OWNER_LEN);
     ngx_http_chatmaid_store_script_word(words, words->owner,
                                         sizeof(words->owner));
 
-    ngx_hex_dump(words->fingerprint, claim->fingerprint,
-                 NGX_HTTP_CHATMAID_ID_LEN);
+    ngx_http_chatmaid_digits_hex(words->fingerprint, claim->fingerprint,
+                                 NGX_HTTP_CHATMAID_ID_LEN);
     ngx_http_chatmaid_store_script_word(words, words->fingerprint,
                                         sizeof(words->fingerprint));
 
@@ -110,7 +112,7 @@ ngx_http_chatmaid_store_script_name(u_char *p,
     p = ngx_cpymem(p, conf->prefix.data, conf->prefix.len);
     p = ngx_cpymem(p, kind, ngx_strlen(kind));
 
-    return ngx_hex_dump(p, id, NGX_HTTP_CHATMAID_ID_LEN);
+    return ngx_http_chatmaid_digits_hex(p, id, NGX_HTTP_CHATMAID_ID_LEN);
 }
 
 
@@ -145,14 +147,14 @@ ngx_http_chatmaid_store_script_word(ngx_http_chatmaid_words_t *words,
 
 void
 ngx_http_chatmaid_store_script_number(ngx_http_chatmaid_words_t *words,
-    int64_t number)
+    uint64_t number)
 {
-    u_char  *p;
+    u_char  *p, *last;
 
     p = words->numbers[words->n];
+    last = ngx_http_chatmaid_digits_decimal(p, number);
 
-    ngx_http_chatmaid_store_script_word(words, p,
-                                        ngx_sprintf(p, "%L", number) - p);
+    ngx_http_chatmaid_store_script_word(words, p, last - p);
 }
 
 

@@ -63,7 +63,7 @@ void ngx_http_chatmaid_store_script_key(ngx_http_chatmaid_words_t *words,
 void ngx_http_chatmaid_store_script_word(ngx_http_chatmaid_words_t *words,
     void *data, size_t len);
 void ngx_http_chatmaid_store_script_number(ngx_http_chatmaid_words_t *words,
-    int64_t number);
+    uint64_t number);
 
 /* Runs a script as ngx_http_chatmaid_redis_script() does.  NULL also if this
  * worker has no client. */

@@ -88,6 +88,7 @@ ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim,
     size_t                     room;
     ngx_http_chatmaid_zone_t  *zone = claim->mcf->zone->data;
 
+    claim->store = NGX_HTTP_CHATMAID_STORE_ZONE;
     claim->answer.data = NULL;
 
     for (room = 0; /* void */; room = claim->answer.len) {
@@ -168,6 +169,7 @@ ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
     }
 
     claim->may_be_accepted |= (rec != NULL);
+    claim->taken_over |= (rec != NULL);
     claim->former_ended = (rec && rec->state
                                   == NGX_HTTP_CHATMAID_RECORD_AMBIGUOUS);
 
@@ -239,6 +241,7 @@ ngx_http_chatmaid_store_zone_take(ngx_http_chatmaid_zone_t *zone,
 
     } else if (!ngx_http_chatmaid_store_zone_is_owner(rec, claim)) {
         rec->may_be_accepted = 1;
+        claim->taken_over = 1;
     }
 
     ngx_http_chatmaid_zone_set_state(zone, rec,

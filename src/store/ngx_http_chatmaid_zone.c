@@ -8,7 +8,7 @@
 
 
 /* Whoever changes the shared layout changes this number. */
-#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  3
+#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  4
 
 /* How many records are dropped at most for one allocation. */
 #define NGX_HTTP_CHATMAID_ZONE_EVICT   64
@@ -121,6 +121,7 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
     zone->shpool->log_nomem = 0;        /* a full zone is a normal case */
 
     sh->layout = NGX_HTTP_CHATMAID_ZONE_LAYOUT;
+    sh->notes_wanted = ngx_current_msec;
 
     ngx_rbtree_init(&sh->records, &sh->records_sentinel,
                     ngx_http_chatmaid_zone_insert);

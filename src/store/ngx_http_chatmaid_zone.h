@@ -92,6 +92,7 @@ typedef struct {
 
     ngx_queue_t                       accounts;    /* account_limits.c */
     ngx_uint_t                        notes;       /* number of records */
+    ngx_msec_t                        notes_wanted;   /* until this time */
 
     ngx_uint_t                        evicted;     /* before their ttl */
     ngx_uint_t                        warned;      /* of these, once */

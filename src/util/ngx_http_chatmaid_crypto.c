@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid_digits.h"
 #include <openssl/err.h>
 #include <openssl/rand.h>
 
@@ -93,7 +94,14 @@ ngx_http_chatmaid_crypto_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
     p = data.data;
 
     for (i = 0; i < n; i++) {
-        p = ngx_sprintf(p, "%uz:%V,", fields[i].len, &fields[i]);
+        p = ngx_http_chatmaid_digits_decimal(p, fields[i].len);
+        *p++ = ':';
+
+        if (fields[i].len) {
+            p = ngx_cpymem(p, fields[i].data, fields[i].len);
+        }
+
+        *p++ = ',';
     }
 
     data.len = p - data.data;
@@ -138,29 +146,24 @@ ngx_http_chatmaid_crypto_hmac_cleanup(void *data)
 }
 
 
-ngx_http_chatmaid_hmac_t *
+ngx_int_t
 ngx_http_chatmaid_crypto_hmac_begin(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t *key)
+    ngx_http_chatmaid_hmac_t *hmac)
 {
-    HMAC_CTX  *run;
-
-    run = HMAC_CTX_new();
-
-    if (run == NULL || HMAC_CTX_copy(run, key) != 1) {
-        HMAC_CTX_free(run);
-        ngx_http_chatmaid_crypto_failed(log, "HMAC_CTX_copy");
-        return NULL;
+    if (HMAC_Init_ex(hmac, NULL, 0, NULL, NULL) != 1) {
+        ngx_http_chatmaid_crypto_failed(log, "HMAC_Init_ex");
+        return NGX_ERROR;
     }
 
-    return run;
+    return NGX_OK;
 }
 
 
 ngx_int_t
 ngx_http_chatmaid_crypto_hmac_update(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t *run, u_char *data, size_t len)
+    ngx_http_chatmaid_hmac_t *hmac, u_char *data, size_t len)
 {
-    if (HMAC_Update(run, data, len) != 1) {
+    if (HMAC_Update(hmac, data, len) != 1) {
         ngx_http_chatmaid_crypto_failed(log, "HMAC_Update");
         return NGX_ERROR;
     }
@@ -170,16 +173,10 @@ ngx_http_chatmaid_crypto_hmac_update(ngx_log_t *log,
 
 
 ngx_int_t
-ngx_http_chatmaid_crypto_hmac_end(ngx_log_t *log, ngx_http_chatmaid_hmac_t *run,
-    u_char *md)
+ngx_http_chatmaid_crypto_hmac_end(ngx_log_t *log,
+    ngx_http_chatmaid_hmac_t *hmac, u_char *md)
 {
-    int  rc;
-
-    rc = HMAC_Final(run, md, NULL);
-
-    HMAC_CTX_free(run);
-
-    if (rc != 1) {
+    if (HMAC_Final(hmac, md, NULL) != 1) {
         ngx_http_chatmaid_crypto_failed(log, "HMAC_Final");
         return NGX_ERROR;
     }

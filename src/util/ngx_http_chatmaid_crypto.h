@@ -26,7 +26,7 @@
 #define NGX_HTTP_CHATMAID_SHA256_HEX  64
 
 
-/* HMAC-SHA256: a prepared key, or a run with it. */
+/* HMAC-SHA256: a prepared key, and a run with it. */
 
 typedef HMAC_CTX  ngx_http_chatmaid_hmac_t;
 
@@ -41,19 +41,20 @@ ngx_int_t ngx_http_chatmaid_crypto_sha256(ngx_log_t *log, ngx_str_t *data,
 ngx_int_t ngx_http_chatmaid_crypto_sha256_fields(ngx_pool_t *pool,
     ngx_str_t *fields, ngx_uint_t n, u_char *md);
 
-/* Prepares a key for any number of runs; the pool frees it.  NULL without
- * memory, or if OpenSSL fails (logged). */
+/* Prepares a key for any number of runs, one after another; the pool frees it.
+ * NULL without memory, or if OpenSSL fails (logged). */
 ngx_http_chatmaid_hmac_t *ngx_http_chatmaid_crypto_hmac_key(ngx_pool_t *pool,
     ngx_str_t *key);
 
-/* A run: begin() returns NULL on failure; end() writes md[32] and frees the
- * run, nothing else does.  NGX_OK, or NGX_ERROR; all failures are logged. */
-ngx_http_chatmaid_hmac_t *ngx_http_chatmaid_crypto_hmac_begin(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t *key);
+/* A run: begin() forgets what one before has left; end() writes md[32].  To
+ * copy a context for each run costs as much as to hash 100 bytes.  NGX_OK, or
+ * NGX_ERROR (logged). */
+ngx_int_t ngx_http_chatmaid_crypto_hmac_begin(ngx_log_t *log,
+    ngx_http_chatmaid_hmac_t *hmac);
 ngx_int_t ngx_http_chatmaid_crypto_hmac_update(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t *run, u_char *data, size_t len);
+    ngx_http_chatmaid_hmac_t *hmac, u_char *data, size_t len);
 ngx_int_t ngx_http_chatmaid_crypto_hmac_end(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t *run, u_char *md);
+    ngx_http_chatmaid_hmac_t *hmac, u_char *md);
 
 /* Fills buf with n random bytes, at most 1024.  NGX_OK, or NGX_ERROR
  * (logged). */

@@ -95,7 +95,7 @@ ngx_http_chatmaid_json_text_member(ngx_str_t *object, const char *name,
     rest = *object;
 
     while (ngx_http_chatmaid_json_text_pair(&rest, &member, &found)) {
-        if (ngx_http_chatmaid_json_text_compare(&member, &wanted) == 0) {
+        if (ngx_http_chatmaid_json_text_is(&member, &wanted)) {
             *value = found;
             n++;
         }
@@ -289,6 +289,7 @@ ngx_http_chatmaid_json_text_insert(ngx_pool_t *pool, ngx_str_t *object,
 {
     u_char      *p, *place;
     ngx_str_t    rest, wanted, member, other;
+    ngx_uint_t   before, behind;     /* a comma */
 
     wanted.data = (u_char *) name;
     wanted.len = ngx_strlen(name);
@@ -312,15 +313,26 @@ ngx_http_chatmaid_json_text_insert(ngx_pool_t *pool, ngx_str_t *object,
 
     /* at the end: after a comma, unless the object is empty */
 
+    before = (place == NULL && rest.len != object->len);
+    behind = (place != NULL);
+
     if (place == NULL) {
         place = object->data + object->len - 1;
-        p = ngx_cpymem(text->data, object->data, place - object->data);
-        p = ngx_sprintf(p, "%s\"%V\":%V", (rest.len == object->len) ? "" : ",",
-                        &wanted, value);
+    }
 
-    } else {
-        p = ngx_cpymem(text->data, object->data, place - object->data);
-        p = ngx_sprintf(p, "\"%V\":%V,", &wanted, value);
+    p = ngx_cpymem(text->data, object->data, place - object->data);
+
+    if (before) {
+        *p++ = ',';
+    }
+
+    *p++ = '"';
+    p = ngx_cpymem(p, wanted.data, wanted.len);
+    *p++ = '"'; *p++ = ':';
+    p = ngx_cpymem(p, value->data, value->len);
+
+    if (behind) {
+        *p++ = ',';
     }
 
     p = ngx_cpymem(p, place, object->data + object->len - place);
@@ -467,6 +479,21 @@ ngx_http_chatmaid_json_text_utf8(u_char *out, uint32_t ch)
     *out++ = (u_char) (0x80 | (ch & 0x3f));
 
     return out;
+}
+
+
+/* An escape is longer than what it stands for. */
+
+ngx_uint_t
+ngx_http_chatmaid_json_text_is(ngx_str_t *string, ngx_str_t *name)
+{
+    if (string->len <= name->len) {
+        return string->len == name->len
+               && ngx_memcmp(string->data, name->data, name->len) == 0;
+    }
+
+    return memchr(string->data, '\\', string->len) != NULL
+           && ngx_http_chatmaid_json_text_compare(string, name) == 0;
 }
 
 

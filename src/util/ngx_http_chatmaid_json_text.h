@@ -54,6 +54,10 @@ ngx_int_t ngx_http_chatmaid_json_text_string(ngx_pool_t *pool,
  * less than 0, 0, or more. */
 ngx_int_t ngx_http_chatmaid_json_text_compare(ngx_str_t *one, ngx_str_t *two);
 
+/* Whether the name of a member, again what it has between its quotes, is this
+ * one, which needs no escape. */
+ngx_uint_t ngx_http_chatmaid_json_text_is(ngx_str_t *string, ngx_str_t *name);
+
 /* Decodes one escape, or a surrogate pair of them, and moves *pos behind it.
  * Half a surrogate pair is its own number. */
 uint32_t ngx_http_chatmaid_json_text_unescape(u_char **pos, u_char *last);

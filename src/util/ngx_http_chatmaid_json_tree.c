@@ -248,7 +248,7 @@ ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
     {
         ngx_http_chatmaid_json_tree_inner(tree, token, &inner);
 
-        if (ngx_http_chatmaid_json_text_compare(&inner, &wanted) == 0) {
+        if (ngx_http_chatmaid_json_text_is(&inner, &wanted)) {
             break;
         }
     }

@@ -159,19 +159,23 @@ static void
 ngx_http_chatmaid_json_write_quoted(ngx_http_chatmaid_json_writer_t *w,
     u_char *p, u_char *last)
 {
-    u_char    *start;
+    u_char    *escape;
     uint32_t   ch;
 
-    while (p < last) {
+    for ( ;; ) {
 
-        for (start = p; p < last && *p != '\\'; p++) { /* void */ }
+        escape = memchr(p, '\\', last - p);
 
-        ngx_http_chatmaid_json_write_put(w, start, p - start);
-
-        if (p < last) {
-            ch = ngx_http_chatmaid_json_text_unescape(&p, last);
-            ngx_http_chatmaid_json_write_character(w, ch);
+        if (escape == NULL) {
+            ngx_http_chatmaid_json_write_put(w, p, last - p);
+            return;
         }
+
+        ngx_http_chatmaid_json_write_put(w, p, escape - p);
+
+        p = escape;
+        ch = ngx_http_chatmaid_json_text_unescape(&p, last);
+        ngx_http_chatmaid_json_write_character(w, ch);
     }
 }
 

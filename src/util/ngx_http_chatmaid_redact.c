@@ -21,7 +21,12 @@ ngx_http_chatmaid_redact(ngx_pool_t *pool, ngx_str_t *secret, ngx_str_t *text)
 
     static ngx_str_t  redacted = ngx_string("[redacted]");
 
-    if (text->len == 0) {
+    /* nearly always it is not there, and no escape that could be a part of it */
+
+    if (text->len == 0
+        || (memmem(text->data, text->len, secret->data, secret->len) == NULL
+            && memmem(text->data, text->len, "\\u00", 4) == NULL))
+    {
         return NGX_DECLINED;
     }
 

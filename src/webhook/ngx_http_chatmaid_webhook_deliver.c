@@ -40,6 +40,11 @@ ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r, void *data)
     }
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    if (!ngx_http_chatmaid_notes_wanted(mcf)) {
+        return NGX_OK;
+    }
+
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     if (ngx_http_chatmaid_notes_id(r->pool, &conf->account_name,
@@ -72,6 +77,8 @@ ngx_http_chatmaid_webhook_deliver_add(ngx_http_request_t *r, void *data)
     if (conf->webhook_inbox == NULL) {
         return NGX_OK;
     }
+
+    ngx_http_chatmaid_facts_store_asked(wh->reply->facts);
 
     wh->command = ngx_http_chatmaid_webhook_inbox_add(mcf,
                                conf->webhook_inbox, &wh->event, &wh->body,
@@ -116,6 +123,10 @@ ngx_http_chatmaid_webhook_deliver_added(ngx_http_request_t *r, void *data)
         return NGX_OK;
     }
 
+    ngx_http_chatmaid_facts_store_answered(wh->reply->facts,
+                                           (wh->added == NGX_ERROR)
+                                           ? NGX_HTTP_CHATMAID_STORE_NONE
+                                           : NGX_HTTP_CHATMAID_STORE_REDIS);
     switch (wh->added) {
 
     case NGX_OK:
@@ -157,6 +168,8 @@ ngx_http_chatmaid_webhook_deliver_claim(ngx_http_request_t *r, void *data)
         return NGX_ERROR;
     }
 
+    ngx_http_chatmaid_facts_store_asked(wh->reply->facts);
+
     return ngx_http_chatmaid_webhook_delivery_ask(wh->delivery,
                              ngx_http_chatmaid_webhook_deliver_claim_handler,
                              wh);
@@ -190,6 +203,9 @@ ngx_http_chatmaid_webhook_deliver_claimed(ngx_http_request_t *r, void *data)
 
     delivery = wh->delivery;
     result = delivery->lease.claim.result;
+
+    ngx_http_chatmaid_facts_store_answered(wh->reply->facts,
+                                           delivery->lease.claim.store);
 
     if (result == NGX_HTTP_CHATMAID_CLAIMED) {
         ngx_http_chatmaid_lease_begin(&delivery->lease);

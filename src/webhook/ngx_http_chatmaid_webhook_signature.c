@@ -21,10 +21,9 @@ static const char *ngx_http_chatmaid_webhook_signature_time(
 static ngx_uint_t ngx_http_chatmaid_webhook_signature_digest(u_char *digest,
     ngx_str_t *value);
 static ngx_int_t ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_signature_t *signature,
-    ngx_http_chatmaid_hmac_t **runs, ngx_uint_t n);
+    ngx_http_chatmaid_webhook_signature_t *signature, ngx_array_t *secrets);
 static ngx_int_t ngx_http_chatmaid_webhook_signature_update(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t **runs, ngx_uint_t n, u_char *data, size_t len);
+    ngx_array_t *secrets, u_char *data, size_t len);
 
 
 /*
@@ -197,48 +196,35 @@ ngx_int_t
 ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_signature_t *signature, ngx_array_t *secrets)
 {
-    ngx_int_t                             rc;
-    ngx_log_t                            *log;
-    ngx_uint_t                            i, j, matches;
-    ngx_http_chatmaid_hmac_t            **runs;
-    ngx_http_chatmaid_webhook_secret_t   *secret;
+    ngx_log_t                           *log;
+    ngx_uint_t                           i, j, matches;
+    ngx_http_chatmaid_webhook_secret_t  *secret;
 
-    u_char                                md[NGX_HTTP_CHATMAID_SHA256_LEN];
+    u_char                               md[NGX_HTTP_CHATMAID_SHA256_LEN];
 
     log = r->connection->log;
-
-    runs = ngx_palloc(r->pool,
-                      secrets->nelts * sizeof(ngx_http_chatmaid_hmac_t *));
-    if (runs == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = NGX_OK;
     secret = secrets->elts;
 
     for (i = 0; i < secrets->nelts; i++) {
-
-        runs[i] = ngx_http_chatmaid_crypto_hmac_begin(log, secret[i].key);
-
-        if (runs[i] == NULL) {
-            rc = NGX_ERROR;
+        if (ngx_http_chatmaid_crypto_hmac_begin(log, secret[i].key) != NGX_OK) {
+            return NGX_ERROR;
         }
     }
 
-    if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_webhook_signature_feed(r, signature, runs,
-                                                      secrets->nelts);
+    if (ngx_http_chatmaid_webhook_signature_feed(r, signature, secrets)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     matches = 0;
 
     for (i = 0; i < secrets->nelts; i++) {
 
-        if (runs[i] == NULL
-            || ngx_http_chatmaid_crypto_hmac_end(log, runs[i], md) != NGX_OK)
+        if (ngx_http_chatmaid_crypto_hmac_end(log, secret[i].key, md)
+            != NGX_OK)
         {
-            rc = NGX_ERROR;
-            continue;
+            return NGX_ERROR;
         }
 
         for (j = 0; j < signature->n; j++) {
@@ -250,10 +236,6 @@ ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
 
     OPENSSL_cleanse(md, NGX_HTTP_CHATMAID_SHA256_LEN);
 
-    if (rc != NGX_OK) {
-        return NGX_ERROR;
-    }
-
     return matches ? NGX_OK : NGX_DECLINED;
 }
 
@@ -262,8 +244,7 @@ ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
-    ngx_http_chatmaid_webhook_signature_t *signature,
-    ngx_http_chatmaid_hmac_t **runs, ngx_uint_t n)
+    ngx_http_chatmaid_webhook_signature_t *signature, ngx_array_t *secrets)
 {
     ssize_t                   len;
     ngx_log_t                *log;
@@ -273,11 +254,11 @@ ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
 
     log = r->connection->log;
 
-    if (ngx_http_chatmaid_webhook_signature_update(log, runs, n,
+    if (ngx_http_chatmaid_webhook_signature_update(log, secrets,
                                                    signature->t.data,
                                                    signature->t.len)
         != NGX_OK
-        || ngx_http_chatmaid_webhook_signature_update(log, runs, n,
+        || ngx_http_chatmaid_webhook_signature_update(log, secrets,
                                                       (u_char *) ".", 1)
            != NGX_OK)
     {
@@ -294,7 +275,7 @@ ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
             return (len == 0) ? NGX_OK : NGX_ERROR;
         }
 
-        if (ngx_http_chatmaid_webhook_signature_update(log, runs, n, piece, len)
+        if (ngx_http_chatmaid_webhook_signature_update(log, secrets, piece, len)
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -305,13 +286,16 @@ ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_signature_update(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t **runs, ngx_uint_t n, u_char *data, size_t len)
+    ngx_array_t *secrets, u_char *data, size_t len)
 {
-    ngx_uint_t  i;
+    ngx_uint_t                           i;
+    ngx_http_chatmaid_webhook_secret_t  *secret;
 
-    for (i = 0; i < n; i++) {
+    secret = secrets->elts;
 
-        if (ngx_http_chatmaid_crypto_hmac_update(log, runs[i], data, len)
+    for (i = 0; i < secrets->nelts; i++) {
+
+        if (ngx_http_chatmaid_crypto_hmac_update(log, secret[i].key, data, len)
             != NGX_OK)
         {
             return NGX_ERROR;

@@ -24,7 +24,7 @@ package Chatmaid::Test;
 #   api       a sandbox (default: the last one started; without any, a dead port)
 #   probe     the module in t/NAME-probe as well
 #   before    other modules' files, loaded before ours; behind: after it
-#   workers error_log access name no_module
+#   workers connections error_log access name no_module
 #   clock     one of its own (Chatmaid::Test::Clock)
 #
 # Placeholders in all of them: %DIR% %PORT% %PORT:name% %API% %CA% %CRT:kind%

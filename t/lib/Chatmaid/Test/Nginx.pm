@@ -57,7 +57,7 @@ daemon off;
 pid %DIR%/nginx.pid;
 error_log %DIR%/error.log %LEVEL%;
 worker_processes %WORKERS%;
-events { worker_connections 4096; }
+events { worker_connections %CONNECTIONS%; }
 %CLOCK%
 %main%
 END
@@ -145,6 +145,7 @@ sub render ($self, $option = $self->option) {
         DIR     => sub { $dir },
         LEVEL   => sub { $option->{error_log} // $level },
         WORKERS => sub { $option->{workers} // 1 },
+        CONNECTIONS => sub { $option->{connections} // 4096 },
         ACCESS  => sub { $option->{access} // '' },
         CLOCK   => sub { $self->clock ? $self->clock->directives : '' },
         PORT    => sub ($name = '') { test_port($self->name . ($name && ":$name")) },
