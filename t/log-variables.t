@@ -309,27 +309,6 @@ subtest 'reads' => sub {
     is(told(get("/messages/$id?wait=x", id('wait-x'))), '400 invalid_request', 'no number');
     logs($nginx, 'wait-x', route => 'message', status => 400, code => 'invalid_request');
 
-    my $m = message;
-    is(post('/send?wait=60&until=sent', $m, id('send-wait'), keyed('op-wait-1'))->{status}, 201, 'a send that waits');
-    logs($nginx, 'send-wait', %sent, key => 'op-wait-1');
-    is(post('/send?wait=1&until=read', $m, id('send-again'), keyed('op-wait-1'))->{headers}{'chatmaid-wait'}, 'timeout', 'its replay');
-    $line = line($nginx, 'example', 'send-again');
-    is_deeply([@$line{qw(route status message_id code idempotency)}], ['send', 201, $seen_id{'send-wait'}, '', 'replayed'], 'its line');
-    is($line->{attempts}, scalar(() = $line->{upstream_status} =~ /200/g), 'with all its calls');
-    $api->fault({status => 404, json => {success => \0, message => ['no']}, match => {path => "/v1/messages/$seen_id{'send-wait'}"}});
-    is(post('/send?wait=60&until=read', $m, id('send-gone'), keyed('op-wait-1'))->{status}, 201, 'a wait that fails is no failure');
-    logs($nginx, 'send-gone', %sent, idempotency => 'replayed', upstream_status => 404, key => 'op-wait-1');
-    $m = message;
-    my $wait = later(POST => url('/chatmaid/send?wait=60&until=read'), $m, id('send-poll'), keyed('op-wait-2'));
-    wait_for(sub { made($m) }, 'the message');
-    $api->move((messages_of($m))[0]{id}, 'read');
-    is($wait->result->{status}, 201, 'one that polls');
-    $line = line($nginx, 'example', 'send-poll');
-    like($line->{upstream_status}, qr/\A201(?:, 200)+\z/, 'its calls');
-    is($line->{attempts}, scalar(() = $line->{upstream_status} =~ /20[01]/g), 'all of them');
-    is(told(post('/send?wait=x', message, id('send-x'))), '400 invalid_request not_sent', 'no number');
-    logs($nginx, 'send-x', route => 'send', status => 400, code => 'invalid_request', outcome => 'not_sent');
-
     is(get(url('/includes'), id('ssi'))->{status}, 200, 'a page that includes an answer');
     is(get(url('/page'), id('elsewhere'))->{status}, 200, 'a page of its own');
     for my $case (qw(ssi elsewhere)) {

@@ -26,7 +26,6 @@ typedef struct {
     ngx_str_t                         message;  /* until it is written */
     ngx_str_t                         body;     /* of each try */
     ngx_str_t                         answer;   /* Chatmaid's envelope */
-    ngx_str_t                         sent;     /* the message in it */
 
     unsigned                          renamed:1; /* for another window */
     unsigned                          failed:1; /* reply->problem says how */
@@ -66,12 +65,12 @@ static ngx_int_t ngx_http_chatmaid_send_settle(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
     void *data);
-static ngx_int_t ngx_http_chatmaid_send_sent(ngx_http_request_t *r,
+static ngx_int_t ngx_http_chatmaid_send_wait(ngx_http_request_t *r,
+    void *data);
+static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_message_id(ngx_http_request_t *r,
     ngx_str_t *message, ngx_str_t *id);
-static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
-    void *data);
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
@@ -84,7 +83,7 @@ static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
     ngx_http_chatmaid_send_forwarded,   /* another one, or no more */
     ngx_http_chatmaid_send_settle,      /* record what became of it */
     ngx_http_chatmaid_send_settled,
-    ngx_http_chatmaid_send_sent,        /* goes on as a wait, if asked to */
+    ngx_http_chatmaid_send_wait,        /* if asked to: goes on as a wait */
     ngx_http_chatmaid_send_answer,
     NULL
 };
@@ -430,7 +429,7 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     send->flow->reply->facts->idempotency
                                     = NGX_HTTP_CHATMAID_RESULT_REPLAYED;
 
-    ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_sent);
+    ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_wait);
 
     return NGX_OK;
 }
@@ -637,27 +636,20 @@ ngx_http_chatmaid_send_settled(ngx_http_request_t *r, void *data)
  * left, waits no more. */
 
 static ngx_int_t
-ngx_http_chatmaid_send_sent(ngx_http_request_t *r, void *data)
+ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    ngx_http_chatmaid_flow_t  *flow;
+    ngx_str_t  message;
 
-    flow = send->flow;
-
-    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &send->sent)
-        || ngx_http_chatmaid_send_message_id(r, &send->sent,
-                                             &flow->reply->facts->message_id)
-           != NGX_OK)
+    if (send->wait.time == 0
+        || !ngx_http_chatmaid_flow_is_awaited(send->flow)
+        || !ngx_http_chatmaid_json_text_member(&send->answer, "data", &message))
     {
-        return NGX_ERROR;
-    }
-
-    if (send->wait.time == 0 || !ngx_http_chatmaid_flow_is_awaited(flow)) {
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_wait_follow(flow, &send->wait, &send->sent)
+    if (ngx_http_chatmaid_wait_follow(send->flow, &send->wait, &message)
         != NGX_OK)
     {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
@@ -665,6 +657,40 @@ ngx_http_chatmaid_send_sent(ngx_http_request_t *r, void *data)
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
+{
+    ngx_http_chatmaid_send_t *send = data;
+
+    ngx_str_t                   text;
+    ngx_http_chatmaid_flow_t   *flow;
+    ngx_http_chatmaid_claim_t  *claim;
+
+    flow = send->flow;
+    claim = &send->claim.lease.claim;
+
+    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)
+        || ngx_http_chatmaid_send_message_id(r, &text,
+                                             &flow->reply->facts->message_id)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (!flow->reply->native) {
+        return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED, &text);
+    }
+
+    if (flow->reply->replayed) {
+        return ngx_http_chatmaid_flow_answer(flow, claim->status,
+                                             &claim->answer);
+    }
+
+    return ngx_http_chatmaid_flow_answer(flow, flow->call->status,
+                                         &flow->call->answer);
 }
 
 
@@ -692,30 +718,4 @@ ngx_http_chatmaid_send_message_id(ngx_http_request_t *r, ngx_str_t *message,
     id->len = value.len;
 
     return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
-{
-    ngx_http_chatmaid_send_t *send = data;
-
-    ngx_http_chatmaid_flow_t   *flow;
-    ngx_http_chatmaid_claim_t  *claim;
-
-    flow = send->flow;
-    claim = &send->claim.lease.claim;
-
-    if (!flow->reply->native) {
-        return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED,
-                                             &send->sent);
-    }
-
-    if (flow->reply->replayed) {
-        return ngx_http_chatmaid_flow_answer(flow, claim->status,
-                                             &claim->answer);
-    }
-
-    return ngx_http_chatmaid_flow_answer(flow, flow->call->status,
-                                         &flow->call->answer);
 }
