@@ -12,6 +12,8 @@ static ngx_int_t ngx_http_chatmaid_uri_path(ngx_http_request_t *r,
     ngx_str_t *path);
 static ngx_int_t ngx_http_chatmaid_uri_cut(ngx_str_t *path,
     ngx_str_t *prefix, ngx_uint_t merge);
+static ngx_int_t ngx_http_chatmaid_uri_no_dots(ngx_str_t *decoded,
+    const char **reason);
 
 
 ngx_int_t
@@ -28,8 +30,7 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
     merge = r->valid_unparsed_uri && cscf->merge_slashes;
 
     if (r->valid_unparsed_uri
-        && ngx_strlchr(r->unparsed_uri.data,
-                       r->unparsed_uri.data + r->unparsed_uri.len, '#'))
+        && memchr(r->unparsed_uri.data, '#', r->unparsed_uri.len))
     {
         *reason = "the request target must not hold \"#\"";
         return NGX_DECLINED;
@@ -84,14 +85,17 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
 static ngx_int_t
 ngx_http_chatmaid_uri_path(ngx_http_request_t *r, ngx_str_t *path)
 {
-    size_t  i;
+    size_t   i;
+    u_char  *p;
 
     if (r->valid_unparsed_uri) {
         *path = r->unparsed_uri;
 
-        for (i = 0; i < path->len && path->data[i] != '?'; i++) { /* void */ }
+        p = memchr(path->data, '?', path->len);
 
-        path->len = i;
+        if (p) {
+            path->len = p - path->data;
+        }
 
         return NGX_OK;
     }
@@ -169,13 +173,25 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
 {
     u_char  ch, *p, *d, *last;
 
+    last = raw->data + raw->len;
+
+    for (p = raw->data; p < last; p++) {
+        if (*p < 0x20 || *p == '%' || *p == '\\' || *p == 0x7f) {
+            break;
+        }
+    }
+
+    if (p == last) {
+        *decoded = *raw;
+        return ngx_http_chatmaid_uri_no_dots(decoded, reason);
+    }
+
     decoded->data = ngx_pnalloc(pool, raw->len);
     if (decoded->data == NULL) {
         return NGX_ERROR;
     }
 
     d = decoded->data;
-    last = raw->data + raw->len;
 
     for (p = raw->data; p < last; *d++ = ch) {
 
@@ -199,6 +215,13 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
 
     decoded->len = d - decoded->data;
 
+    return ngx_http_chatmaid_uri_no_dots(decoded, reason);
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_uri_no_dots(ngx_str_t *decoded, const char **reason)
+{
     if ((decoded->len == 1 && decoded->data[0] == '.')
         || (decoded->len == 2 && decoded->data[0] == '.'
             && decoded->data[1] == '.'))
@@ -257,7 +280,7 @@ ngx_uint_t
 ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
     const char *path, ngx_str_t *id)
 {
-    size_t       len;
+    ngx_str_t   *segment;
     ngx_uint_t   i;
     const char  *p;
 
@@ -265,29 +288,32 @@ ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
 
     for (i = 0; i < uri->n && i < NGX_HTTP_CHATMAID_MAX_SEGMENTS; i++) {
 
-        len = strcspn(p, "/");
-
-        if (len == 1 && *p == '*') {
+        if (*p == '*') {
 
             if (uri->raw[i].len == 0) {
                 return 0;
             }
 
             *id = uri->raw[i];
+            p++;
 
-        } else if (len != uri->decoded[i].len
-                   || ngx_strncmp(p, uri->decoded[i].data, len) != 0)
-        {
-            return 0;
+        } else {
+            segment = &uri->decoded[i];
+
+            if (ngx_strncmp(p, segment->data, segment->len) != 0) {
+                return 0;
+            }
+
+            p += segment->len;
         }
-
-        p += len;
 
         if (*p == '\0') {
             return i + 1 == uri->n;
         }
 
-        p++;
+        if (*p++ != '/') {
+            return 0;
+        }
     }
 
     return 0;
