@@ -101,6 +101,7 @@ typedef struct {
     ngx_array_t                         accounts;  /* ..._account_t */
     ngx_array_t                         webhooks;  /* see webhook_conf.c */
     ngx_array_t                         webhook_directives;  /* likewise */
+    ngx_array_t                         streams;   /* ngx_str_t: their keys */
     ngx_shm_zone_t                     *zone;
     ngx_shm_zone_t                     *alarms;
     ngx_http_chatmaid_store_t          *store;

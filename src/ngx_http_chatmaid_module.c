@@ -25,6 +25,7 @@
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_untold.h"
 #include "ngx_http_chatmaid_store_zone.h"
+#include "ngx_http_chatmaid_streams.h"
 #include "ngx_http_chatmaid_zone.h"
 #include "ngx_http_chatmaid_zone_conf.h"
 #include "ngx_http_chatmaid_redis.h"
@@ -452,6 +453,7 @@ ngx_http_chatmaid_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_chatmaid_store_untold_init(cycle, mcf);
+    ngx_http_chatmaid_streams_init(cycle, mcf);
 
     return NGX_OK;
 }

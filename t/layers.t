@@ -34,7 +34,8 @@ my @LAYERS = (
     {answer => [qw(answer facts problem problem_native error_page)]},
     {store  => [qw(store lease zone store_zone store_redis store_claim
         store_look store_untold untold_queue store_script notes account_limits
-        upstream_state zone_conf zone_stat)]},
+        upstream_state zone_conf zone_stat
+        streams)]},
     {redis  => [qw(redis redis_health redis_command redis_script redis_buffer
         redis_topology redis_sentinel redis_conn redis_greeting redis_reader redis_resolve redis_address
         redis_refusal redis_conf redis_url redis_tls)]},

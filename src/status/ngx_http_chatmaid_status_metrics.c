@@ -8,6 +8,7 @@
 #include "ngx_http_chatmaid_account_limits.h"
 #include "ngx_http_chatmaid_facts.h"
 #include "ngx_http_chatmaid_problem.h"
+#include "ngx_http_chatmaid_streams.h"
 #include "ngx_http_chatmaid_upstream_state.h"
 #include "ngx_http_chatmaid_zone_stat.h"
 
@@ -47,6 +48,12 @@ static void ngx_http_chatmaid_status_metrics_accounts(
 static void ngx_http_chatmaid_status_metrics_held(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf);
+static void ngx_http_chatmaid_status_metrics_streams(
+    ngx_http_chatmaid_status_writer_t *w,
+    ngx_http_chatmaid_main_conf_t *mcf);
+static void ngx_http_chatmaid_status_metrics_stream(
+    ngx_http_chatmaid_status_writer_t *w, ngx_array_t *streams,
+    ngx_uint_t oldest);
 static void ngx_http_chatmaid_status_metrics_build(
     ngx_http_chatmaid_status_writer_t *w);
 static void ngx_http_chatmaid_status_metrics_page(
@@ -196,6 +203,7 @@ ngx_http_chatmaid_status_metrics_write(ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_status_metrics_zone(w, mcf);
     ngx_http_chatmaid_status_metrics_accounts(w, mcf);
     ngx_http_chatmaid_status_metrics_held(w, mcf);
+    ngx_http_chatmaid_status_metrics_streams(w, mcf);
     ngx_http_chatmaid_status_metrics_build(w);
 
     if (w->json) {
@@ -478,6 +486,87 @@ ngx_http_chatmaid_status_metrics_held(ngx_http_chatmaid_status_writer_t *w,
             label.value = account[i].name;
 
             ngx_http_chatmaid_status_writer_msec(w, &label, 1, held);
+        }
+    }
+}
+
+
+/* What Redis did not say is left out. */
+
+static void
+ngx_http_chatmaid_status_metrics_streams(ngx_http_chatmaid_status_writer_t *w,
+    ngx_http_chatmaid_main_conf_t *mcf)
+{
+    ngx_uint_t                         i;
+    ngx_array_t                       *streams;
+    ngx_http_chatmaid_stream_t        *stream;
+    ngx_http_chatmaid_status_label_t   label;
+
+    streams = ngx_http_chatmaid_streams_get(mcf, w->pool);
+
+    if (streams == NULL) {
+        w->failed = 1;
+        return;
+    }
+
+    ngx_http_chatmaid_status_writer_metric(w, "chatmaid_stream_entries",
+                                           "gauge",
+                                           "Entries of a webhook stream.");
+    label.name = "stream";
+    stream = streams->elts;
+
+    for (i = 0; i < streams->nelts; i++) {
+
+        if (stream[i].group.data == NULL && stream[i].entries >= 0) {
+            label.value = stream[i].stream;
+            ngx_http_chatmaid_status_writer_sample(w, &label, 1,
+                                                   stream[i].entries);
+        }
+    }
+
+    ngx_http_chatmaid_status_writer_metric(w, "chatmaid_stream_lag", "gauge",
+                                           "Entries that a group has not been "
+                                           "given yet.");
+    ngx_http_chatmaid_status_metrics_stream(w, streams, 0);
+
+    ngx_http_chatmaid_status_writer_metric(w,
+                                           "chatmaid_stream_oldest_seconds",
+                                           "gauge",
+                                           "Age of the oldest entry that a "
+                                           "group has not acknowledged.");
+    ngx_http_chatmaid_status_metrics_stream(w, streams, 1);
+}
+
+
+static void
+ngx_http_chatmaid_status_metrics_stream(ngx_http_chatmaid_status_writer_t *w,
+    ngx_array_t *streams, ngx_uint_t oldest)
+{
+    ngx_uint_t                         i;
+    ngx_http_chatmaid_stream_t        *stream;
+    ngx_http_chatmaid_status_label_t   labels[2];
+
+    stream = streams->elts;
+
+    labels[0].name = "stream";
+    labels[1].name = "group";
+
+    for (i = 0; i < streams->nelts; i++) {
+
+        if (stream[i].group.data == NULL) {
+            continue;
+        }
+
+        labels[0].value = stream[i].stream;
+        labels[1].value = stream[i].group;
+
+        if (oldest && stream[i].oldest >= 0) {
+            ngx_http_chatmaid_status_writer_msec(w, labels, 2,
+                                                 stream[i].oldest);
+
+        } else if (!oldest && stream[i].lag >= 0) {
+            ngx_http_chatmaid_status_writer_sample(w, labels, 2,
+                                                   stream[i].lag);
         }
     }
 }

@@ -99,6 +99,10 @@ typedef struct {
     ngx_msec_t                        notes_wanted;   /* until this time */
     ngx_uint_t                        sends[NGX_HTTP_CHATMAID_RECORD_STATES];
 
+    ngx_queue_t                       streams;     /* streams.c */
+    ngx_msec_t                        streams_asked;  /* the latest time */
+    ngx_uint_t                        streams_known;  /* there was one */
+
     ngx_uint_t                        evicted;     /* before their ttl */
     ngx_uint_t                        warned;      /* of these, once */
     ngx_uint_t                        giving_up;   /* unfinished ones, */
