@@ -26,6 +26,7 @@ typedef struct {
     ngx_str_t                         message;  /* until it is written */
     ngx_str_t                         body;     /* of each try */
     ngx_str_t                         answer;   /* Chatmaid's envelope */
+    ngx_str_t                         sent;     /* the message in it */
 
     unsigned                          renamed:1; /* for another window */
     unsigned                          failed:1; /* reply->problem says how */
@@ -65,10 +66,10 @@ static ngx_int_t ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_wait(ngx_http_request_t *r,
     void *data);
+static ngx_int_t ngx_http_chatmaid_send_note_id(ngx_http_request_t *r,
+    ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     void *data);
-static ngx_int_t ngx_http_chatmaid_send_message_id(ngx_http_request_t *r,
-    ngx_str_t *message, ngx_str_t *id);
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
@@ -598,20 +599,16 @@ ngx_http_chatmaid_send_settled(ngx_http_request_t *r, void *data)
 }
 
 
-/* The wait has a deadline of its own.  A caller that has had its answer, or has
- * left, waits no more. */
+/* The message is sent.  The wait for it has a deadline of its own; a caller that
+ * has had its answer, or has left, waits no more. */
 
 static ngx_int_t
 ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    ngx_str_t  message;
-
-    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &message)
-        || ngx_http_chatmaid_send_message_id(r, &message,
-                                      &send->flow->reply->facts->message_id)
-           != NGX_OK)
+    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &send->sent)
+        || ngx_http_chatmaid_send_note_id(r, send) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -622,7 +619,7 @@ ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_wait_follow(send->flow, &send->wait, &message)
+    if (ngx_http_chatmaid_wait_follow(send->flow, &send->wait, &send->sent)
         != NGX_OK)
     {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
@@ -633,52 +630,23 @@ ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
 }
 
 
-static ngx_int_t
-ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
-{
-    ngx_http_chatmaid_send_t *send = data;
-
-    ngx_str_t                   text;
-    ngx_http_chatmaid_flow_t   *flow;
-    ngx_http_chatmaid_claim_t  *claim;
-
-    flow = send->flow;
-    claim = &send->claim.lease.claim;
-
-    if (!flow->reply->native) {
-
-        if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)) {
-            return NGX_ERROR;
-        }
-
-        return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED, &text);
-    }
-
-    if (flow->reply->replayed) {
-        return ngx_http_chatmaid_flow_answer(flow, claim->status,
-                                             &claim->answer);
-    }
-
-    return ngx_http_chatmaid_flow_answer(flow, flow->call->status,
-                                         &flow->call->answer);
-}
-
-
 /* The ID between its quotes, with the escapes that JSON has.  A copy, because
  * the answer of a call is freed before the next one. */
 
 static ngx_int_t
-ngx_http_chatmaid_send_message_id(ngx_http_request_t *r, ngx_str_t *message,
-    ngx_str_t *id)
+ngx_http_chatmaid_send_note_id(ngx_http_request_t *r,
+    ngx_http_chatmaid_send_t *send)
 {
-    ngx_str_t  value;
+    ngx_str_t  value, *id;
 
-    if (!ngx_http_chatmaid_json_text_member(message, "id", &value)) {
+    if (!ngx_http_chatmaid_json_text_member(&send->sent, "id", &value)) {
         return NGX_ERROR;
     }
 
     value.data++;
     value.len -= 2;
+
+    id = &send->flow->reply->facts->message_id;
 
     id->data = ngx_pstrdup(r->pool, &value);
     if (id->data == NULL) {
@@ -688,4 +656,30 @@ ngx_http_chatmaid_send_message_id(ngx_http_request_t *r, ngx_str_t *message,
     id->len = value.len;
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
+{
+    ngx_http_chatmaid_send_t *send = data;
+
+    ngx_http_chatmaid_flow_t   *flow;
+    ngx_http_chatmaid_claim_t  *claim;
+
+    flow = send->flow;
+    claim = &send->claim.lease.claim;
+
+    if (!flow->reply->native) {
+        return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED,
+                                             &send->sent);
+    }
+
+    if (flow->reply->replayed) {
+        return ngx_http_chatmaid_flow_answer(flow, claim->status,
+                                             &claim->answer);
+    }
+
+    return ngx_http_chatmaid_flow_answer(flow, flow->call->status,
+                                         &flow->call->answer);
 }
