@@ -10,17 +10,23 @@
 u_char *
 ngx_http_chatmaid_digits_decimal(u_char *p, uint64_t number)
 {
-    u_char  digits[NGX_INT64_LEN], *first, *last;
+    u_char    *last;
+    uint64_t   n;
 
-    last = digits + sizeof(digits);
-    first = last;
+    last = p + 1;
+
+    for (n = number; n >= 10; n /= 10) {
+        last++;
+    }
+
+    p = last;
 
     do {
-        *--first = (u_char) ('0' + number % 10);
+        *--p = (u_char) ('0' + number % 10);
         number /= 10;
     } while (number);
 
-    return ngx_cpymem(p, first, last - first);
+    return last;
 }
 
 
