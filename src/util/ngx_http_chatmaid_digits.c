@@ -7,6 +7,9 @@
 #include "ngx_http_chatmaid_digits.h"
 
 
+static ngx_int_t ngx_http_chatmaid_digits_value(u_char ch);
+
+
 u_char *
 ngx_http_chatmaid_digits_decimal(u_char *p, uint64_t number)
 {
@@ -43,4 +46,38 @@ ngx_http_chatmaid_digits_hex(u_char *p, const u_char *data, size_t len)
     }
 
     return p;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_digits_from_hex(u_char *data, const u_char *p, size_t len)
+{
+    u_char     *last;
+    ngx_int_t   high, low;
+
+    for (last = data + len; data < last; p += 2) {
+        high = ngx_http_chatmaid_digits_value(p[0]);
+        low = ngx_http_chatmaid_digits_value(p[1]);
+
+        if (high < 0 || low < 0) {
+            return NGX_ERROR;
+        }
+
+        *data++ = (u_char) (high << 4 | low);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_digits_value(u_char ch)
+{
+    if (ch >= '0' && ch <= '9') {
+        return ch - '0';
+    }
+
+    ch |= 0x20;
+
+    return (ch >= 'a' && ch <= 'f') ? ch - 'a' + 10 : NGX_ERROR;
 }

@@ -302,6 +302,10 @@ ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
     {
         ngx_http_chatmaid_json_tree_inner(tree, token, &inner);
 
+        if (*inner.data != *wanted.data && *inner.data != '\\') {
+            continue;
+        }
+
         if (ngx_http_chatmaid_json_text_is(&inner, &wanted)) {
             found = token;
 
