@@ -285,6 +285,14 @@ subtest 'reads' => sub {
     logs($nginx, 'head', %read);
     is($seen_id{$_}, $id, "$_: its id") for qw(one native-one head);
 
+    # what calls nobody
+    is(get('/health', id('health'))->{status}, 200, 'health');
+    logs($nginx, 'health', route => 'health', status => 200);
+    is(get('/operations/op-secret-1', id('operation'))->{status}, 200, 'an operation');
+    logs($nginx, 'operation', route => 'operation', status => 200, store => 'zone');
+    is(get('/operations/op-secret-none', id('operation-none'))->{status}, 404, 'none');
+    logs($nginx, 'operation-none', route => 'operation', status => 404, store => 'zone', code => 'not_found');
+
     # a caller may write anything into a path
     my %none = (%read, message_id => '', status => 404, code => 'not_found', upstream_status => 404);
     is(told(get('/messages/+15550100099', id('unknown'))), '404 not_found', 'an unknown message');
@@ -308,6 +316,12 @@ subtest 'reads' => sub {
     logs($nginx, 'wait-none', %none);
     is(told(get("/messages/$id?wait=x", id('wait-x'))), '400 invalid_request', 'no number');
     logs($nginx, 'wait-x', route => 'message', status => 400, code => 'invalid_request');
+
+    is(post('/send?wait=1&until=read', message, id('send-wait'))->{headers}{'chatmaid-wait'}, 'timeout', 'a send that waits');
+    $line = line($nginx, 'example', 'send-wait');
+    like($line->{message_id}, qr/\Amsg_\w+\z/, 'its message');
+    is_deeply([@$line{qw(route status idempotency code)}], ['send', 201, 'new', ''], 'its line');
+    is($line->{attempts}, scalar(() = $line->{upstream_status} =~ /\d+/g), 'with all its calls');
 
     is(get(url('/includes'), id('ssi'))->{status}, 200, 'a page that includes an answer');
     is(get(url('/page'), id('elsewhere'))->{status}, 200, 'a page of its own');

@@ -36,8 +36,6 @@ typedef struct {
 static void ngx_http_chatmaid_send_leave(void *data);
 static ngx_int_t ngx_http_chatmaid_send_parse(ngx_http_request_t *r,
     void *data);
-static ngx_int_t ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
-    ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_name(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_ask(ngx_http_request_t *r,
@@ -160,40 +158,8 @@ ngx_http_chatmaid_send_parse(ngx_http_request_t *r, void *data)
 
     send->operation.keyless = (key->len == 0);
 
-    return ngx_http_chatmaid_send_key_scope(r, send);
-}
-
-
-/* A caller without a name space of its own must not get into a shared one. */
-
-static ngx_int_t
-ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
-    ngx_http_chatmaid_send_t *send)
-{
-    ngx_str_t                     *scope;
-    ngx_http_chatmaid_loc_conf_t  *conf;
-
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
-
-    if (conf->key_scope == NULL) {
-        return NGX_OK;
-    }
-
-    scope = &send->operation.key_scope;
-
-    if (ngx_http_complex_value(r, conf->key_scope, scope) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (scope->len == 0) {
-        return ngx_http_chatmaid_problem_set(r->pool,
-                                             &send->flow->reply->problem,
-                                             NGX_HTTP_CHATMAID_SCOPE_DENIED,
-                                             "the caller has no idempotency "
-                                             "scope here");
-    }
-
-    return NGX_OK;
+    return ngx_http_chatmaid_idempotency_scope(r, &reply->problem,
+                                               &send->operation.key_scope);
 }
 
 
@@ -639,6 +605,18 @@ ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
+    ngx_str_t  *id;
+
+    /* a copy, because the answer of a call is freed before the next one */
+
+    id = &send->flow->reply->facts->message_id;
+
+    id->len = send->answer.id.len;
+    id->data = ngx_pstrdup(r->pool, &send->answer.id);
+    if (id->data == NULL) {
+        return NGX_ERROR;
+    }
+
     if (send->wait.time == 0
         || !ngx_http_chatmaid_flow_is_awaited(send->flow))
     {
@@ -662,22 +640,11 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    ngx_str_t                  *id;
     ngx_http_chatmaid_flow_t   *flow;
     ngx_http_chatmaid_claim_t  *claim;
 
     flow = send->flow;
     claim = &send->claim.lease.claim;
-
-    /* a copy, because the answer of a call is freed before the next one */
-
-    id = &flow->reply->facts->message_id;
-
-    id->len = send->answer.id.len;
-    id->data = ngx_pstrdup(r->pool, &send->answer.id);
-    if (id->data == NULL) {
-        return NGX_ERROR;
-    }
 
     if (!flow->reply->native) {
         return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED,

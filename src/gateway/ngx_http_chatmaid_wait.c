@@ -164,8 +164,7 @@ static ngx_int_t
 ngx_http_chatmaid_wait_create(ngx_http_chatmaid_flow_t *flow, ngx_uint_t until,
     ngx_str_t *id, ngx_http_chatmaid_waiter_t **waiter)
 {
-    ngx_int_t                    rc;
-    const char                  *reason;
+    const char                  *danger;
     ngx_http_chatmaid_waiter_t  *w;
 
     w = ngx_pcalloc(flow->request->pool, sizeof(ngx_http_chatmaid_waiter_t));
@@ -175,10 +174,15 @@ ngx_http_chatmaid_wait_create(ngx_http_chatmaid_flow_t *flow, ngx_uint_t until,
 
     /* decoded, as webhooks have it */
 
-    rc = ngx_http_chatmaid_uri_segment(flow->request->pool, id, &w->message_id,
-                                       &reason);
-    if (rc != NGX_OK) {
-        return rc;
+    if (ngx_http_chatmaid_uri_segment(flow->request->pool, id, &w->message_id,
+                                      &danger)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (danger) {
+        return NGX_DECLINED;
     }
 
     w->flow = flow;

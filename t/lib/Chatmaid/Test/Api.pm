@@ -68,6 +68,10 @@ sub start ($self) {
     return $self;
 }
 
+sub ended ($self) {
+    return $self->alive ? '' : ' (the sandbox has ended, status ' . $self->status . ': ' . $self->text . ')';
+}
+
 # What it printed besides its ports: warnings, which are bugs of the sandbox.
 sub complaints ($self) { $self->text =~ s/^\{"api".*\n//mgr }
 
@@ -76,12 +80,12 @@ sub complaints ($self) { $self->text =~ s/^\{"api".*\n//mgr }
 
 sub ask ($self, $name, $want = {}) {
     my $control = $self->{control} //= IO::Socket::IP->new(PeerHost => '127.0.0.1',
-        PeerPort => test_port($self->name . '-control')) // croak "$name: $@";
+        PeerPort => test_port($self->name . '-control')) // croak "$name: $@", $self->ended;
 
     local ($,, $\, $/) = (undef, undef, "\n");
     print $control encode_json([$name, $want]), "\n";
     $control->flush;
-    my $line = <$control> // croak "$name: no answer, " . $self->text;
+    my $line = <$control> // croak "$name: no answer", $self->ended;
     my ($error, $data) = @{decode_json($line)};
     croak "$name: $error" if defined $error;
 
