@@ -18,11 +18,6 @@ sub gateway ($redis, %more) {
         gateway => 'chatmaid_sender +15550100001;', %more);
 }
 
-sub replica_of ($redis, $master) {
-    $redis->cli(REPLICAOF => $master ? ('127.0.0.1', $master->port) : qw(NO ONE));
-    wait_for(sub { $redis->cli('INFO', 'replication') =~ /^role:slave\r?\n.*^master_link_status:up/ms }, 'a replica in step') if $master;
-}
-
 sub send_at ($nginx, $k, $m) { $nginx->post('/send', $m, 'Idempotency-Key' => $k) }
 sub away ($nginx) { scalar(() = $nginx->logged(qr/ is away: /)) }
 sub back ($nginx) { scalar(() = $nginx->logged(qr/ is back/)) }
@@ -36,14 +31,14 @@ sub calls ($redis) {
 
 subtest 'a replica from the beginning' => sub {
     my ($master, $replica) = map { redis_server } 1, 2;
-    replica_of($replica, $master);
+    redis_replica_of($replica, $master);
     my $nginx = gateway($replica);
     wait_for(sub { away($nginx) }, 'the line');
     is(told(send_at($nginx, key, message)), '503 store_unavailable unknown', 'a send');
     like(($nginx->logged(qr/ is away/))[0], qr/is away: its ROLE is not that of a master: chatmaid_redis needs the master; /, 'the log says why');
     is(calls($replica), 0, 'no command got there');
 
-    replica_of($replica, undef);
+    redis_replica_of($replica);
     my $from = time;
     wait_for(sub { back($nginx) }, 'the line');
     cmp_ok(time - $from, '<', at_most(5), 'back soon, without a request');
@@ -54,15 +49,15 @@ subtest 'a replica from the beginning' => sub {
 subtest 'a master that becomes a replica' => sub {
     my ($one, $two) = map { redis_server } 1, 2;
     my @gateways = map { gateway($one) } 1, 2;
-    replica_of($two, $one);
+    redis_replica_of($two, $one);
 
     my ($k, $m) = (key, message);
     is(told(send_at($gateways[0], $k, $m)), 201, 'a send');
     wait_for(sub { $two->cli('HGET', record_of($k), 'state') eq 'done' }, 'its record at the replica');
 
     # The roles change, and nobody closes the connections.
-    replica_of($two, undef);
-    replica_of($one, $two);
+    redis_replica_of($two);
+    redis_replica_of($one, $two);
     is($one->cli('HGET', record_of($k), 'state'), 'done', 'the record is still there');
 
     for my $nginx (@gateways) {
@@ -72,7 +67,7 @@ subtest 'a master that becomes a replica' => sub {
         like(($nginx->logged(qr/ is away/))[0], qr/READONLY .*: it is a replica, chatmaid_redis needs the master|ROLE is not/, 'the log says why');
     }
 
-    replica_of($one, undef);
+    redis_replica_of($one);
     my $from = time;
     wait_for(sub { back($gateways[0]) && back($gateways[1]) }, 'the lines');
     cmp_ok(time - $from, '<', at_most(5), 'back soon');

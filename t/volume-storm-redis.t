@@ -5,9 +5,9 @@
 
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
+use Chatmaid::Test::Storm;
 use Chatmaid::Test::World qw(at_most);
 use List::Util qw(max shuffle sum0);
-use Mojo::JSON qw(decode_json);
 use Time::HiRes qw(time);
 
 my $copies = 5;
@@ -18,65 +18,6 @@ sub gateways ($name, $timeout) {
     return map { nginx(name => $name . $_, workers => 2, error_log => 'notice', gateway => 'chatmaid_sender +15550100001;',
         upstream => 'keepalive 256;', internal => 'proxy_connect_timeout 20s;',
         http     => 'chatmaid_redis ' . $redis->url . " timeout=$timeout; chatmaid_retries 0;") } 1, 2;
-}
-
-# One client of one operation; it asks again until it is told 201.
-
-sub clients ($name, $count) {
-    return map { my $n = $_; map { {operation => "$name-$n", text => "Message $name $n", due => 0, answers => []} } 1 .. $copies }
-        1 .. $count;
-}
-
-# Runs them all, so many at once.  Chatmaid holds what it gets until enough claims
-# are open.  Then $fault->{break} is called, and from then on $fault->{step}, until
-# it says that it is over.
-
-my $agent = client(keepalive => 0);
-
-sub storm ($clients, $gateways, $at_once, $fault = {}) {
-    my @waiting = @$clients;
-    my ($broken, @pending) = ($fault->{break} ? 0 : 2);
-    my ($start, $end) = (time, time + 300);
-
-    $api->fault($broken ? {delay_before => 250, times => 0} : {hold => 'before', times => 0}) if %$fault;
-
-    while (@waiting || @pending || $broken < 2) {
-        die 'the storm does not end' if time > $end;
-        while (@pending < $at_once && @waiting && $waiting[0]{due} <= time) {
-            my $client  = shift @waiting;
-            my $gateway = $gateways->[rand @$gateways];
-            @$client{qw(began sent)} = ($client->{began} // time, time);
-            $client->{request} = $agent->later(POST => $gateway->url('/chatmaid/send'),
-                {to => '+15550100099', text => $client->{text}}, 'Idempotency-Key' => $client->{operation});
-            push @pending, $client;
-        }
-
-        if ($broken == 0 && ($fault->{open} = open_claims($start)) >= $fault->{enough}) {
-            $fault->{began} = time;
-            $fault->{break}->($fault);
-            $broken = 1;
-            $api->clear_faults;
-            $api->fault({delay_before => 250, times => 0});
-            $api->release;
-        }
-        $broken = 2 if $broken == 1 && $fault->{step}->($fault, time - $fault->{began});
-
-        my @left;
-        for my $client (@pending) {
-            push @left, $client and next unless $client->{request}->done;
-            my $answer = $client->{request}->answer;
-            $client->{ended} = time;
-            $client->{longest} = max($client->{longest} // 0, time - $client->{sent});
-            push @{$client->{answers}}, $answer;
-            next if $answer->{status} == 201 || @{$client->{answers}} >= 60;
-            $client->{due} = time + 0.3;
-            push @waiting, $client;
-        }
-        @pending = @left;
-        Mojo::IOLoop->timer(0.01 => sub { });
-        Mojo::IOLoop->one_tick;
-    }
-    $api->clear_faults;
 }
 
 # Of operations that have begun since then: of others Redis may not know the end.
@@ -92,18 +33,7 @@ sub settled (@gateways) {
         && (() = $redis->cli(qw(CLIENT LIST TYPE normal)) =~ /^id=/mg) == 2 * @gateways + 1;
 }
 
-sub by_operation (@clients) {
-    my %all;
-    push @{$all{$_->{operation}}}, $_ for @clients;
-    return \%all;
-}
-
-# Requests at the sandbox, by the text in them.
-sub requests_of () {
-    my %count;
-    $count{decode_json($_->{body})->{content}}++ for $api->requests(path => '/v1/messages/send');
-    return \%count;
-}
+sub clients ($name, $count) { storm_clients($name, $count, $copies) }
 
 
 subtest 'in peace' => sub {
@@ -162,7 +92,7 @@ subtest 'in a storm' => sub {
     my $operations = volume(1000, 24);
     my $share      = int($operations / @faults);
     my $enough     = volume(50);
-    $_->{enough}   = $enough for @faults;
+    @$_{qw(enough open)} = ($enough, \&open_claims) for @faults;
     my $start      = time;
     my (@all, @outside);
     for my $i (0 .. $#faults) {
@@ -172,7 +102,7 @@ subtest 'in a storm' => sub {
         storm(\@clients, \@gateways, volume(150, 20), $faults[$i]);
         push @all, @clients;
         push @outside, values %{by_operation(@clients)} if $faults[$i]{calm};
-        note(sprintf '%s: %s claims open; %d requests of %d clients, the slowest took %.1f s', $faults[$i]{name}, $faults[$i]{open} // '-',
+        note(sprintf '%s: %s claims open; %d requests of %d clients, the slowest took %.1f s', $faults[$i]{name}, $faults[$i]{claims} // '-',
             sum0(map { scalar @{$_->{answers}} } @clients), scalar @clients, max(map { $_->{longest} } @clients));
     }
 
@@ -181,7 +111,7 @@ subtest 'in a storm' => sub {
     my $requests = requests_of();
 
     my @broken = grep { $_->{break} } @faults;
-    is(join(', ', map { "$_->{name}: $_->{open}" } grep { $_->{open} < $enough } @broken), '', "each fault hits at least $enough open claims");
+    is(join(', ', map { "$_->{name}: $_->{claims}" } grep { $_->{claims} < $enough } @broken), '', "each fault hits at least $enough open claims");
     is(scalar(grep { $_->{answers}[-1]{status} == 201 } @all), $operations * $copies, 'every client ends with 201');
     is(scalar(grep { my $m = $messages{$_->{answers}[-1]{json}{id} // ''}; !$m || $m->{content} ne $_->{text} } @all), 0,
         'and the id of its message');

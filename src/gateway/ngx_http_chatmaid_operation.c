@@ -5,9 +5,9 @@
 
 
 #include "ngx_http_chatmaid_operation.h"
+#include "ngx_http_chatmaid_call_envelope.h"
 #include "ngx_http_chatmaid_call_result.h"
 #include "ngx_http_chatmaid_idempotency.h"
-#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_query.h"
 #include "ngx_http_chatmaid_store_look.h"
 
@@ -244,19 +244,23 @@ static ngx_int_t
 ngx_http_chatmaid_operation_done(ngx_http_request_t *r,
     ngx_http_chatmaid_operation_t *op)
 {
-    ngx_str_t  answer, message;
+    ngx_int_t                           rc;
+    ngx_http_chatmaid_call_envelope_t   answer;
 
-    answer = op->claim.answer;
+    rc = ngx_http_chatmaid_call_envelope_read(r->pool, &op->claim.answer,
+                                              &answer);
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
 
-    if (ngx_http_chatmaid_json_text_check(&answer) != NGX_OK
+    if (rc != NGX_OK
         || !ngx_http_chatmaid_call_result_is_success(&answer,
-                                             NGX_HTTP_CHATMAID_EXPECT_MESSAGE)
-        || !ngx_http_chatmaid_json_text_member(&answer, "data", &message))
+                                             NGX_HTTP_CHATMAID_EXPECT_MESSAGE))
     {
         return ngx_http_chatmaid_operation_unavailable(r, op);
     }
 
-    return ngx_http_chatmaid_operation_answer(r, op, "done", &message);
+    return ngx_http_chatmaid_operation_answer(r, op, "done", &answer.data);
 }
 
 

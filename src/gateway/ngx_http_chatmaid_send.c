@@ -25,8 +25,7 @@ typedef struct {
 
     ngx_str_t                         message;  /* until it is written */
     ngx_str_t                         body;     /* of each try */
-    ngx_str_t                         answer;   /* Chatmaid's envelope */
-    ngx_str_t                         sent;     /* the message in it */
+    ngx_http_chatmaid_call_envelope_t  answer;
 
     unsigned                          renamed:1; /* for another window */
     unsigned                          failed:1; /* reply->problem says how */
@@ -66,8 +65,6 @@ static ngx_int_t ngx_http_chatmaid_send_settled(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_wait(ngx_http_request_t *r,
     void *data);
-static ngx_int_t ngx_http_chatmaid_send_note_id(ngx_http_request_t *r,
-    ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     void *data);
 
@@ -380,9 +377,10 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     ngx_http_chatmaid_claim_t  *claim;
 
     claim = &send->claim.lease.claim;
-    send->answer = claim->answer;
 
-    if (ngx_http_chatmaid_json_text_check(&send->answer) != NGX_OK
+    if (ngx_http_chatmaid_call_envelope_read(r->pool, &claim->answer,
+                                             &send->answer)
+        != NGX_OK
         || !ngx_http_chatmaid_call_result_is_success(&send->answer,
                                              NGX_HTTP_CHATMAID_EXPECT_MESSAGE))
     {
@@ -599,17 +597,23 @@ ngx_http_chatmaid_send_settled(ngx_http_request_t *r, void *data)
 }
 
 
-/* The message is sent.  The wait for it has a deadline of its own; a caller that
- * has had its answer, or has left, waits no more. */
+/* The wait has a deadline of its own.  A caller that has had its answer, or has
+ * left, waits no more. */
 
 static ngx_int_t
 ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &send->sent)
-        || ngx_http_chatmaid_send_note_id(r, send) != NGX_OK)
-    {
+    ngx_str_t  *id;
+
+    /* a copy, because the answer of a call is freed before the next one */
+
+    id = &send->flow->reply->facts->message_id;
+
+    id->len = send->answer.id.len;
+    id->data = ngx_pstrdup(r->pool, &send->answer.id);
+    if (id->data == NULL) {
         return NGX_ERROR;
     }
 
@@ -619,41 +623,13 @@ ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_wait_follow(send->flow, &send->wait, &send->sent)
+    if (ngx_http_chatmaid_wait_follow(send->flow, &send->wait,
+                                      &send->answer.data)
         != NGX_OK)
     {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "chatmaid can't wait for the message that was sent");
     }
-
-    return NGX_OK;
-}
-
-
-/* The ID between its quotes, with the escapes that JSON has.  A copy, because
- * the answer of a call is freed before the next one. */
-
-static ngx_int_t
-ngx_http_chatmaid_send_note_id(ngx_http_request_t *r,
-    ngx_http_chatmaid_send_t *send)
-{
-    ngx_str_t  value, *id;
-
-    if (!ngx_http_chatmaid_json_text_member(&send->sent, "id", &value)) {
-        return NGX_ERROR;
-    }
-
-    value.data++;
-    value.len -= 2;
-
-    id = &send->flow->reply->facts->message_id;
-
-    id->data = ngx_pstrdup(r->pool, &value);
-    if (id->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    id->len = value.len;
 
     return NGX_OK;
 }
@@ -672,7 +648,7 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
 
     if (!flow->reply->native) {
         return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED,
-                                             &send->sent);
+                                             &send->answer.data);
     }
 
     if (flow->reply->replayed) {

@@ -30,8 +30,7 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
     merge = r->valid_unparsed_uri && cscf->merge_slashes;
 
     if (r->valid_unparsed_uri
-        && ngx_strlchr(r->unparsed_uri.data,
-                       r->unparsed_uri.data + r->unparsed_uri.len, '#'))
+        && memchr(r->unparsed_uri.data, '#', r->unparsed_uri.len))
     {
         *reason = "the request target must not hold \"#\"";
         return NGX_DECLINED;
@@ -93,14 +92,17 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
 static ngx_int_t
 ngx_http_chatmaid_uri_path(ngx_http_request_t *r, ngx_str_t *path)
 {
-    size_t  i;
+    size_t   i;
+    u_char  *p;
 
     if (r->valid_unparsed_uri) {
         *path = r->unparsed_uri;
 
-        for (i = 0; i < path->len && path->data[i] != '?'; i++) { /* void */ }
+        p = memchr(path->data, '?', path->len);
 
-        path->len = i;
+        if (p) {
+            path->len = p - path->data;
+        }
 
         return NGX_OK;
     }
@@ -178,19 +180,25 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
 {
     u_char  ch, *p, *d, *last;
 
-    decoded->data = ngx_pnalloc(pool, raw->len);
-    if (decoded->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    d = decoded->data;
     last = raw->data + raw->len;
 
-    for (p = raw->data; p < last; *d++ = ch) {
-        p = ngx_http_chatmaid_query_decode(p, last, &ch);
-    }
+    *decoded = *raw;
 
-    decoded->len = d - decoded->data;
+    if (ngx_strlchr(raw->data, last, '%')) {
+
+        decoded->data = ngx_pnalloc(pool, raw->len);
+        if (decoded->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        d = decoded->data;
+
+        for (p = raw->data; p < last; *d++ = ch) {
+            p = ngx_http_chatmaid_query_decode(p, last, &ch);
+        }
+
+        decoded->len = d - decoded->data;
+    }
 
     *danger = ngx_http_chatmaid_uri_danger(raw, decoded);
 
@@ -278,7 +286,7 @@ ngx_uint_t
 ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
     const char *path, ngx_str_t *id)
 {
-    size_t       len;
+    ngx_str_t   *segment;
     ngx_uint_t   i;
     const char  *p;
 
@@ -286,29 +294,32 @@ ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
 
     for (i = 0; i < uri->n && i < NGX_HTTP_CHATMAID_MAX_SEGMENTS; i++) {
 
-        len = strcspn(p, "/");
-
-        if (len == 1 && *p == '*') {
+        if (*p == '*') {
 
             if (uri->raw[i].len == 0) {
                 return 0;
             }
 
             *id = uri->raw[i];
+            p++;
 
-        } else if (len != uri->decoded[i].len
-                   || ngx_strncmp(p, uri->decoded[i].data, len) != 0)
-        {
-            return 0;
+        } else {
+            segment = &uri->decoded[i];
+
+            if (ngx_strncmp(p, segment->data, segment->len) != 0) {
+                return 0;
+            }
+
+            p += segment->len;
         }
-
-        p += len;
 
         if (*p == '\0') {
             return i + 1 == uri->n;
         }
 
-        p++;
+        if (*p++ != '/') {
+            return 0;
+        }
     }
 
     return 0;

@@ -326,16 +326,16 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_waiter_t *waiter = data;
 
-    ngx_int_t                  rc;
-    ngx_str_t                  answer, message;
-    ngx_http_chatmaid_flow_t  *flow;
+    ngx_int_t                           rc;
+    ngx_http_chatmaid_flow_t           *flow;
+    ngx_http_chatmaid_call_envelope_t   envelope;
 
     flow = waiter->flow;
 
     ngx_http_chatmaid_wait_topic_ended(waiter->topic);
 
     rc = ngx_http_chatmaid_call_result(r, flow->call,
-                                       NGX_HTTP_CHATMAID_EXPECT_DATA, &answer,
+                                       NGX_HTTP_CHATMAID_EXPECT_DATA, &envelope,
                                        &flow->reply->problem);
 
     if (rc == NGX_DECLINED) {
@@ -343,8 +343,7 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r, void *data)
     }
 
     if (rc == NGX_OK) {
-        (void) ngx_http_chatmaid_json_text_member(&answer, "data", &message);
-        rc = ngx_http_chatmaid_wait_topic_answered(waiter, &message);
+        rc = ngx_http_chatmaid_wait_topic_answered(waiter, &envelope.data);
     }
 
     ngx_http_chatmaid_flow_go(flow, ngx_http_chatmaid_wait_turn);

@@ -9,7 +9,7 @@
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conn.h"
 #include "ngx_http_chatmaid_redis_health.h"
-#include "ngx_http_chatmaid_redis_resolve.h"
+#include "ngx_http_chatmaid_redis_topology.h"
 
 
 /* More than this waiting to be written counts as endless. */
@@ -19,7 +19,7 @@
 struct ngx_http_chatmaid_redis_s {
     ngx_http_chatmaid_redis_conn_t      conn;
     ngx_http_chatmaid_redis_login_t     login;
-    ngx_http_chatmaid_redis_resolve_t   resolve;
+    ngx_http_chatmaid_redis_topology_t  topology;
     ngx_http_chatmaid_redis_commands_t  commands;
     ngx_http_chatmaid_redis_health_t    health;
 
@@ -33,7 +33,8 @@ static void ngx_http_chatmaid_redis_settled(void *data);
 
 static ngx_int_t ngx_http_chatmaid_redis_find(void *data,
     ngx_http_chatmaid_redis_trouble_t *trouble);
-static void ngx_http_chatmaid_redis_found(void *data, ngx_int_t rc);
+static void ngx_http_chatmaid_redis_found(void *data, ngx_int_t rc,
+    ngx_http_chatmaid_redis_trouble_t *trouble);
 static void ngx_http_chatmaid_redis_forget(void *data);
 static void ngx_http_chatmaid_redis_due(void *data);
 static void ngx_http_chatmaid_redis_ready(void *data);
@@ -80,11 +81,6 @@ static ngx_http_chatmaid_redis_command_handlers_t
     ngx_http_chatmaid_redis_late,
     ngx_http_chatmaid_redis_silent,
     ngx_http_chatmaid_redis_settled
-};
-
-
-static ngx_http_chatmaid_redis_trouble_t  ngx_http_chatmaid_redis_no_address = {
-    "its host has no address", ngx_null_string, ngx_null_string, 0, NULL
 };
 
 
@@ -137,17 +133,17 @@ ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
     redis->login.user = conf->url.user;
     redis->login.password = conf->password;
     redis->login.db = conf->url.db;
+    redis->login.master = 1;
 
     ngx_http_chatmaid_redis_conn_init(&redis->conn, conf, &redis->login,
                                       &redis->commands.out,
                                       &ngx_http_chatmaid_redis_conn_handlers,
                                       redis, cycle->log);
 
-    if (ngx_http_chatmaid_redis_resolve_init(&redis->resolve, conf,
-                                             &redis->conn.address,
-                                             conf->url.hosts, conf->url.nhosts,
-                                             ngx_http_chatmaid_redis_found,
-                                             redis, cycle->log)
+    if (ngx_http_chatmaid_redis_topology_init(&redis->topology, conf,
+                                              &redis->conn.address,
+                                              ngx_http_chatmaid_redis_found,
+                                              redis, cycle->log)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -179,7 +175,7 @@ ngx_http_chatmaid_redis_exit(ngx_http_chatmaid_redis_conf_t *conf)
     conf->client = NULL;
 
     ngx_http_chatmaid_redis_conn_disconnect(&redis->conn);
-    ngx_http_chatmaid_redis_resolve_free(&redis->resolve);
+    ngx_http_chatmaid_redis_topology_free(&redis->topology);
     ngx_http_chatmaid_redis_command_exit(&redis->commands);
 
     if (redis->flush.posted) {
@@ -310,19 +306,18 @@ ngx_http_chatmaid_redis_find(void *data,
 {
     ngx_http_chatmaid_redis_t  *redis = data;
 
-    *trouble = ngx_http_chatmaid_redis_no_address;
-
-    return ngx_http_chatmaid_redis_resolve_start(&redis->resolve);
+    return ngx_http_chatmaid_redis_topology_find(&redis->topology,
+                                                 redis->conn.hushed, trouble);
 }
 
 
 static void
-ngx_http_chatmaid_redis_found(void *data, ngx_int_t rc)
+ngx_http_chatmaid_redis_found(void *data, ngx_int_t rc,
+    ngx_http_chatmaid_redis_trouble_t *trouble)
 {
     ngx_http_chatmaid_redis_t  *redis = data;
 
-    ngx_http_chatmaid_redis_conn_found(&redis->conn, rc,
-                                       &ngx_http_chatmaid_redis_no_address);
+    ngx_http_chatmaid_redis_conn_found(&redis->conn, rc, trouble);
 }
 
 
@@ -331,7 +326,7 @@ ngx_http_chatmaid_redis_forget(void *data)
 {
     ngx_http_chatmaid_redis_t  *redis = data;
 
-    ngx_http_chatmaid_redis_resolve_cancel(&redis->resolve);
+    ngx_http_chatmaid_redis_topology_forget(&redis->topology);
 }
 
 

@@ -31,9 +31,9 @@ typedef struct {
 } ngx_http_chatmaid_redis_address_t;
 
 
-/* These are the addresses from now on, and the turn goes on from the number that
- * it has.  They are at least one; the array is from
- * ngx_alloc(), and will be freed; what it points to must outlive it. */
+/* These are the addresses from now on, at least one, and the turn goes on from
+ * the number that it has.  The array is from ngx_alloc(), and will be freed;
+ * what it points to must outlive it. */
 void ngx_http_chatmaid_redis_address_set(
     ngx_http_chatmaid_redis_address_t *address,
     ngx_http_chatmaid_redis_endpoint_t *endpoints, ngx_uint_t n);

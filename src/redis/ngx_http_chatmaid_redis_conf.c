@@ -16,6 +16,8 @@
 
 typedef struct {
     ngx_str_t  password_file;
+    ngx_str_t  sentinel_user;
+    ngx_str_t  sentinel_password_file;
     ngx_str_t  timeout;
     ngx_str_t  prefix;
     ngx_str_t  fallback;
@@ -40,9 +42,14 @@ static char *ngx_http_chatmaid_redis_conf_values(ngx_conf_t *cf,
 static char *ngx_http_chatmaid_redis_conf_prefix(
     ngx_http_chatmaid_redis_args_t *args,
     ngx_http_chatmaid_redis_conf_t *conf);
-static char *ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf,
+static char *ngx_http_chatmaid_redis_conf_login(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_http_chatmaid_redis_args_t *args,
     ngx_http_chatmaid_redis_conf_t *conf);
+static char *ngx_http_chatmaid_redis_conf_sentinel(ngx_conf_t *cf,
+    ngx_command_t *cmd, ngx_http_chatmaid_redis_args_t *args,
+    ngx_http_chatmaid_redis_conf_t *conf);
+static ngx_int_t ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf,
+    ngx_command_t *cmd, ngx_str_t *file, ngx_str_t *password);
 static char *ngx_http_chatmaid_redis_conf_tls(ngx_conf_t *cf,
     ngx_http_chatmaid_redis_args_t *args,
     ngx_http_chatmaid_redis_conf_t *conf);
@@ -53,6 +60,10 @@ static ngx_uint_t ngx_http_chatmaid_redis_conf_is(ngx_str_t *value,
 static ngx_http_chatmaid_redis_param_t  ngx_http_chatmaid_redis_params[] = {
     { ngx_string("password_file="),
       offsetof(ngx_http_chatmaid_redis_args_t, password_file) },
+    { ngx_string("sentinel_user="),
+      offsetof(ngx_http_chatmaid_redis_args_t, sentinel_user) },
+    { ngx_string("sentinel_password_file="),
+      offsetof(ngx_http_chatmaid_redis_args_t, sentinel_password_file) },
     { ngx_string("timeout="),
       offsetof(ngx_http_chatmaid_redis_args_t, timeout) },
     { ngx_string("prefix="),
@@ -112,7 +123,12 @@ ngx_http_chatmaid_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return rv;
     }
 
-    rv = ngx_http_chatmaid_redis_conf_password(cf, cmd, &args, rcf);
+    rv = ngx_http_chatmaid_redis_conf_login(cf, cmd, &args, rcf);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    rv = ngx_http_chatmaid_redis_conf_sentinel(cf, cmd, &args, rcf);
     if (rv != NGX_CONF_OK) {
         return rv;
     }
@@ -266,12 +282,10 @@ ngx_http_chatmaid_redis_conf_prefix(ngx_http_chatmaid_redis_args_t *args,
 
 
 static char *
-ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf, ngx_command_t *cmd,
+ngx_http_chatmaid_redis_conf_login(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_chatmaid_redis_args_t *args,
     ngx_http_chatmaid_redis_conf_t *conf)
 {
-    ngx_str_t  secret;
-
     if (args->password_file.data == NULL) {
         return conf->url.user.len ? "has a user, but no \"password_file=\""
                                   : NGX_CONF_OK;
@@ -281,25 +295,77 @@ ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf, ngx_command_t *cmd,
         return "has an empty \"password_file=\"";
     }
 
-    if (ngx_http_chatmaid_secret_file_read(cf, cmd, &args->password_file,
-                                       &secret,
+    return (ngx_http_chatmaid_redis_conf_password(cf, cmd,
+                                                  &args->password_file,
+                                                  &conf->password)
+            == NGX_OK)
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_chatmaid_redis_conf_sentinel(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_chatmaid_redis_args_t *args,
+    ngx_http_chatmaid_redis_conf_t *conf)
+{
+    ngx_str_t  *user, *file;
+
+    user = &args->sentinel_user;
+    file = &args->sentinel_password_file;
+
+    if (!conf->url.sentinels) {
+        return (user->data || file->data)
+               ? "has parameters for Sentinels without \"redis+sentinel://\""
+               : NGX_CONF_OK;
+    }
+
+    if (user->data && user->len == 0) {
+        return "has an empty \"sentinel_user=\"";
+    }
+
+    if (file->data == NULL) {
+        return user->data ? "has a \"sentinel_user=\", but no "
+                            "\"sentinel_password_file=\""
+                          : NGX_CONF_OK;
+    }
+
+    if (file->len == 0) {
+        return "has an empty \"sentinel_password_file=\"";
+    }
+
+    conf->sentinel_user = *user;
+
+    return (ngx_http_chatmaid_redis_conf_password(cf, cmd, file,
+                                                  &conf->sentinel_password)
+            == NGX_OK)
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_redis_conf_password(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_str_t *file, ngx_str_t *password)
+{
+    ngx_str_t  secret;
+
+    if (ngx_http_chatmaid_secret_file_read(cf, cmd, file, &secret,
                                        NGX_HTTP_CHATMAID_SECRET_FILE_PASSWORD)
         != NGX_OK)
     {
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
-    conf->password.data = ngx_pnalloc(cf->pool, secret.len);
+    password->data = ngx_pnalloc(cf->pool, secret.len);
 
-    if (conf->password.data) {
-        ngx_memcpy(conf->password.data, secret.data, secret.len);
-        conf->password.len = secret.len;
+    if (password->data) {
+        ngx_memcpy(password->data, secret.data, secret.len);
+        password->len = secret.len;
     }
 
     OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_SECRET_FILE_MAX + 1);
     ngx_pfree(cf->pool, secret.data);
 
-    return conf->password.data ? NGX_CONF_OK : NGX_CONF_ERROR;
+    return password->data ? NGX_OK : NGX_ERROR;
 }
 
 

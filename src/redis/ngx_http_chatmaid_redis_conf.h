@@ -22,6 +22,8 @@ struct ngx_http_chatmaid_redis_conf_s {
     ngx_http_chatmaid_redis_url_t  url;
     ngx_http_core_loc_conf_t   *core;        /* of http: its resolver */
     ngx_str_t                   password;    /* empty: no AUTH */
+    ngx_str_t                   sentinel_user;
+    ngx_str_t                   sentinel_password;
 
     ngx_msec_t                  timeout;
     ngx_str_t                   prefix;      /* of all keys; for the store */

@@ -4,8 +4,8 @@
  *
  * One connection to one server: its addresses in turn, TCP, TLS, a greeting of
  * AUTH, SELECT, PING and ROLE, and the pauses between attempts.  It carries
- * bytes out and replies in, and knows nothing of commands.  What happens is told
- * to its owner, who decides whether to connect at all, and to what addresses.
+ * bytes out and replies in, and knows nothing of commands.  What happens is
+ * told to its owner, who decides whether to connect at all, and where to.
  */
 
 
@@ -50,9 +50,9 @@ typedef struct {
  * connect or disconnect. */
 
 typedef struct {
-    /* Fill "address", before its first is tried: NGX_OK: that is done, or it may
-     * stay as it is; NGX_AGAIN: found() will be called; NGX_DECLINED: there is
-     * none, as "trouble" says. */
+    /* Fill "address", before its first is tried.  NGX_OK: that is done, or it
+     * may stay as it is; NGX_AGAIN: found() will be called; NGX_DECLINED: there
+     * is none, as "trouble" says. */
     ngx_int_t                         (*find)(void *data,
                                           ngx_http_chatmaid_redis_trouble_t
                                           *trouble);

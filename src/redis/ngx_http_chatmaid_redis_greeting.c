@@ -73,6 +73,10 @@ ngx_http_chatmaid_redis_greeting_make(
         return NGX_ERROR;
     }
 
+    if (!login->master) {
+        return NGX_OK;
+    }
+
     return ngx_http_chatmaid_redis_greeting_add(greeting,
                                          NGX_HTTP_CHATMAID_REDIS_GREETING_ROLE,
                                          1, argv, len, log);

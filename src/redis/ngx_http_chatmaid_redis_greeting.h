@@ -3,8 +3,8 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * What is said first on each connection: AUTH, SELECT, PING, ROLE.  No command
- * is sent before all of it has been answered: with a SELECT that failed it would
- * go to another database, and a replica's records are not the latest.
+ * is sent before all of it has been answered: with a SELECT that failed it
+ * would go to another database, and a replica's records are not the latest.
  */
 
 
@@ -22,6 +22,8 @@ typedef struct {
     ngx_str_t                                user;      /* may be empty */
     ngx_str_t                                password;  /* empty: no AUTH */
     ngx_str_t                                db;        /* empty: no SELECT */
+
+    unsigned                                 master:1;  /* ROLE must say so */
 } ngx_http_chatmaid_redis_login_t;
 
 

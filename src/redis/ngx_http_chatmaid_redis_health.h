@@ -10,8 +10,8 @@
  * command precedes.  It does not suffice
  *
  *   - after refused commands, which it says nothing of, unless a replica has
- *     refused them: then a command must be answered, but not within five seconds
- *     of the latest refusal or timeout;
+ *     refused them: then a command must be answered, but not within five
+ *     seconds of the latest refusal or timeout;
  *   - after a connection that lived for less than a second: then the next one
  *     must live longer.
  */

@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * From hosts to addresses.  Where the http block has a resolver, it is asked for
- * each host that is a name; without one, and where it does not answer, a host's
- * last known addresses hold: at first those of the start.
+ * From hosts to addresses.  Where the http block has a resolver, it is asked
+ * for each host that is a name; without one, and where it does not answer, a
+ * host's last known addresses hold: at first those of the start.
  */
 
 
@@ -63,8 +63,8 @@ ngx_int_t ngx_http_chatmaid_redis_resolve_init(
     ngx_http_chatmaid_redis_resolve_pt handler, void *data, ngx_log_t *log);
 
 /* Fills the address with those of all hosts, in their order.  NGX_OK: that is
- * done; NGX_AGAIN: the handler will be called, unless cancel() is; NGX_DECLINED:
- * there is none, or no memory. */
+ * done; NGX_AGAIN: the handler will be called, unless cancel() is;
+ * NGX_DECLINED: there is none, or no memory. */
 ngx_int_t ngx_http_chatmaid_redis_resolve_start(
     ngx_http_chatmaid_redis_resolve_t *resolve);
 

@@ -7,32 +7,56 @@
 #include "ngx_http_chatmaid_redis_url.h"
 
 
-#define NGX_HTTP_CHATMAID_REDIS_URL_PORT  6379
+#define NGX_HTTP_CHATMAID_REDIS_URL_PORT           6379
+#define NGX_HTTP_CHATMAID_REDIS_URL_SENTINEL_PORT  26379
 
 
+typedef struct {
+    ngx_str_t   text;
+
+    unsigned    tls:1;
+    unsigned    sentinels:1;
+} ngx_http_chatmaid_redis_scheme_t;
+
+
+static ngx_http_chatmaid_redis_scheme_t *ngx_http_chatmaid_redis_url_scheme(
+    ngx_str_t *text);
 static char *ngx_http_chatmaid_redis_url_unix(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_chatmaid_redis_url_t *url);
 static char *ngx_http_chatmaid_redis_url_user(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_chatmaid_redis_url_t *url);
+static char *ngx_http_chatmaid_redis_url_path(ngx_str_t *path,
     ngx_http_chatmaid_redis_url_t *url);
 static char *ngx_http_chatmaid_redis_url_db(ngx_str_t *db,
     ngx_http_chatmaid_redis_url_t *url);
 static char *ngx_http_chatmaid_redis_url_hosts(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_chatmaid_redis_url_t *url);
 static char *ngx_http_chatmaid_redis_url_host(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_http_chatmaid_redis_host_t *host);
+    in_port_t port, ngx_http_chatmaid_redis_host_t *host);
 static ngx_int_t ngx_http_chatmaid_redis_url_name(ngx_conf_t *cf,
     ngx_str_t *name, ngx_http_chatmaid_redis_host_t *host);
 
 
-/* redis://[user@]host[:port][/db], rediss://..., unix:/path[:db] */
+static ngx_http_chatmaid_redis_scheme_t  ngx_http_chatmaid_redis_schemes[] = {
+    { ngx_string("redis://"), 0, 0 },
+    { ngx_string("rediss://"), 1, 0 },
+    { ngx_string("redis+sentinel://"), 0, 1 },
+    { ngx_string("rediss+sentinel://"), 1, 1 },
+    { ngx_null_string, 0, 0 }
+};
+
+
+/* redis://[user@]host[:port][/db], rediss://..., unix:/path[:db],
+ * redis+sentinel://[user@]host[:port][,host[:port]...]/NAME[/db] */
 
 char *
 ngx_http_chatmaid_redis_url_parse(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_chatmaid_redis_url_t *url)
 {
-    char       *rv;
-    u_char     *p, *last;
-    ngx_str_t   rest, db;
+    char                              *rv;
+    u_char                            *p, *last;
+    ngx_str_t                          rest, path;
+    ngx_http_chatmaid_redis_scheme_t  *scheme;
 
     rest = *text;
 
@@ -40,19 +64,18 @@ ngx_http_chatmaid_redis_url_parse(ngx_conf_t *cf, ngx_str_t *text,
         return ngx_http_chatmaid_redis_url_unix(cf, &rest, url);
     }
 
-    if (rest.len >= 8 && ngx_strncmp(rest.data, "redis://", 8) == 0) {
-        rest.data += 8;
-        rest.len -= 8;
+    scheme = ngx_http_chatmaid_redis_url_scheme(&rest);
 
-    } else if (rest.len >= 9 && ngx_strncmp(rest.data, "rediss://", 9) == 0) {
-        rest.data += 9;
-        rest.len -= 9;
-        url->tls = 1;
-
-    } else {
-        return "needs \"redis://\", \"rediss://\" or \"unix:\" before the host "
-               "or path";
+    if (scheme == NULL) {
+        return "needs \"redis://\", \"rediss://\", \"redis+sentinel://\", "
+               "\"rediss+sentinel://\" or \"unix:\" before the host or path";
     }
+
+    rest.data += scheme->text.len;
+    rest.len -= scheme->text.len;
+
+    url->tls = scheme->tls;
+    url->sentinels = scheme->sentinels;
 
     rv = ngx_http_chatmaid_redis_url_user(cf, &rest, url);
     if (rv != NGX_CONF_OK) {
@@ -72,16 +95,40 @@ ngx_http_chatmaid_redis_url_parse(ngx_conf_t *cf, ngx_str_t *text,
 
     if (p) {
         rest.len = p - rest.data;
-        db.data = p + 1;
-        db.len = last - db.data;
+        p++;
 
-        rv = ngx_http_chatmaid_redis_url_db(&db, url);
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
+    } else {
+        p = last;
+    }
+
+    path.data = p;
+    path.len = last - p;
+
+    rv = ngx_http_chatmaid_redis_url_path(&path, url);
+    if (rv != NGX_CONF_OK) {
+        return rv;
     }
 
     return ngx_http_chatmaid_redis_url_hosts(cf, &rest, url);
+}
+
+
+static ngx_http_chatmaid_redis_scheme_t *
+ngx_http_chatmaid_redis_url_scheme(ngx_str_t *text)
+{
+    ngx_http_chatmaid_redis_scheme_t  *scheme;
+
+    for (scheme = ngx_http_chatmaid_redis_schemes; scheme->text.len; scheme++) {
+
+        if (text->len >= scheme->text.len
+            && ngx_strncmp(text->data, scheme->text.data, scheme->text.len)
+               == 0)
+        {
+            return scheme;
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -169,6 +216,49 @@ ngx_http_chatmaid_redis_url_user(ngx_conf_t *cf, ngx_str_t *text,
 }
 
 
+/* NAME[/db] of Sentinels, else [db]. */
+
+static char *
+ngx_http_chatmaid_redis_url_path(ngx_str_t *path,
+    ngx_http_chatmaid_redis_url_t *url)
+{
+    u_char  *p, *last;
+
+    if (!url->sentinels) {
+        return ngx_http_chatmaid_redis_url_db(path, url);
+    }
+
+    last = path->data + path->len;
+    p = ngx_strlchr(path->data, last, '/');
+
+    url->master.data = path->data;
+    url->master.len = (p ? p : last) - path->data;
+
+    path->data = p ? p + 1 : last;
+    path->len = last - path->data;
+
+    if (url->master.len == 0) {
+        return "needs the name of the master behind the Sentinels in the URL, "
+               "as in \"redis+sentinel://HOST/NAME\"";
+    }
+
+    /* what a Sentinel's own configuration takes */
+
+    for (p = url->master.data; p < url->master.data + url->master.len; p++) {
+
+        if (!(*p >= '0' && *p <= '9') && !(*p >= 'a' && *p <= 'z')
+            && !(*p >= 'A' && *p <= 'Z') && *p != '.' && *p != '-'
+            && *p != '_')
+        {
+            return "has an invalid name of the master in the URL: letters, "
+                   "digits, \".\", \"-\" and \"_\" may be in it";
+        }
+    }
+
+    return ngx_http_chatmaid_redis_url_db(path, url);
+}
+
+
 static char *
 ngx_http_chatmaid_redis_url_db(ngx_str_t *db,
     ngx_http_chatmaid_redis_url_t *url)
@@ -195,31 +285,77 @@ ngx_http_chatmaid_redis_url_db(ngx_str_t *db,
 }
 
 
+/* One, or with Sentinels one or more, a comma between them. */
+
 static char *
 ngx_http_chatmaid_redis_url_hosts(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_chatmaid_redis_url_t *url)
 {
-    url->hosts = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_redis_host_t));
+    char        *rv;
+    u_char      *p, *last;
+    in_port_t    port;
+    ngx_str_t    one;
+    ngx_uint_t   n;
+
+    last = text->data + text->len;
+    n = 1;
+
+    if (text->len <= 5 || ngx_strncmp(text->data, "unix:", 5) != 0) {
+        for (p = text->data; p < last; p++) {
+            n += (*p == ',');
+        }
+    }
+
+    if (n > 1 && !url->sentinels) {
+        return "has several hosts in the URL, as only \"redis+sentinel://\" "
+               "may";
+    }
+
+    url->hosts = ngx_pcalloc(cf->pool,
+                             n * sizeof(ngx_http_chatmaid_redis_host_t));
     if (url->hosts == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    url->nhosts = 1;
+    port = url->sentinels ? NGX_HTTP_CHATMAID_REDIS_URL_SENTINEL_PORT
+                          : NGX_HTTP_CHATMAID_REDIS_URL_PORT;
+    one = *text;
 
-    return ngx_http_chatmaid_redis_url_host(cf, text, url->hosts);
+    while (url->nhosts < n) {
+        one.len = last - one.data;
+
+        if (n > 1) {
+            p = ngx_strlchr(one.data, last, ',');
+            one.len = (p ? p : last) - one.data;
+
+            if (one.len == 0) {
+                return "has an empty host among those of its URL";
+            }
+        }
+
+        rv = ngx_http_chatmaid_redis_url_host(cf, &one, port,
+                                              &url->hosts[url->nhosts++]);
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+
+        one.data += one.len + 1;
+    }
+
+    return NGX_CONF_OK;
 }
 
 
 static char *
 ngx_http_chatmaid_redis_url_host(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_http_chatmaid_redis_host_t *host)
+    in_port_t port, ngx_http_chatmaid_redis_host_t *host)
 {
     ngx_url_t  u;
 
     ngx_memzero(&u, sizeof(ngx_url_t));
 
     u.url = *text;
-    u.default_port = NGX_HTTP_CHATMAID_REDIS_URL_PORT;
+    u.default_port = port;
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

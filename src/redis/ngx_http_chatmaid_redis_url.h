@@ -32,9 +32,11 @@ typedef struct {
     ngx_str_t                        user;      /* empty: the default user */
     ngx_http_chatmaid_redis_host_t  *hosts;
     ngx_uint_t                       nhosts;
+    ngx_str_t                        master;    /* what Sentinels call it */
     ngx_str_t                        db;        /* digits; empty: no SELECT */
 
     unsigned                         tls:1;     /* rediss */
+    unsigned                         sentinels:1;   /* are the hosts */
 } ngx_http_chatmaid_redis_url_t;
 
 

@@ -11,13 +11,13 @@ package Chatmaid::Test::Redis;
 use Mojo::Base 'Chatmaid::Test::Process', -signatures;
 use Carp qw(croak);
 use Chatmaid::Test ();
-use Chatmaid::Test::World qw(memory_dir test_port wait_for slurp certificates);
+use Chatmaid::Test::World qw(memory_dir test_port wait_for slurp spurt certificates);
 use Digest::SHA qw(sha256_hex);
 use Exporter ();
 use IO::Socket::IP;
 use IO::Socket::UNIX;
 
-our @EXPORT = qw(redis_server redis_fake record_of note_of probe ask up);
+our @EXPORT = qw(redis_server redis_sentinel redis_replica_of redis_fake record_of note_of probe ask up);
 
 has [qw(port socket)];
 has host => '127.0.0.1';
@@ -47,7 +47,8 @@ sub redis_server (%option) {
     my @port = ('--port', $port);
     @port = ('--port', 0, '--tls-port', $port, '--tls-auth-clients', 'no',
         '--tls-cert-file', certificates->crt($option{tls}),
-        '--tls-key-file', certificates->key($option{tls})) if $option{tls};
+        '--tls-key-file', certificates->key($option{tls}), '--tls-ca-cert-file', certificates->crt('ca'),
+        '--tls-replication', 'yes') if $option{tls};
 
     my $self = Chatmaid::Test::Redis->new(
         name => $name, host => $host, port => $port, socket => "$dir/redis.sock", env => slow_fsync(),
@@ -55,6 +56,40 @@ sub redis_server (%option) {
             '--unixsocket', "$dir/redis.sock", '--dir', $dir, '--save', '',
             version() < 7 ? () : ('--enable-debug-command', 'local'), @{$option{args} // []}]);
     return $self->start;
+}
+
+# A Sentinel that watches a server under the name "mymaster", unless "watch" has
+# others: name => server.  conf: more lines of its configuration.
+
+sub redis_sentinel ($redis, %option) {
+    state $serial = 0;
+    my $name  = 'sentinel' . ($serial++ || '');
+    my $port  = test_port($name);
+    my $dir   = memory_dir() . "/$name";
+    my %watch = %{$option{watch} // {mymaster => $redis}};
+    mkdir $dir, 0700;
+
+    my @port = ("port $port");
+    @port = ('port 0', "tls-port $port", 'tls-auth-clients no', 'tls-replication yes', 'tls-cert-file ' . certificates->crt($option{tls}),
+        'tls-key-file ' . certificates->key($option{tls}), 'tls-ca-cert-file ' . certificates->crt('ca')) if $option{tls};
+
+    spurt("$dir/sentinel.conf", join "\n", @port, 'bind 127.0.0.1', "dir $dir", "unixsocket $dir/redis.sock",
+        (map {
+            my ($host, $at, $quorum) = ($watch{$_}->host, $watch{$_}->port, $option{quorum} // 1);
+            ("sentinel monitor $_ $host $at $quorum", "sentinel down-after-milliseconds $_ 1000",
+                "sentinel failover-timeout $_ 5000")
+        } sort keys %watch), @{$option{conf} // []}, '');
+    my $self = Chatmaid::Test::Redis->new(name => $name, port => $port, socket => "$dir/redis.sock",
+        command => ['redis-server', "$dir/sentinel.conf", '--sentinel']);
+    return $self->start;
+}
+
+# Makes one a replica of the other, and waits until it is in step; of nobody: a
+# master.
+
+sub redis_replica_of ($redis, $master = undef) {
+    $redis->cli(REPLICAOF => $master ? ($master->host, $master->port) : qw(NO ONE));
+    wait_for(sub { $redis->cli('INFO', 'replication') =~ /^role:slave\r?\n.*^master_link_status:up/ms }, 'a replica in step') if $master;
 }
 
 # With CHATMAID_FSYNC each fsync() takes as many milliseconds.

@@ -1,0 +1,83 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * Asks Sentinels where a master is.  A question is a connection of its own, to
+ * the next Sentinel each time, and on to the one after it where there is no
+ * answer: one that is cut off from the others might tell of a former master.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_REDIS_SENTINEL_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_REDIS_SENTINEL_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_redis_conn.h"
+#include "ngx_http_chatmaid_redis_resolve.h"
+
+
+#define NGX_HTTP_CHATMAID_REDIS_SENTINEL_NAME  255  /* bytes of a host's name */
+
+
+/* With NGX_OK "master" is a host, good until the next question: an address, or
+ * a name without any addresses.  With NGX_DECLINED "trouble" says why no
+ * Sentinel told of one. */
+typedef void (*ngx_http_chatmaid_redis_sentinel_pt)(void *data, ngx_int_t rc,
+    ngx_http_chatmaid_redis_host_t *master,
+    ngx_http_chatmaid_redis_trouble_t *trouble);
+
+
+typedef struct {
+    ngx_http_chatmaid_redis_conf_t       *conf;
+    ngx_http_chatmaid_redis_conn_t        conn;
+    ngx_http_chatmaid_redis_login_t       login;
+    ngx_http_chatmaid_redis_resolve_t     resolve;   /* of the Sentinels */
+
+    ngx_buf_t                             question;  /* of pos ... last */
+    u_char                               *bytes;     /* what it is made of */
+    size_t                                len;
+    ngx_event_t                           timer;     /* of the answer */
+    ngx_uint_t                            tries;     /* of this question */
+
+    ngx_http_chatmaid_redis_host_t        master;
+    ngx_addr_t                            addr;      /* of the master */
+    ngx_sockaddr_t                        sockaddr;
+    u_char                                text[NGX_SOCKADDR_STRLEN];
+    u_char                         name[NGX_HTTP_CHATMAID_REDIS_SENTINEL_NAME
+                                        + 1];
+
+    ngx_http_chatmaid_redis_trouble_t     trouble;   /* with the last one */
+    u_char                                error[128];   /* what it answers */
+    u_char                                reason[256];
+
+    ngx_http_chatmaid_redis_sentinel_pt   handler;
+    void                                 *data;
+
+    unsigned                              asking:1;
+    unsigned                              answered:1;
+    unsigned                              failed:1;  /* at all of them */
+    unsigned                              refused:1; /* "trouble" is of now */
+} ngx_http_chatmaid_redis_sentinel_t;
+
+
+/* On zeroed memory.  NGX_ERROR: no memory. */
+ngx_int_t ngx_http_chatmaid_redis_sentinel_init(
+    ngx_http_chatmaid_redis_sentinel_t *sentinel,
+    ngx_http_chatmaid_redis_conf_t *conf,
+    ngx_http_chatmaid_redis_sentinel_pt handler, void *data, ngx_log_t *log);
+
+/* Asks; the handler will be called, not before this has returned, unless
+ * cancel() is.  "quiet" as for redis_conn_connect(). */
+void ngx_http_chatmaid_redis_sentinel_ask(
+    ngx_http_chatmaid_redis_sentinel_t *sentinel, ngx_uint_t quiet);
+
+/* The handler won't be called any more. */
+void ngx_http_chatmaid_redis_sentinel_cancel(
+    ngx_http_chatmaid_redis_sentinel_t *sentinel);
+
+/* Cancels, and frees all. */
+void ngx_http_chatmaid_redis_sentinel_free(
+    ngx_http_chatmaid_redis_sentinel_t *sentinel);
+
+
+#endif /* _NGX_HTTP_CHATMAID_REDIS_SENTINEL_H_INCLUDED_ */
