@@ -45,6 +45,8 @@ my %place = (
     named    => 'deny all; error_page 403 @page;',
     moved    => 'rewrite ^ /page last;',
     shut     => 'return 503;',
+    replaced => 'filter_probe 415;',
+    led_away => 'filter_probe 415; error_page 415 /page;',
     dead     => '/.dead/',
     none     => '/.none/',
     out      => '/.out/',
@@ -56,7 +58,7 @@ sub location ($name) {
 }
 
 sub gateway_of ($name, $http = '') {
-    return nginx(name => $name, http => "$LOG $http", gateway => $sender,
+    return nginx(name => $name, probe => 'filter', http => "$LOG $http", gateway => $sender,
         files   => {webhook_secret => $secret, users => "ann:{PLAIN}swordfish\n"},
         server  => join('', map { location($_) } sort keys %place) . <<"END",
         location = /page   { return 200 "a page"; }
@@ -258,6 +260,12 @@ subtest 'what nginx itself refuses' => sub {
         is(send_at($place, $place, message)->{body}, 'a page', $place);
         logs($nginx, $place, route => 'send', status => 403);
     }
+    # a filter that puts nginx's own answer in the place of ours
+    is(told(send_at('replaced', 'replaced', message)), '415 unsupported_media_type unknown', 'replaced');
+    logs($nginx, 'replaced', %sent, status => 415, code => 'unsupported_media_type', outcome => 'unknown');
+    is(send_at('led_away', 'led_away', message)->{body}, 'a page', 'replaced by a page');
+    logs($nginx, 'led_away', %sent, status => 415);
+
     is(send_at('moved', 'moved', message)->{body}, 'a page', 'rewritten');
     my $before = slurp($nginx->dir . '/example.log');
     unlike($before, qr/"request_id":"moved"/, 'no request of the gateway');

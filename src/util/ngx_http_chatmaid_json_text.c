@@ -359,6 +359,15 @@ ngx_http_chatmaid_json_text_string(ngx_pool_t *pool, ngx_str_t *value,
     string->data = value->data + 1;
     string->len = value->len - 2;
 
+    /* most are as they stand */
+
+    if (memchr(string->data, '\\', string->len) == NULL
+        && (form == NGX_HTTP_CHATMAID_JSON_UTF8
+            || memchr(string->data, 0x7f, string->len) == NULL))
+    {
+        return NGX_OK;
+    }
+
     last = string->data + string->len;
     len = string->len;
 
@@ -367,10 +376,6 @@ ngx_http_chatmaid_json_text_string(ngx_pool_t *pool, ngx_str_t *value,
         if (*p == '\\' || (*p == 0x7f && form)) {
             len += 5;                           /* at most: "\u007f" */
         }
-    }
-
-    if (len == string->len) {
-        return NGX_OK;
     }
 
     p = string->data;

@@ -24,6 +24,8 @@ static void ngx_http_chatmaid_json_tree_inner(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t token, ngx_str_t *inner);
 static uint32_t ngx_http_chatmaid_json_tree_pair(
     ngx_http_chatmaid_json_tree_t *tree);
+static ngx_int_t ngx_http_chatmaid_json_tree_name(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t token, ngx_str_t *name);
 static ngx_int_t ngx_http_chatmaid_json_tree_literal(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t token, ngx_str_t *string);
 static ngx_int_t ngx_http_chatmaid_json_tree_room(
@@ -300,6 +302,10 @@ ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
     {
         ngx_http_chatmaid_json_tree_inner(tree, token, &inner);
 
+        if (*inner.data != *wanted.data && *inner.data != '\\') {
+            continue;
+        }
+
         if (ngx_http_chatmaid_json_text_is(&inner, &wanted)) {
             found = token;
 
@@ -403,7 +409,7 @@ ngx_http_chatmaid_json_tree_rename(ngx_http_chatmaid_json_tree_t *tree,
 
     ngx_http_chatmaid_json_tree_unlink(tree, object, token);
 
-    if (ngx_http_chatmaid_json_tree_literal(tree, token, &name) != NGX_OK) {
+    if (ngx_http_chatmaid_json_tree_name(tree, token, &name) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -430,7 +436,7 @@ ngx_http_chatmaid_json_tree_add(ngx_http_chatmaid_json_tree_t *tree,
     member.data = (u_char *) name;
     member.len = ngx_strlen(name);
 
-    rc = ngx_http_chatmaid_json_tree_literal(tree, token, &member);
+    rc = ngx_http_chatmaid_json_tree_name(tree, token, &member);
 
     if (rc == NGX_OK) {
         rc = ngx_http_chatmaid_json_tree_literal(tree, token + 1, string);
@@ -498,7 +504,43 @@ ngx_http_chatmaid_json_tree_pair(ngx_http_chatmaid_json_tree_t *tree)
 }
 
 
-/* Makes a string a token's text, which is put behind all other text. */
+/* Makes a name, which needs no escape, a token's text, which is put behind all
+ * other text. */
+
+static ngx_int_t
+ngx_http_chatmaid_json_tree_name(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t token, ngx_str_t *name)
+{
+    u_char                          *p;
+    size_t                           len;
+    ngx_http_chatmaid_json_token_t  *t;
+
+    len = sizeof("\"\"") - 1 + name->len;
+
+    if (ngx_http_chatmaid_json_tree_room(tree, len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = tree->text.data + tree->text.len;
+
+    *p++ = '"';
+    p = ngx_cpymem(p, name->data, name->len);
+    *p = '"';
+
+    t = &tree->tokens[token];
+
+    t->start = tree->text.len;
+    t->end = t->start + len;
+    t->next = 0;
+
+    tree->text.len += len;
+    tree->room -= len;
+
+    return NGX_OK;
+}
+
+
+/* The same for any string, which is checked. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_tree_literal(ngx_http_chatmaid_json_tree_t *tree,

@@ -79,8 +79,12 @@ ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p, u_char *last,
         if (!escapes) {
             p = memchr(p, secret->data[0], last - p);
 
-            if (p == NULL) {
+            if (p == NULL || (size_t) (last - p) < secret->len) {
                 return NULL;
+            }
+
+            if (ngx_memcmp(p, secret->data, secret->len) != 0) {
+                continue;
             }
 
         } else if (*p != secret->data[0] && *p != '\\') {

@@ -64,9 +64,13 @@ sub die_with_parent () {
     syscall $prctl, 1, POSIX::SIGTERM(), 0, 0, 0;
 }
 
+# One that somebody else has waited for has ended too, and its pid may by now be
+# that of any process.
+
 sub alive ($self) {
     return 0 if !$self->pid || defined $self->status;
-    $self->status($?) if waitpid($self->pid, WNOHANG) == $self->pid;
+    my $ended = waitpid $self->pid, WNOHANG;
+    $self->status($ended > 0 ? $? : -1) if $ended;
     return !defined $self->status;
 }
 
