@@ -45,7 +45,7 @@ static void ngx_http_chatmaid_notes_leave_in_redis(
     ngx_http_chatmaid_redis_conf_t *conf, u_char *id, uint64_t stamp);
 static void ngx_http_chatmaid_notes_set(ngx_http_chatmaid_redis_t *redis,
     u_char *key, size_t len, const char *value, size_t value_len,
-    ngx_msec_t ttl);
+    ngx_msec_t ttl, ngx_http_chatmaid_notes_waiting_t *waiting);
 static void ngx_http_chatmaid_notes_set_handler(void *data, ngx_uint_t error,
     redisReply *reply);
 static void ngx_http_chatmaid_notes_look_in_zone(
@@ -227,13 +227,17 @@ ngx_http_chatmaid_notes_leave_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
     ngx_sprintf(value, "%016xL", stamp);
 
     ngx_http_chatmaid_notes_set(redis, key, p - key, (char *) value,
-                                sizeof(value), NGX_HTTP_CHATMAID_NOTE_TTL);
+                                sizeof(value), NGX_HTTP_CHATMAID_NOTE_TTL,
+                                NULL);
 }
 
 
+/* "waiting" is told whether Redis has got it; NULL: nobody has to know. */
+
 static void
 ngx_http_chatmaid_notes_set(ngx_http_chatmaid_redis_t *redis, u_char *key,
-    size_t len, const char *value, size_t value_len, ngx_msec_t ttl)
+    size_t len, const char *value, size_t value_len, ngx_msec_t ttl,
+    ngx_http_chatmaid_notes_waiting_t *waiting)
 {
     u_char       number[NGX_INT_T_LEN];
     size_t       lens[5];
@@ -256,7 +260,7 @@ ngx_http_chatmaid_notes_set(ngx_http_chatmaid_redis_t *redis, u_char *key,
 
     (void) ngx_http_chatmaid_redis_command(redis, 5, argv, lens,
                                            ngx_http_chatmaid_notes_set_handler,
-                                           NULL);
+                                           waiting);
 }
 
 
@@ -264,7 +268,13 @@ static void
 ngx_http_chatmaid_notes_set_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
+    ngx_http_chatmaid_notes_waiting_t  *waiting = data;
+
     /* without its note a waiter polls too, only later */
+
+    if (waiting && error != NGX_HTTP_CHATMAID_REDIS_OK) {
+        waiting->told = 0;
+    }
 }
 
 
@@ -375,7 +385,7 @@ ngx_http_chatmaid_notes_tell(ngx_http_chatmaid_redis_t *redis,
     p = ngx_http_chatmaid_notes_waiting_key(key, conf);
 
     ngx_http_chatmaid_notes_set(redis, key, p - key, "1", 1,
-                                NGX_HTTP_CHATMAID_NOTES_WANTED_TTL);
+                                NGX_HTTP_CHATMAID_NOTES_WANTED_TTL, waiting);
 }
 
 

@@ -31,6 +31,10 @@ typedef enum {
 
 #define NGX_HTTP_CHATMAID_ZONE_KINDS  3
 
+/* Records whose ttls are about equal expire in the order in which they got
+ * them: each range of ttls, up to the double of its first, has a queue. */
+#define NGX_HTTP_CHATMAID_ZONE_TTLS  20
+
 
 typedef enum {
     NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT = 0,
@@ -44,9 +48,13 @@ typedef enum {
 /* Times are ngx_current_msec, which all processes of a machine share.  An
  * event's record is no more than this: it must not grow beyond 256 bytes. */
 
-typedef struct {
-    ngx_rbtree_node_t                 node;        /* by the id's first bytes */
-    ngx_rbtree_node_t                 expiry;      /* by the end of its ttl */
+typedef struct ngx_http_chatmaid_record_s  ngx_http_chatmaid_record_t;
+
+struct ngx_http_chatmaid_record_s {
+    ngx_http_chatmaid_record_t       *next;        /* in its bucket */
+    ngx_http_chatmaid_record_t      **link;        /* what points to it there */
+    ngx_queue_t                       expiry;      /* see zone_expiry() */
+    ngx_msec_t                        expires;
     ngx_queue_t                       queue;       /* see zone_queue(), */
     ngx_msec_t                        queued;      /* since this time */
     ngx_queue_t                       untold_queue;
@@ -68,17 +76,18 @@ typedef struct {
     unsigned                          state:2;
     unsigned                          may_be_accepted:1;
     unsigned                          untold:1;    /* it is in that queue */
-} ngx_http_chatmaid_record_t;
+};
 
 
 typedef struct {
     ngx_uint_t                        layout;
     ngx_uint_t                        changing;    /* under the lock */
 
-    ngx_rbtree_t                      records;
-    ngx_rbtree_node_t                 records_sentinel;
-    ngx_rbtree_t                      expiry;
-    ngx_rbtree_node_t                 expiry_sentinel;
+    ngx_http_chatmaid_record_t      **buckets;     /* of records by id */
+    uint64_t                          factor;      /* of a hash, secret */
+    ngx_uint_t                        shift;
+
+    ngx_queue_t                       expiry[NGX_HTTP_CHATMAID_ZONE_TTLS];
 
     /* what may be dropped for want of room, in this order, oldest first */
     ngx_queue_t                       finished[NGX_HTTP_CHATMAID_ZONE_KINDS];
