@@ -33,6 +33,8 @@ nginx(files => {password => $password, key => live_key}, key => live_key, gatewa
 
 my $m = {to => '+15550100099', text => 'Hello'};
 is(post('/send', $m, 'Idempotency-Key' => 'order-1')->{status}, 201, 'a send under it');
+is(get('/operations/order-1')->{json}{state}, 'done', 'its record is looked up');
+is(get('/health')->{json}{redis}, 'up', 'and Redis is well');
 $api->fault(no_answer('before'));
 is(post('/send', $m, 'Idempotency-Key' => 'order-2')->{status}, 502, 'an ambiguous one');
 

@@ -68,7 +68,7 @@ subtest 'without Redis' => sub {
 
 # Each way for Redis to be away, with nobody but health to notice.
 subtest 'with Redis' => sub {
-    my %gateway = map { $_ => gateway_of("with_$_", 'chatmaid_redis ' . $redis->url . " timeout=300ms fallback=$_;", workers => 2) } qw(zone reject);
+    my %gateway = map { $_ => gateway_of("with_$_", 'chatmaid_redis ' . $redis->url . " timeout=1500ms fallback=$_;", workers => 2) } qw(zone reject);
     my %down    = (zone => '200 degraded down unknown', reject => '503 down down unknown');
     comes_to($gateway{$_}, '200 ok up unknown', "$_: at the start") for qw(zone reject);
 

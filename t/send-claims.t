@@ -75,7 +75,7 @@ subtest 'a window of Redis' => sub {
 };
 
 my $nginx = nginx(name => 'many', workers => 2, http => 'chatmaid_redis ' . $redis->url . ' timeout=30s;',
-    gateway => 'chatmaid_sender +15550100001;', servers => <<'END');
+    gateway => 'chatmaid_sender +15550100001; chatmaid_timeout 2m; chatmaid_idempotency_wait 2m;', servers => <<'END');
     server {
         listen 127.0.0.1:%PORT:more%;
         chatmaid_sender +15550100001;

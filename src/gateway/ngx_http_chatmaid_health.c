@@ -219,8 +219,9 @@ ngx_http_chatmaid_health_text(ngx_http_chatmaid_health_t *health,
         }
     }
 
-    p = ngx_pnalloc(r->pool, sizeof("{\"status\":\"degraded\",\"redis\":\"down\""
-                                    ",\"upstream\":\"unknown\"}"));
+    p = ngx_pnalloc(r->pool, sizeof("{\"status\":\"degraded\","
+                                    "\"redis\":\"down\","
+                                    "\"upstream\":\"unknown\"}"));
     if (p == NULL) {
         return NGX_ERROR;
     }

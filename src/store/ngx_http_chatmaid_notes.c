@@ -45,8 +45,8 @@ static void ngx_http_chatmaid_notes_leave_in_redis(
     ngx_http_chatmaid_redis_conf_t *conf, u_char *id, uint64_t stamp);
 static void ngx_http_chatmaid_notes_set(ngx_http_chatmaid_redis_t *redis,
     u_char *key, size_t len, const char *value, size_t value_len,
-    ngx_msec_t ttl, ngx_http_chatmaid_redis_pt handler);
-static void ngx_http_chatmaid_notes_left_handler(void *data, ngx_uint_t error,
+    ngx_msec_t ttl, ngx_http_chatmaid_notes_waiting_t *waiting);
+static void ngx_http_chatmaid_notes_set_handler(void *data, ngx_uint_t error,
     redisReply *reply);
 static void ngx_http_chatmaid_notes_look_in_zone(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_notes_look_t *look);
@@ -54,8 +54,6 @@ static ngx_int_t ngx_http_chatmaid_notes_look_in_redis(
     ngx_http_chatmaid_redis_conf_t *conf, ngx_http_chatmaid_notes_look_t *look);
 static void ngx_http_chatmaid_notes_tell(ngx_http_chatmaid_redis_t *redis,
     ngx_http_chatmaid_redis_conf_t *conf);
-static void ngx_http_chatmaid_notes_told_handler(void *data, ngx_uint_t error,
-    redisReply *reply);
 static u_char *ngx_http_chatmaid_notes_waiting_key(u_char *p,
     ngx_http_chatmaid_redis_conf_t *conf);
 static void ngx_http_chatmaid_notes_look_handler(void *data, ngx_uint_t error,
@@ -230,14 +228,16 @@ ngx_http_chatmaid_notes_leave_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
 
     ngx_http_chatmaid_notes_set(redis, key, p - key, (char *) value,
                                 sizeof(value), NGX_HTTP_CHATMAID_NOTE_TTL,
-                                ngx_http_chatmaid_notes_left_handler);
+                                NULL);
 }
 
+
+/* "waiting" is told whether Redis has got it; NULL: nobody has to know. */
 
 static void
 ngx_http_chatmaid_notes_set(ngx_http_chatmaid_redis_t *redis, u_char *key,
     size_t len, const char *value, size_t value_len, ngx_msec_t ttl,
-    ngx_http_chatmaid_redis_pt handler)
+    ngx_http_chatmaid_notes_waiting_t *waiting)
 {
     u_char       number[NGX_INT_T_LEN];
     size_t       lens[5];
@@ -258,16 +258,23 @@ ngx_http_chatmaid_notes_set(ngx_http_chatmaid_redis_t *redis, u_char *key,
     argv[4] = (char *) number;
     lens[4] = ngx_sprintf(number, "%M", ttl) - number;
 
-    (void) ngx_http_chatmaid_redis_command(redis, 5, argv, lens, handler,
-                                           NULL);
+    (void) ngx_http_chatmaid_redis_command(redis, 5, argv, lens,
+                                           ngx_http_chatmaid_notes_set_handler,
+                                           waiting);
 }
 
 
 static void
-ngx_http_chatmaid_notes_left_handler(void *data, ngx_uint_t error,
+ngx_http_chatmaid_notes_set_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
+    ngx_http_chatmaid_notes_waiting_t  *waiting = data;
+
     /* without its note a waiter polls too, only later */
+
+    if (waiting && error != NGX_HTTP_CHATMAID_REDIS_OK) {
+        waiting->told = 0;
+    }
 }
 
 
@@ -378,20 +385,7 @@ ngx_http_chatmaid_notes_tell(ngx_http_chatmaid_redis_t *redis,
     p = ngx_http_chatmaid_notes_waiting_key(key, conf);
 
     ngx_http_chatmaid_notes_set(redis, key, p - key, "1", 1,
-                                NGX_HTTP_CHATMAID_NOTES_WANTED_TTL,
-                                ngx_http_chatmaid_notes_told_handler);
-}
-
-
-/* What Redis did not take is told again at the next look. */
-
-static void
-ngx_http_chatmaid_notes_told_handler(void *data, ngx_uint_t error,
-    redisReply *reply)
-{
-    if (error != NGX_HTTP_CHATMAID_REDIS_OK) {
-        ngx_http_chatmaid_notes_waiting.told = 0;
-    }
+                                NGX_HTTP_CHATMAID_NOTES_WANTED_TTL, waiting);
 }
 
 

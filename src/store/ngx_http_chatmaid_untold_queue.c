@@ -101,7 +101,7 @@ ngx_http_chatmaid_untold_queue_after(ngx_http_chatmaid_zone_t *zone,
         next = ngx_queue_next(q);
         rec = ngx_queue_data(q, ngx_http_chatmaid_record_t, untold_queue);
 
-        if ((ngx_msec_int_t) (rec->expiry.key - ngx_current_msec) <= 0) {
+        if ((ngx_msec_int_t) (rec->expires - ngx_current_msec) <= 0) {
             ngx_http_chatmaid_zone_delete(zone, rec);
             continue;
         }
@@ -124,7 +124,7 @@ ngx_http_chatmaid_untold_queue_copy(ngx_http_chatmaid_claim_t *claim,
     ngx_memcpy(claim->owner, rec->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
 
     claim->webhook_event = (rec->kind == NGX_HTTP_CHATMAID_ZONE_EVENT);
-    claim->ttl = rec->expiry.key - ngx_current_msec;
+    claim->ttl = rec->expires - ngx_current_msec;
 
     claim->status = rec->status;
     claim->answer.len = rec->answer_len;

@@ -5,10 +5,11 @@
 
 
 #include "ngx_http_chatmaid_zone.h"
+#include "ngx_http_chatmaid_crypto.h"
 
 
 /* Whoever changes the shared layout changes this number. */
-#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  4
+#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  6
 
 /* How many records are dropped at most for one allocation. */
 #define NGX_HTTP_CHATMAID_ZONE_EVICT   64
@@ -29,18 +30,22 @@
 #define NGX_HTTP_CHATMAID_ZONE_NOTE_SIZE   512
 #define NGX_HTTP_CHATMAID_ZONE_NOTE_SHARE  8
 
+/* A bucket for so many bytes of the zone: up to two records each. */
+#define NGX_HTTP_CHATMAID_ZONE_BUCKET  512
+
 /* How many expired records an insertion deletes at most. */
 #define NGX_HTTP_CHATMAID_ZONE_EXPIRE  4
 
 
 static ngx_int_t ngx_http_chatmaid_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
-static void ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone);
-static void ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
-    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
+static ngx_int_t ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone);
+static ngx_http_chatmaid_record_t **ngx_http_chatmaid_zone_bucket(
+    ngx_http_chatmaid_zone_t *zone, u_char *id);
+static ngx_queue_t *ngx_http_chatmaid_zone_expiry(
+    ngx_http_chatmaid_zone_t *zone, ngx_msec_t ttl);
 static ngx_queue_t *ngx_http_chatmaid_zone_queue(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_record_t *rec);
-static void ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone);
 static void ngx_http_chatmaid_zone_drop(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_oldest(
@@ -106,16 +111,14 @@ ngx_http_chatmaid_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     zone->shpool->data = zone->sh;
 
-    ngx_http_chatmaid_zone_format(zone);
-
-    return NGX_OK;
+    return ngx_http_chatmaid_zone_format(zone);
 }
 
 
-static void
+static ngx_int_t
 ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
 {
-    ngx_uint_t                    i;
+    ngx_uint_t                    i, n;
     ngx_http_chatmaid_zone_sh_t  *sh = zone->sh;
 
     zone->shpool->log_nomem = 0;        /* a full zone is a normal case */
@@ -123,55 +126,52 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
     sh->layout = NGX_HTTP_CHATMAID_ZONE_LAYOUT;
     sh->notes_wanted = ngx_current_msec;
 
-    ngx_rbtree_init(&sh->records, &sh->records_sentinel,
-                    ngx_http_chatmaid_zone_insert);
-    ngx_rbtree_init(&sh->expiry, &sh->expiry_sentinel,
-                    ngx_rbtree_insert_timer_value);
+    sh->shift = 64;
+
+    for (n = 1; n < zone->size / NGX_HTTP_CHATMAID_ZONE_BUCKET; n *= 2) {
+        sh->shift--;
+    }
+
+    sh->buckets = ngx_slab_calloc_locked(zone->shpool,
+                                n * sizeof(ngx_http_chatmaid_record_t *));
+    if (sh->buckets == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_chatmaid_crypto_random(ngx_cycle->log, (u_char *) &sh->factor,
+                                        sizeof(sh->factor))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    sh->factor |= 1;
+
+    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_TTLS; i++) {
+        ngx_queue_init(&sh->expiry[i]);
+    }
+
     ngx_queue_init(&sh->kept);
     ngx_queue_init(&sh->unfinished);
     ngx_queue_init(&sh->untold);
     ngx_queue_init(&sh->accounts);
+    ngx_queue_init(&sh->streams);
     ngx_queue_init(&sh->upstreams);
 
     for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_KINDS; i++) {
         ngx_queue_init(&sh->finished[i]);
     }
+
+    return NGX_OK;
 }
 
 
-static void
-ngx_http_chatmaid_zone_insert(ngx_rbtree_node_t *temp,
-    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel)
+ngx_http_chatmaid_counters_t *
+ngx_http_chatmaid_zone_counters(ngx_shm_zone_t *shm_zone)
 {
-    ngx_rbtree_node_t           **p;
-    ngx_http_chatmaid_record_t   *rec, *other;
+    ngx_http_chatmaid_zone_t  *zone = shm_zone->data;
 
-    rec = (ngx_http_chatmaid_record_t *) node;
-
-    for ( ;; ) {
-
-        other = (ngx_http_chatmaid_record_t *) temp;
-
-        if (node->key != temp->key) {
-            p = (node->key < temp->key) ? &temp->left : &temp->right;
-
-        } else {
-            p = (ngx_memcmp(rec->id, other->id, NGX_HTTP_CHATMAID_ID_LEN) < 0)
-                ? &temp->left : &temp->right;
-        }
-
-        if (*p == sentinel) {
-            break;
-        }
-
-        temp = *p;
-    }
-
-    *p = node;
-    node->parent = temp;
-    node->left = sentinel;
-    node->right = sentinel;
-    ngx_rbt_red(node);
+    return &zone->sh->counters;
 }
 
 
@@ -195,7 +195,8 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
         zone->sh->changing = 1;
         zone->sh->reset = 1;
 
-        ngx_http_chatmaid_zone_format(zone);
+        /* there is room, for there was */
+        (void) ngx_http_chatmaid_zone_format(zone);
     }
 
     zone->sh->changing = 1;
@@ -243,33 +244,15 @@ ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone)
 ngx_http_chatmaid_record_t *
 ngx_http_chatmaid_zone_find(ngx_http_chatmaid_zone_t *zone, u_char *id)
 {
-    ngx_int_t                    rc;
-    ngx_rbtree_key_t             key;
-    ngx_rbtree_node_t           *node, *sentinel;
     ngx_http_chatmaid_record_t  *rec;
 
-    ngx_memcpy(&key, id, sizeof(ngx_rbtree_key_t));
+    for (rec = *ngx_http_chatmaid_zone_bucket(zone, id); rec; rec = rec->next) {
 
-    node = zone->sh->records.root;
-    sentinel = zone->sh->records.sentinel;
-
-    while (node != sentinel) {
-
-        rec = (ngx_http_chatmaid_record_t *) node;
-
-        if (key != node->key) {
-            node = (key < node->key) ? node->left : node->right;
+        if (ngx_memcmp(rec->id, id, NGX_HTTP_CHATMAID_ID_LEN) != 0) {
             continue;
         }
 
-        rc = ngx_memcmp(id, rec->id, NGX_HTTP_CHATMAID_ID_LEN);
-
-        if (rc != 0) {
-            node = (rc < 0) ? node->left : node->right;
-            continue;
-        }
-
-        if ((ngx_msec_int_t) (rec->expiry.key - ngx_current_msec) <= 0) {
+        if ((ngx_msec_int_t) (rec->expires - ngx_current_msec) <= 0) {
             ngx_http_chatmaid_zone_delete(zone, rec);
             return NULL;
         }
@@ -281,11 +264,24 @@ ngx_http_chatmaid_zone_find(ngx_http_chatmaid_zone_t *zone, u_char *id)
 }
 
 
+/* The factor is secret: else keys could be chosen that share a bucket. */
+
+static ngx_http_chatmaid_record_t **
+ngx_http_chatmaid_zone_bucket(ngx_http_chatmaid_zone_t *zone, u_char *id)
+{
+    uint64_t  key;
+
+    ngx_memcpy(&key, id, sizeof(uint64_t));
+
+    return &zone->sh->buckets[(key * zone->sh->factor) >> zone->sh->shift];
+}
+
+
 ngx_http_chatmaid_record_t *
 ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
     ngx_http_chatmaid_zone_kind_e kind, ngx_msec_t ttl)
 {
-    ngx_http_chatmaid_record_t  *rec;
+    ngx_http_chatmaid_record_t  *rec, **bucket;
 
     static size_t  sizes[] = {
         NGX_HTTP_CHATMAID_ZONE_RECORD,
@@ -293,7 +289,7 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
         NGX_HTTP_CHATMAID_ZONE_NOTE_SIZE
     };
 
-    ngx_http_chatmaid_zone_expire(zone);
+    ngx_http_chatmaid_zone_expire(zone, NGX_HTTP_CHATMAID_ZONE_EXPIRE);
 
     if (kind == NGX_HTTP_CHATMAID_ZONE_NOTE
         && zone->sh->notes >= zone->size / NGX_HTTP_CHATMAID_ZONE_NOTE_SHARE
@@ -310,20 +306,31 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
     }
 
     zone->sh->notes += (kind == NGX_HTTP_CHATMAID_ZONE_NOTE);
+    zone->sh->sends[NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT] +=
+                                          (kind == NGX_HTTP_CHATMAID_ZONE_SEND);
 
     ngx_memzero(rec, sizeof(ngx_http_chatmaid_record_t));
 
     rec->kind = kind;
 
     ngx_memcpy(rec->id, id, NGX_HTTP_CHATMAID_ID_LEN);
-    ngx_memcpy(&rec->node.key, id, sizeof(ngx_rbtree_key_t));
 
     rec->begun = ngx_current_msec;
     rec->queued = ngx_current_msec;
-    rec->expiry.key = ngx_current_msec + ttl;
+    rec->expires = ngx_current_msec + ttl;
 
-    ngx_rbtree_insert(&zone->sh->records, &rec->node);
-    ngx_rbtree_insert(&zone->sh->expiry, &rec->expiry);
+    bucket = ngx_http_chatmaid_zone_bucket(zone, id);
+
+    rec->next = *bucket;
+    rec->link = bucket;
+    *bucket = rec;
+
+    if (rec->next) {
+        rec->next->link = &rec->next;
+    }
+
+    ngx_queue_insert_tail(ngx_http_chatmaid_zone_expiry(zone, ttl),
+                          &rec->expiry);
     ngx_queue_insert_tail(&zone->sh->unfinished, &rec->queue);
 
     return rec;
@@ -334,6 +341,11 @@ void
 ngx_http_chatmaid_zone_set_state(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_record_state_e state)
 {
+    if (rec->kind == NGX_HTTP_CHATMAID_ZONE_SEND) {
+        zone->sh->sends[rec->state]--;
+        zone->sh->sends[state]++;
+    }
+
     rec->state = state;
 
     ngx_http_chatmaid_zone_set_told(zone, rec);
@@ -404,11 +416,26 @@ void
 ngx_http_chatmaid_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_msec_t ttl)
 {
-    ngx_rbtree_delete(&zone->sh->expiry, &rec->expiry);
+    rec->expires = ngx_current_msec + ttl;
 
-    rec->expiry.key = ngx_current_msec + ttl;
+    ngx_queue_remove(&rec->expiry);
+    ngx_queue_insert_tail(ngx_http_chatmaid_zone_expiry(zone, ttl),
+                          &rec->expiry);
+}
 
-    ngx_rbtree_insert(&zone->sh->expiry, &rec->expiry);
+
+static ngx_queue_t *
+ngx_http_chatmaid_zone_expiry(ngx_http_chatmaid_zone_t *zone, ngx_msec_t ttl)
+{
+    ngx_uint_t  i;
+
+    ttl /= 1024;                /* all of the shortest ones share a queue */
+
+    for (i = 0; ttl && i < NGX_HTTP_CHATMAID_ZONE_TTLS - 1; i++) {
+        ttl /= 2;
+    }
+
+    return &zone->sh->expiry[i];
 }
 
 
@@ -416,9 +443,13 @@ void
 ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec)
 {
-    ngx_rbtree_delete(&zone->sh->records, &rec->node);
-    ngx_rbtree_delete(&zone->sh->expiry, &rec->expiry);
+    *rec->link = rec->next;
 
+    if (rec->next) {
+        rec->next->link = rec->link;
+    }
+
+    ngx_queue_remove(&rec->expiry);
     ngx_queue_remove(&rec->queue);
 
     if (rec->untold) {
@@ -426,6 +457,7 @@ ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
     }
 
     zone->sh->notes -= (rec->kind == NGX_HTTP_CHATMAID_ZONE_NOTE);
+    zone->sh->sends[rec->state] -= (rec->kind == NGX_HTTP_CHATMAID_ZONE_SEND);
 
     if (rec->answer && rec->answer != (u_char *) (rec + 1)) {
         ngx_slab_free_locked(zone->shpool, rec->answer);
@@ -435,31 +467,28 @@ ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-static void
-ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone)
+void
+ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone, ngx_uint_t n)
 {
     ngx_uint_t                   i;
-    ngx_rbtree_node_t           *node;
+    ngx_queue_t                 *expiry;
     ngx_http_chatmaid_record_t  *rec;
 
-    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_EXPIRE; i++) {
+    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_TTLS; i++) {
+        expiry = &zone->sh->expiry[i];
 
-        if (zone->sh->expiry.root == zone->sh->expiry.sentinel) {
-            return;
+        while (n && !ngx_queue_empty(expiry)) {
+
+            rec = ngx_queue_data(ngx_queue_head(expiry),
+                                 ngx_http_chatmaid_record_t, expiry);
+
+            if ((ngx_msec_int_t) (rec->expires - ngx_current_msec) > 0) {
+                break;
+            }
+
+            ngx_http_chatmaid_zone_delete(zone, rec);
+            n--;
         }
-
-        node = ngx_rbtree_min(zone->sh->expiry.root,
-                              zone->sh->expiry.sentinel);
-
-        if ((ngx_msec_int_t) (node->key - ngx_current_msec) > 0) {
-            return;
-        }
-
-        rec = (ngx_http_chatmaid_record_t *)
-                  ((u_char *) node
-                   - offsetof(ngx_http_chatmaid_record_t, expiry));
-
-        ngx_http_chatmaid_zone_delete(zone, rec);
     }
 }
 

@@ -13,6 +13,7 @@
 
 
 #include "ngx_http_chatmaid_store.h"
+#include "ngx_http_chatmaid_counters.h"
 
 
 /*
@@ -31,6 +32,10 @@ typedef enum {
 
 #define NGX_HTTP_CHATMAID_ZONE_KINDS  3
 
+/* Records whose ttls are about equal expire in the order in which they got
+ * them: each range of ttls, up to the double of its first, has a queue. */
+#define NGX_HTTP_CHATMAID_ZONE_TTLS  20
+
 
 typedef enum {
     NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT = 0,
@@ -40,13 +45,19 @@ typedef enum {
                                           * has not been told */
 } ngx_http_chatmaid_record_state_e;
 
+#define NGX_HTTP_CHATMAID_RECORD_STATES  4
+
 
 /* Times are ngx_current_msec, which all processes of a machine share.  An
  * event's record is no more than this: it must not grow beyond 256 bytes. */
 
-typedef struct {
-    ngx_rbtree_node_t                 node;        /* by the id's first bytes */
-    ngx_rbtree_node_t                 expiry;      /* by the end of its ttl */
+typedef struct ngx_http_chatmaid_record_s  ngx_http_chatmaid_record_t;
+
+struct ngx_http_chatmaid_record_s {
+    ngx_http_chatmaid_record_t       *next;        /* in its bucket */
+    ngx_http_chatmaid_record_t      **link;        /* what points to it there */
+    ngx_queue_t                       expiry;      /* see zone_expiry() */
+    ngx_msec_t                        expires;
     ngx_queue_t                       queue;       /* see zone_queue(), */
     ngx_msec_t                        queued;      /* since this time */
     ngx_queue_t                       untold_queue;
@@ -68,17 +79,18 @@ typedef struct {
     unsigned                          state:2;
     unsigned                          may_be_accepted:1;
     unsigned                          untold:1;    /* it is in that queue */
-} ngx_http_chatmaid_record_t;
+};
 
 
 typedef struct {
     ngx_uint_t                        layout;
     ngx_uint_t                        changing;    /* under the lock */
 
-    ngx_rbtree_t                      records;
-    ngx_rbtree_node_t                 records_sentinel;
-    ngx_rbtree_t                      expiry;
-    ngx_rbtree_node_t                 expiry_sentinel;
+    ngx_http_chatmaid_record_t      **buckets;     /* of records by id */
+    uint64_t                          factor;      /* of a hash, secret */
+    ngx_uint_t                        shift;
+
+    ngx_queue_t                       expiry[NGX_HTTP_CHATMAID_ZONE_TTLS];
 
     /* what may be dropped for want of room, in this order, oldest first */
     ngx_queue_t                       finished[NGX_HTTP_CHATMAID_ZONE_KINDS];
@@ -94,6 +106,11 @@ typedef struct {
     ngx_queue_t                       upstreams;   /* upstream_state.c */
     ngx_uint_t                        notes;       /* number of records */
     ngx_msec_t                        notes_wanted;   /* until this time */
+    ngx_uint_t                        sends[NGX_HTTP_CHATMAID_RECORD_STATES];
+
+    ngx_queue_t                       streams;     /* streams.c */
+    ngx_msec_t                        streams_asked;  /* the latest time */
+    ngx_uint_t                        streams_known;  /* there was one */
 
     ngx_uint_t                        evicted;     /* before their ttl */
     ngx_uint_t                        warned;      /* of these, once */
@@ -101,6 +118,8 @@ typedef struct {
     ngx_msec_t                        gave_up;     /* last at this time */
     ngx_uint_t                        gave_up_first;  /* not logged yet */
     ngx_uint_t                        reset;       /* not logged yet */
+
+    ngx_http_chatmaid_counters_t      counters;    /* these need no lock */
 } ngx_http_chatmaid_zone_sh_t;
 
 
@@ -115,6 +134,10 @@ typedef struct {
  * that of a zone of another size or module (logged). */
 ngx_shm_zone_t *ngx_http_chatmaid_zone_add(ngx_conf_t *cf, ngx_str_t *name,
     size_t size);
+
+/* The counters in the zone; they stay where they are. */
+ngx_http_chatmaid_counters_t *ngx_http_chatmaid_zone_counters(
+    ngx_shm_zone_t *shm_zone);
 
 /* All functions below are called, and shared memory is used, only between these
  * two. */
@@ -157,6 +180,10 @@ void ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
  * NULL: there is no room. */
 void *ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_zone_kind_e kind, size_t size);
+
+/* Deletes records whose ttl is over, at most n. */
+void ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone,
+    ngx_uint_t n);
 
 
 #endif /* _NGX_HTTP_CHATMAID_ZONE_H_INCLUDED_ */

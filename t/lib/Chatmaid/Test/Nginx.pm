@@ -81,8 +81,11 @@ my $HTTP = <<'END';
     scgi_temp_path        %DIR%/scgi;
 END
 
+# Ten seconds, the default, are soon over on a busy machine: a duplicate waits
+# for as long as chatmaid_timeout lets it.
+
 my %DEFAULT = (
-    http     => "chatmaid_api_key_file %DIR%/api_key;\n",
+    http     => "chatmaid_api_key_file %DIR%/api_key;\nchatmaid_idempotency_wait 2m;\n",
     upstream => "server 127.0.0.1:%API%;\nkeepalive 32;\n",
     gateway  => "chatmaid_gateway /.chatmaid/;\n",
     internal => <<'END',
