@@ -12,25 +12,25 @@ local former_owner = ARGV[1]
 local record, foreign = read(KEYS[1])
 
 if foreign then
-    return {'foreign', 0}
+    return only_read({'foreign', 0})
 end
 
 if not record
     or (record.state == 'in_flight' and record.owner == former_owner)
 then
-    return {'none', 0}
+    return only_read({'none', 0})
 end
 
 local begun = tonumber(record.begun)
 
 if record.state == 'done' then
-    return {'done', begun, record.answer}
+    return only_read({'done', begun, record.answer})
 end
 
 -- A lease that has run out means the same as 'ambiguous'.
 
 if record.state == 'in_flight' and tonumber(record.lease) > now then
-    return {'in_flight', begun}
+    return only_read({'in_flight', begun})
 end
 
-return {'ambiguous', begun}
+return only_read({'ambiguous', begun})
