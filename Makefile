@@ -48,7 +48,7 @@ module: $(BUILD)/$(MODULE).so
 
 $(BUILD)/$(MODULE).so: $(OBJS)/Makefile \
                         $(wildcard src/*.[ch] src/*/*.[ch] \
-                                   src/store/*.lua src/store/*.sh)
+                                   src/*/*.lua src/*/*.sh src/status/page.*)
 	@$(build)
 
 # For tests alone: t/NAME-probe says which.

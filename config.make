@@ -11,3 +11,20 @@ $NGX_OBJS/ngx_http_chatmaid_lua.h: \\
 	mv \$@.new \$@
 
 END
+
+# The status page likewise.
+
+cat << END >> $NGX_MAKEFILE
+
+$NGX_OBJS/ngx_http_chatmaid_page.h: \\
+		$ngx_addon_dir/src/status/page_strings.sh \\
+		$ngx_addon_dir/src/status/page.css \\
+		$ngx_addon_dir/src/status/page.html \\
+		$ngx_addon_dir/src/status/page.js
+	sh $ngx_addon_dir/src/status/page_strings.sh \\
+		$ngx_addon_dir/src/status/page.css \\
+		$ngx_addon_dir/src/status/page.html \\
+		$ngx_addon_dir/src/status/page.js > \$@.new
+	mv \$@.new \$@
+
+END

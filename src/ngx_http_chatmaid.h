@@ -89,6 +89,8 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                           account;
+    ngx_str_t                           name;
+    u_char                             *id;
     ngx_http_chatmaid_api_key_t        *api_key;
 } ngx_http_chatmaid_account_t;
 
@@ -99,11 +101,14 @@ typedef struct {
     ngx_array_t                         accounts;  /* ..._account_t */
     ngx_array_t                         webhooks;  /* see webhook_conf.c */
     ngx_array_t                         webhook_directives;  /* likewise */
+    ngx_array_t                         streams;   /* ngx_str_t: their keys */
     ngx_shm_zone_t                     *zone;
     ngx_shm_zone_t                     *alarms;
     ngx_http_chatmaid_store_t          *store;
     ngx_int_t                           request_id;  /* index of $request_id */
+    time_t                              loaded;    /* this configuration */
     ngx_http_chatmaid_redis_conf_t     *redis;     /* NULL: there is none */
+    ngx_flag_t                          status;    /* there is a page */
 } ngx_http_chatmaid_main_conf_t;
 
 
@@ -137,6 +142,8 @@ typedef struct {
     time_t                              webhook_tolerance;
     ngx_msec_t                          webhook_dedup;
     ngx_http_chatmaid_webhook_inbox_t  *webhook_inbox;
+
+    ngx_flag_t                          status;
 } ngx_http_chatmaid_loc_conf_t;
 
 

@@ -11,6 +11,8 @@
 #include "ngx_http_chatmaid_body_limit.h"
 #include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_conf_slot.h"
+#include "ngx_http_chatmaid_count.h"
+#include "ngx_http_chatmaid_counters.h"
 #include "ngx_http_chatmaid_gateway_conf.h"
 #include "ngx_http_chatmaid_gateway.h"
 #include "ngx_http_chatmaid_internal.h"
@@ -23,10 +25,13 @@
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_untold.h"
 #include "ngx_http_chatmaid_store_zone.h"
+#include "ngx_http_chatmaid_streams.h"
 #include "ngx_http_chatmaid_zone.h"
 #include "ngx_http_chatmaid_zone_conf.h"
 #include "ngx_http_chatmaid_redis.h"
 #include "ngx_http_chatmaid_redis_conf.h"
+#include "ngx_http_chatmaid_status.h"
+#include "ngx_http_chatmaid_status_conf.h"
 #include "ngx_http_chatmaid_variables.h"
 #include "ngx_http_chatmaid_webhook.h"
 #include "ngx_http_chatmaid_webhook_conf.h"
@@ -58,6 +63,7 @@ static ngx_http_chatmaid_phase_t  ngx_http_chatmaid_phases[] = {
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_call_precontent_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_webhook_handler },
     { NGX_HTTP_LOG_PHASE, ngx_http_chatmaid_webhook_log_handler },
+    { NGX_HTTP_LOG_PHASE, ngx_http_chatmaid_count_log_handler },
     { 0, NULL }
 };
 
@@ -252,6 +258,13 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
       0,
       NULL },
 
+    { ngx_string("chatmaid_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_chatmaid_status_conf,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -330,7 +343,7 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
         }
     }
 
-    if (mcf->gateways.nelts == 0 && mcf->webhooks.nelts == 0) {
+    if (mcf->gateways.nelts == 0 && mcf->webhooks.nelts == 0 && !mcf->status) {
         return NGX_OK;
     }
 
@@ -346,6 +359,7 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
+    mcf->loaded = ngx_time();
     mcf->store = &ngx_http_chatmaid_store_zone;
 
     if (mcf->redis) {
@@ -417,7 +431,16 @@ ngx_http_chatmaid_init_process(ngx_cycle_t *cycle)
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_chatmaid_module);
 
-    if (mcf == NULL || mcf->alarms == NULL) {
+    if (mcf == NULL) {
+        return NGX_OK;
+    }
+
+    if (mcf->zone) {
+        ngx_http_chatmaid_counters_use(
+                                  ngx_http_chatmaid_zone_counters(mcf->zone));
+    }
+
+    if (mcf->alarms == NULL) {
         return NGX_OK;
     }
 
@@ -430,6 +453,7 @@ ngx_http_chatmaid_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_chatmaid_store_untold_init(cycle, mcf);
+    ngx_http_chatmaid_streams_init(cycle, mcf);
 
     return NGX_OK;
 }
@@ -492,6 +516,7 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
      *     conf->account_name = { 0, NULL };
      *     conf->account = { 0, NULL };
      *     conf->scope = 0;
+     *     conf->status = 0;
      */
 
     ngx_http_chatmaid_conf_place_set(&conf->place, cf);
@@ -544,6 +569,16 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         clcf->handler = ngx_http_chatmaid_gateway_handler;
     }
 
+    if (clcf->noname && prev->status) {
+
+        if (clcf->handler) {
+            return ngx_http_chatmaid_status_conf_shared(&at, clcf);
+        }
+
+        conf->status = 1;
+        clcf->handler = ngx_http_chatmaid_status_handler;
+    }
+
     ngx_conf_merge_ptr_value(conf->api_key, prev->api_key, NULL);
     ngx_conf_merge_uint_value(conf->environment, prev->environment,
                               NGX_HTTP_CHATMAID_ANY);
@@ -577,6 +612,10 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (ngx_http_chatmaid_webhook_conf_check(&at, conf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
+    }
+
+    if (conf->status && clcf->handler != ngx_http_chatmaid_status_handler) {
+        return ngx_http_chatmaid_status_conf_shared(&at, clcf);
     }
 
     if (conf->gateway == NULL) {

@@ -18,7 +18,7 @@ my $top = File::Spec->rel2abs(dirname(__FILE__) . '/..');
 # for ngx_http_chatmaid_NAME.c and .h; a room without a name is src/ itself.
 
 my @LAYERS = (
-    {'' => [qw(module filter variables)]},
+    {'' => [qw(module filter variables count)]},
     {
         gateway => [qw(gateway gateway_conf internal uri flow send message sender
             idempotency send_claim read wait wait_query wait_topic wait_poll
@@ -26,19 +26,22 @@ my @LAYERS = (
         webhook => [qw(webhook webhook_request webhook_verify webhook_deliver
             webhook_delivery webhook_inbox webhook_event webhook_signature
             webhook_conf)],
+        status  => [qw(status status_conf status_metrics status_writer
+            status_page)],
     },
     {call   => [qw(call call_peer call_request api_key call_envelope call_result
         call_error)]},
     {answer => [qw(answer facts problem problem_native error_page)]},
     {store  => [qw(store lease zone store_zone store_redis store_claim
         store_look store_untold untold_queue store_script notes account_limits
-        upstream_state zone_conf)]},
+        upstream_state zone_conf zone_stat
+        streams)]},
     {redis  => [qw(redis redis_health redis_command redis_script redis_buffer
         redis_topology redis_sentinel redis_conn redis_greeting redis_reader redis_resolve redis_address
         redis_refusal redis_conf redis_url redis_tls)]},
     {util   => [qw(steps json json_parser json_fault json_text json_tree
         json_write crypto body body_limit query request secret_file escape digits
-        conf_place conf_slot rewrite alarm redact)]},
+        conf_place conf_slot rewrite alarm redact counters)]},
 );
 
 # Configuration types and forward declarations: for everybody, so it may include
@@ -46,10 +49,11 @@ my @LAYERS = (
 
 my $SHARED = 'ngx_http_chatmaid.h';
 
-# The scripts of the store, what makes C strings of them, and the header made.
+# The scripts of the store and the status page, what makes C strings of them, and
+# the headers made, each for a room.
 
-my $SCRIPTS = qr{^store/(?:[a-z_]+\.lua|lua_strings\.sh)\z};
-my $MADE    = 'ngx_http_chatmaid_lua.h';
+my $SCRIPTS = qr{^(?:store/(?:[a-z_]+\.lua|lua_strings\.sh)|status/(?:page\.(?:css|html|js)|page_strings\.sh))\z};
+my %MADE    = ('ngx_http_chatmaid_lua.h' => 'store', 'ngx_http_chatmaid_page.h' => 'status');
 
 my (%room_of, %layer_of, %files, %includes);
 
@@ -113,7 +117,7 @@ none {
         for my $include (@{$includes{$file}}) {
             my ($header, $line) = @$include;
             my $to = $place{$header};
-            next if $header eq $MADE && room($file) eq 'store';
+            next if ($MADE{$header} // '') eq room $file;
             if (!defined $to) {
                 push @wrong, "src/$file:$line: includes \"$header\", which is not in src/";
                 next;

@@ -172,10 +172,10 @@ sub pair ($host, $port) { "*2\r\n\$" . length($host) . "\r\n$host\r\n\$" . lengt
 subtest 'what is no answer' => sub {
     my $good = redis_sentinel($redis);
     for my $bytes ("*1\r\n\$1\r\nx\r\n", "*0\r\n", "+OK\r\n", ":1\r\n", "*2\r\n:1\r\n:2\r\n", "*2\r\n\$-1\r\n\$-1\r\n",
-        pair('127.0.0.1', 0), pair('127.0.0.1', 65536), pair('127.0.0.1', 'x'), pair('', 6379), pair("a\0b", 6379), pair('x' x 256, 6379))
+        pair('127.0.0.1', 0), pair('127.0.0.1', 65536), pair('127.0.0.1', 'x'), pair('', 6379), pair("a\0b", 6379), pair("a\nb", 6379), pair('x' x 256, 6379))
     {
         my $fake  = says($bytes);
-        my $name  = $bytes =~ s/\r\n/ /gr =~ s/\0/\\0/r =~ s/x{9,}/x.../r;
+        my $name  = $bytes =~ s/\r\n/ /gr =~ s/\0/\\0/r =~ s/\n/\\n/r =~ s/x{9,}/x.../r;
         my $nginx = gateway([$fake], workers => 1);
         like(why($nginx, 'the line'), qr/": what it sends is no reply/, $name);
         $nginx->quit;
@@ -192,7 +192,18 @@ subtest 'a name' => sub {
     like(why($nginx, 'the line'), qr/its name can't be resolved: a name that Sentinels tell needs a "resolver"/, 'without a resolver');
 
     my $dns = dns_server('redis.test' => ['127.0.0.9', '127.0.0.1']);
-    works(gateway([$fake], http => 'resolver ' . $dns->address . ';'), 'with one');
+    $nginx = gateway([$fake], http => 'resolver ' . $dns->address . ' valid=1s;');
+    works($nginx, 'with one');
+
+    # One line of a worker, although each question to a Sentinel asks for the name.
+    $dns->say('redis.test' => 'servfail');
+    pause(2.1);                         # the resolver knows the name for a second
+    for (1 .. 3) {
+        $redis->cli(qw(CLIENT KILL TYPE normal)) for 1 .. 2;
+        works($nginx, 'the last known address');
+    }
+    wait_for(sub { $nginx->logged(qr/host "redis\.test" can't be resolved/) }, 'the line');
+    cmp_ok(scalar(() = $nginx->logged(qr/can't be resolved/)), '<=', 2, 'a line a worker');
     like(why(gateway([says(pair('no.test', 1))], http => 'resolver ' . $dns->address . ';', workers => 1), 'the line'), qr/its name can't be resolved/, 'one that is not known');
 };
 

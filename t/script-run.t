@@ -9,6 +9,7 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
+use HTTP::Tiny;
 use IO::Socket::INET;
 use POSIX qw(setsid WNOHANG);
 use Test::More;
@@ -42,6 +43,9 @@ for my $signal (qw(INT TERM HUP)) {
     like($output, qr{^A forgery.*^HTTP/1\.1 401 .*"signature_mismatch"}ms, 'a forged one is refused');
     like($output, qr{^The first event once more.*^HTTP/1\.1 200 .*^The receiver got nothing of both}ms, 'a repeat is dropped');
     unlike($output, qr/whsec_/, 'and no secret is shown');
+    my ($page, $metrics) = $output =~ m{^The status page:\s+(http://\S+)\nThe metrics:\s+(http://\S+)$}m;
+    like(HTTP::Tiny->new(default_headers => {Accept => 'text/html'})->get($page // '')->{content}, qr/<title>Chatmaid gateway/, 'the status page is where it says');
+    like(HTTP::Tiny->new->get($metrics // '')->{content}, qr/^chatmaid_requests_total\{route="send",status="201"\} 1$/m, 'and the metrics, with the first message');
     unlike($output, qr/\[(?:warn|error|alert|emerg)\]/, 'nginx has nothing to say');
     cmp_ok(scalar session(), '>=', 4, 'script, sandbox, master, worker');
 

@@ -4,6 +4,7 @@ use Chatmaid::Test;
 use Chatmaid::Test::Wait;
 use Chatmaid::Test::Redis;
 use Chatmaid::Test::Webhook qw(webhook_secret event signed);
+use Time::HiRes qw(time);
 
 my $api   = sandbox;
 my $redis = redis_server;
@@ -40,5 +41,20 @@ $api->move($id, 'read');
 my $body = event('message.read', {messageId => $id});
 is($edge->post($edge->url('/webhook'), $body, signed($body))->{status}, 204, 'the event');
 is(waited($wait->result), '200 read', 'ends the wait');
+
+# What Redis did not take, and nobody had noticed before, is told again once Redis
+# counts as back, after five seconds, and not only when it would be told anyway.
+my $next  = sent_message($gateway);
+my $fresh = nginx(name => 'fresh', error_log => 'error', gateway => 'chatmaid_wait_max 300s;', http => 'chatmaid_redis ' . $redis->url . ';');
+$redis->cli('CONFIG', 'SET', 'maxmemory', 1);
+$redis->cli('DEL', 'chatmaid:waiting');
+my $later = $fresh->later(GET => $fresh->url("/chatmaid/messages/$next?wait=300&until=read"));
+wait_for(sub { $fresh->logged(qr/is away: it answers "OOM/) }, 'the line');
+$redis->cli('CONFIG', 'SET', 'maxmemory', 0);
+my $from = time;
+wait_for(sub { $redis->cli('EXISTS', 'chatmaid:waiting') }, 'the key');
+cmp_ok(time - $from, '<', 15, 'told again');
+$api->move($next, 'read');
+is(waited($later->result), '200 read', 'the wait ends');
 
 done;

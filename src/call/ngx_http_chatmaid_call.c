@@ -62,6 +62,7 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
     }
 
     call->request = sr;
+    call->started = ngx_current_msec;
 
     if (ngx_http_chatmaid_call_request(r, sr, &call->request_id, call->body)
         != NGX_OK)
@@ -344,6 +345,7 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
 
     call->request = NULL;
     call->rc = rc;
+    call->time = ngx_current_msec - call->started;
 
     ngx_http_chatmaid_call_redact(r, call);
 

@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_chatmaid.h"
+#include "ngx_http_chatmaid_counters.h"
 
 
 #define NGX_HTTP_CHATMAID_CALL_MAX_ANSWER  (4 * 1024 * 1024)
@@ -71,7 +72,9 @@ struct ngx_http_chatmaid_call_s {
 
     ngx_http_chatmaid_call_result_e   result;
     ngx_uint_t                        status;    /* Chatmaid's; 0: no answer */
+    ngx_msec_t                        time;      /* milliseconds */
     ngx_str_t                         answer;    /* the body */
+    ngx_http_chatmaid_outcome_e       outcome;   /* set by call_result() */
     ngx_int_t                         rc;        /* nginx's, when LIMITED */
     const char                       *reason;    /* when NOT_MADE */
 
@@ -89,6 +92,7 @@ struct ngx_http_chatmaid_call_s {
     ngx_http_chatmaid_call_result_e   fault;     /* seen while it runs */
     ngx_http_request_t               *request;   /* NULL when it is done */
     ngx_uint_t                        state;     /* its first upstream state */
+    ngx_msec_t                        started;   /* its time */
     size_t                            size;      /* allocated for the answer */
 };
 

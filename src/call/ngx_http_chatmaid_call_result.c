@@ -11,6 +11,16 @@
 #include "ngx_http_chatmaid_request.h"
 
 
+static ngx_int_t ngx_http_chatmaid_call_result_judge(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_call_result_expect_e expect,
+    ngx_http_chatmaid_call_envelope_t *envelope,
+    ngx_http_chatmaid_problem_t *problem);
+static void ngx_http_chatmaid_call_result_count(ngx_http_chatmaid_call_t *call,
+    ngx_int_t rc, ngx_http_chatmaid_problem_t *problem);
+static ngx_http_chatmaid_outcome_e ngx_http_chatmaid_call_result_outcome(
+    ngx_http_chatmaid_call_t *call, ngx_int_t rc,
+    ngx_http_chatmaid_problem_t *problem);
 static ngx_int_t ngx_http_chatmaid_call_result_limited(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
 static ngx_int_t ngx_http_chatmaid_call_result_not_made(ngx_http_request_t *r,
@@ -45,6 +55,24 @@ static ngx_uint_t ngx_http_chatmaid_call_result_is_json(
 
 ngx_int_t
 ngx_http_chatmaid_call_result(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_call_result_expect_e expect,
+    ngx_http_chatmaid_call_envelope_t *envelope,
+    ngx_http_chatmaid_problem_t *problem)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_chatmaid_call_result_judge(r, call, expect, envelope,
+                                              problem);
+
+    ngx_http_chatmaid_call_result_count(call, rc, problem);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_call_result_judge(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call,
     ngx_http_chatmaid_call_result_expect_e expect,
     ngx_http_chatmaid_call_envelope_t *envelope,
@@ -116,6 +144,71 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r,
     }
 
     return ngx_http_chatmaid_call_result_invalid(r, call, problem, fault);
+}
+
+
+/* Only tries are counted. */
+
+static void
+ngx_http_chatmaid_call_result_count(ngx_http_chatmaid_call_t *call,
+    ngx_int_t rc, ngx_http_chatmaid_problem_t *problem)
+{
+    if (call->result == NGX_HTTP_CHATMAID_CALL_LIMITED
+        || call->result == NGX_HTTP_CHATMAID_CALL_NOT_MADE
+        || call->result == NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED)
+    {
+        return;
+    }
+
+    call->outcome = ngx_http_chatmaid_call_result_outcome(call, rc, problem);
+
+    ngx_http_chatmaid_counters_add(NGX_HTTP_CHATMAID_COUNT_TRY + call->outcome);
+    ngx_http_chatmaid_counters_observe(&ngx_http_chatmaid_counters->tries,
+                                       call->time);
+
+    if (call->status == NGX_HTTP_UNAUTHORIZED
+        || call->status == NGX_HTTP_FORBIDDEN)
+    {
+        ngx_http_chatmaid_counters_add(NGX_HTTP_CHATMAID_COUNT_AUTH_FAILURE);
+    }
+}
+
+
+static ngx_http_chatmaid_outcome_e
+ngx_http_chatmaid_call_result_outcome(ngx_http_chatmaid_call_t *call,
+    ngx_int_t rc, ngx_http_chatmaid_problem_t *problem)
+{
+    if (rc == NGX_OK) {
+        return NGX_HTTP_CHATMAID_OUTCOME_SUCCESS;
+    }
+
+    switch (call->result) {
+
+    case NGX_HTTP_CHATMAID_CALL_NOT_CONNECTED:
+        return NGX_HTTP_CHATMAID_OUTCOME_CONNECT_ERROR;
+
+    case NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT:
+    case NGX_HTTP_CHATMAID_CALL_TIMEOUT:
+        return NGX_HTTP_CHATMAID_OUTCOME_TIMEOUT;
+
+    case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
+        return NGX_HTTP_CHATMAID_OUTCOME_INVALID;
+
+    default:
+        break;
+    }
+
+    if (problem->code == NGX_HTTP_CHATMAID_UPSTREAM_INVALID_RESPONSE) {
+        return NGX_HTTP_CHATMAID_OUTCOME_INVALID;
+    }
+
+    if (call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
+        return NGX_HTTP_CHATMAID_OUTCOME_RATE_LIMITED;
+    }
+
+    return (call->status >= NGX_HTTP_INTERNAL_SERVER_ERROR)
+           ? NGX_HTTP_CHATMAID_OUTCOME_SERVER_ERROR
+           : NGX_HTTP_CHATMAID_OUTCOME_CLIENT_ERROR;
 }
 
 

@@ -487,6 +487,8 @@ ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
     }
 
     account->account = conf->account;
+    account->name = conf->account_name;
+    account->id = conf->account_id;
     account->api_key = conf->api_key;
 
     return NGX_CONF_OK;

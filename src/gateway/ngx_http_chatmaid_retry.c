@@ -87,6 +87,7 @@ ngx_http_chatmaid_retry_hold(ngx_http_chatmaid_flow_t *flow)
 ngx_int_t
 ngx_http_chatmaid_retry_pause(ngx_http_chatmaid_flow_t *flow)
 {
+    ngx_int_t                       rc;
     ngx_msec_t                      time;
     ngx_http_request_t             *r;
     ngx_http_chatmaid_problem_t    *problem;
@@ -126,7 +127,14 @@ ngx_http_chatmaid_retry_pause(ngx_http_chatmaid_flow_t *flow)
         return NGX_DECLINED;
     }
 
-    return ngx_http_chatmaid_retry_postpone(flow, time);
+    rc = ngx_http_chatmaid_retry_postpone(flow, time);
+
+    if (rc == NGX_AGAIN) {
+        ngx_http_chatmaid_counters_add(NGX_HTTP_CHATMAID_COUNT_RETRY
+                                       + flow->call->outcome);
+    }
+
+    return rc;
 }
 
 

@@ -306,7 +306,9 @@ ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
         } else {
             segment = &uri->decoded[i];
 
-            if (ngx_strncmp(p, segment->data, segment->len) != 0) {
+            if (segment->len > ngx_strlen(p)
+                || ngx_memcmp(p, segment->data, segment->len) != 0)
+            {
                 return 0;
             }
 

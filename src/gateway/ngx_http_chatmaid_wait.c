@@ -28,6 +28,8 @@ static ngx_int_t ngx_http_chatmaid_wait_permit(
     ngx_http_chatmaid_waiter_t *waiter);
 static ngx_int_t ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r,
     void *data);
+static void ngx_http_chatmaid_wait_count(ngx_http_chatmaid_waiter_t *waiter,
+    ngx_int_t rc, ngx_uint_t before);
 static ngx_int_t ngx_http_chatmaid_wait_failed(
     ngx_http_chatmaid_waiter_t *waiter);
 static ngx_int_t ngx_http_chatmaid_wait_answer(ngx_http_request_t *r,
@@ -327,10 +329,12 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r, void *data)
     ngx_http_chatmaid_waiter_t *waiter = data;
 
     ngx_int_t                           rc;
+    ngx_uint_t                          before;
     ngx_http_chatmaid_flow_t           *flow;
     ngx_http_chatmaid_call_envelope_t   envelope;
 
     flow = waiter->flow;
+    before = waiter->topic->status;
 
     ngx_http_chatmaid_wait_topic_ended(waiter->topic);
 
@@ -339,6 +343,7 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r, void *data)
                                        &flow->reply->problem);
 
     if (rc == NGX_DECLINED) {
+        ngx_http_chatmaid_wait_count(waiter, rc, before);
         return ngx_http_chatmaid_wait_failed(waiter);
     }
 
@@ -346,9 +351,39 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r, void *data)
         rc = ngx_http_chatmaid_wait_topic_answered(waiter, &envelope.data);
     }
 
+    ngx_http_chatmaid_wait_count(waiter, rc, before);
+
     ngx_http_chatmaid_flow_go(flow, ngx_http_chatmaid_wait_turn);
 
     return rc;
+}
+
+
+/* Counts a poll; the read with which a wait begins is none. */
+
+static void
+ngx_http_chatmaid_wait_count(ngx_http_chatmaid_waiter_t *waiter, ngx_int_t rc,
+    ngx_uint_t before)
+{
+    ngx_uint_t  id;
+
+    if (!waiter->flow->single
+        || waiter->flow->call->result == NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED)
+    {
+        return;
+    }
+
+    if (rc != NGX_OK) {
+        id = NGX_HTTP_CHATMAID_COUNT_POLL_ERROR;
+
+    } else if (waiter->topic->status != before) {
+        id = NGX_HTTP_CHATMAID_COUNT_POLL_CHANGED;
+
+    } else {
+        id = NGX_HTTP_CHATMAID_COUNT_POLL_UNCHANGED;
+    }
+
+    ngx_http_chatmaid_counters_add(id);
 }
 
 

@@ -39,6 +39,7 @@ static void ngx_http_chatmaid_wait_topic_pass(
 ngx_queue_t               ngx_http_chatmaid_wait_topic_queue;
 static ngx_rbtree_t       ngx_http_chatmaid_wait_topics;
 static ngx_rbtree_node_t  ngx_http_chatmaid_wait_topics_sentinel;
+static ngx_uint_t         ngx_http_chatmaid_wait_topic_n;  /* of waiters */
 
 
 ngx_int_t
@@ -84,6 +85,8 @@ ngx_http_chatmaid_wait_topic_join(ngx_http_chatmaid_waiter_t *waiter)
     waiter->queued = 1;
 
     ngx_queue_insert_tail(&topic->waiters, &waiter->queue);
+
+    ngx_http_chatmaid_counters_set_waiters(++ngx_http_chatmaid_wait_topic_n);
 
     return NGX_OK;
 }
@@ -550,6 +553,9 @@ ngx_http_chatmaid_wait_topic_unqueue(ngx_http_chatmaid_waiter_t *waiter)
     if (waiter->queued) {
         waiter->queued = 0;
         ngx_queue_remove(&waiter->queue);
+
+        ngx_http_chatmaid_counters_set_waiters(
+                                             --ngx_http_chatmaid_wait_topic_n);
     }
 }
 

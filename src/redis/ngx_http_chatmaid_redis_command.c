@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_chatmaid_redis_command.h"
+#include "ngx_http_chatmaid_counters.h"
 #include "ngx_http_chatmaid_redis_buffer.h"
 
 
@@ -47,6 +48,9 @@ static void ngx_http_chatmaid_redis_command_enqueue(
     ngx_http_chatmaid_redis_command_t *command, size_t size);
 static void ngx_http_chatmaid_redis_command_prune(
     ngx_http_chatmaid_redis_commands_t *commands);
+static void ngx_http_chatmaid_redis_command_count(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, ngx_uint_t error);
 static void ngx_http_chatmaid_redis_command_late_reply(
     ngx_http_chatmaid_redis_commands_t *commands,
     ngx_http_chatmaid_redis_command_t *command, redisReply *reply);
@@ -427,11 +431,47 @@ ngx_http_chatmaid_redis_command_reply(
     ngx_queue_remove(&command->queue);
     command->live = 0;
 
+    ngx_http_chatmaid_redis_command_count(commands, command, error);
+
     command->handler(command->data, error, reply);
 
     ngx_free(command);
 
     return NGX_OK;
+}
+
+
+/* Counts a command that ends; and its time, if it was answered or should have
+ * been. */
+
+static void
+ngx_http_chatmaid_redis_command_count(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, ngx_uint_t error)
+{
+    switch (error) {
+
+    case NGX_HTTP_CHATMAID_REDIS_OK:
+        ngx_http_chatmaid_counters_add(NGX_HTTP_CHATMAID_COUNT_REDIS_OK);
+        break;
+
+    case NGX_HTTP_CHATMAID_REDIS_TIMEOUT:
+        ngx_http_chatmaid_counters_add(NGX_HTTP_CHATMAID_COUNT_REDIS_TIMEOUT);
+        break;
+
+    case NGX_HTTP_CHATMAID_REDIS_REFUSED:
+    case NGX_HTTP_CHATMAID_REDIS_ERROR:
+        ngx_http_chatmaid_counters_add(NGX_HTTP_CHATMAID_COUNT_REDIS_ERROR);
+        break;
+
+    default:
+        ngx_http_chatmaid_counters_add(NGX_HTTP_CHATMAID_COUNT_REDIS_ERROR);
+        return;
+    }
+
+    ngx_http_chatmaid_counters_observe(&ngx_http_chatmaid_counters->redis,
+                                       ngx_current_msec + commands->timeout
+                                       - command->deadline);
 }
 
 
@@ -627,6 +667,9 @@ ngx_http_chatmaid_redis_command_end_handler(ngx_event_t *ev)
 
         command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, queue);
         command->ended = 0;
+
+        ngx_http_chatmaid_redis_command_count(commands, command,
+                                              command->error);
 
         command->handler(command->data, command->error, NULL);
 

@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_chatmaid_redis_health.h"
+#include "ngx_http_chatmaid_counters.h"
 #include "ngx_http_chatmaid_escape.h"
 
 
@@ -46,6 +47,8 @@ ngx_http_chatmaid_redis_health_init(ngx_http_chatmaid_redis_health_t *health,
 void
 ngx_http_chatmaid_redis_health_ready(ngx_http_chatmaid_redis_health_t *health)
 {
+    ngx_http_chatmaid_counters_connected(1);
+
     health->away = 0;
 
     if (!health->flapping && !health->troubled) {
@@ -73,6 +76,8 @@ void
 ngx_http_chatmaid_redis_health_answered(
     ngx_http_chatmaid_redis_health_t *health)
 {
+    ngx_http_chatmaid_counters_connected(1);
+
     if (health->flapping) {
         return;
     }
@@ -106,6 +111,8 @@ ngx_http_chatmaid_redis_health_troubled(
     ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble)
 {
+    ngx_http_chatmaid_counters_connected(0);
+
     health->up = 0;
     health->down = 1;
     health->trouble = ngx_current_msec;
@@ -166,6 +173,8 @@ void
 ngx_http_chatmaid_redis_health_down(ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble)
 {
+    ngx_http_chatmaid_counters_connected(0);
+
     health->up = 0;
     health->down = 1;
 

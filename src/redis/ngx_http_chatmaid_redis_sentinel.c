@@ -23,6 +23,7 @@ static ngx_int_t ngx_http_chatmaid_redis_sentinel_reply(void *data,
     redisReply *reply);
 static ngx_int_t ngx_http_chatmaid_redis_sentinel_answer(
     ngx_http_chatmaid_redis_sentinel_t *sentinel, redisReply *reply);
+static ngx_uint_t ngx_http_chatmaid_redis_sentinel_is_name(redisReply *reply);
 static void ngx_http_chatmaid_redis_sentinel_address(
     ngx_http_chatmaid_redis_sentinel_t *sentinel);
 static void ngx_http_chatmaid_redis_sentinel_timer_handler(ngx_event_t *ev);
@@ -328,10 +329,7 @@ ngx_http_chatmaid_redis_sentinel_answer(
     element = reply->element;
 
     if (reply->elements != 2
-        || element[0]->type != REDIS_REPLY_STRING
-        || element[0]->len == 0
-        || element[0]->len > NGX_HTTP_CHATMAID_REDIS_SENTINEL_NAME
-        || ngx_strlen(element[0]->str) != element[0]->len
+        || !ngx_http_chatmaid_redis_sentinel_is_name(element[0])
         || element[1]->type != REDIS_REPLY_STRING)
     {
         return NGX_ERROR;
@@ -345,6 +343,16 @@ ngx_http_chatmaid_redis_sentinel_answer(
 
     master = &sentinel->master;
 
+    sentinel->moved = (master->port != port
+                       || master->name.len != element[0]->len
+                       || ngx_memcmp(sentinel->name, element[0]->str,
+                                     element[0]->len)
+                          != 0);
+
+    if (!sentinel->moved) {
+        return NGX_OK;
+    }
+
     master->name.data = sentinel->name;
     master->name.len = element[0]->len;
     ngx_memcpy(sentinel->name, element[0]->str, element[0]->len + 1);
@@ -354,6 +362,29 @@ ngx_http_chatmaid_redis_sentinel_answer(
     ngx_http_chatmaid_redis_sentinel_address(sentinel);
 
     return NGX_OK;
+}
+
+
+/* It gets into lines of the log, nginx's own too. */
+
+static ngx_uint_t
+ngx_http_chatmaid_redis_sentinel_is_name(redisReply *reply)
+{
+    size_t  i;
+
+    if (reply->type != REDIS_REPLY_STRING || reply->len == 0
+        || reply->len > NGX_HTTP_CHATMAID_REDIS_SENTINEL_NAME)
+    {
+        return 0;
+    }
+
+    for (i = 0; i < reply->len; i++) {
+        if (reply->str[i] <= ' ' || reply->str[i] >= 0x7f) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

@@ -53,6 +53,8 @@ typedef struct {
     ngx_http_chatmaid_redis_sentinel_pt   handler;
     void                                 *data;
 
+    unsigned                              moved:1;   /* the master, since the
+                                                      * last answer */
     unsigned                              asking:1;
     unsigned                              answered:1;
     unsigned                              failed:1;  /* at all of them */

@@ -79,15 +79,20 @@ ngx_http_chatmaid_redis_topology_told(void *data, ngx_int_t rc,
         return;
     }
 
-    ngx_http_chatmaid_redis_resolve_free(&topology->resolve);
+    /* of a master where it was, the last known addresses hold */
 
-    if (ngx_http_chatmaid_redis_topology_resolve(topology, master, 1)
-        == NGX_OK)
+    if (topology->sentinel.moved) {
+        ngx_http_chatmaid_redis_resolve_free(&topology->resolve);
+    }
+
+    if (topology->resolve.known == NULL
+        && ngx_http_chatmaid_redis_topology_resolve(topology, master, 1)
+           != NGX_OK)
     {
-        rc = ngx_http_chatmaid_redis_resolve_start(&topology->resolve);
+        rc = NGX_DECLINED;
 
     } else {
-        rc = NGX_DECLINED;
+        rc = ngx_http_chatmaid_redis_resolve_start(&topology->resolve);
     }
 
     if (rc != NGX_AGAIN) {

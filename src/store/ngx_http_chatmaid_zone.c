@@ -9,7 +9,7 @@
 
 
 /* Whoever changes the shared layout changes this number. */
-#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  5
+#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  6
 
 /* How many records are dropped at most for one allocation. */
 #define NGX_HTTP_CHATMAID_ZONE_EVICT   64
@@ -46,7 +46,6 @@ static ngx_queue_t *ngx_http_chatmaid_zone_expiry(
     ngx_http_chatmaid_zone_t *zone, ngx_msec_t ttl);
 static ngx_queue_t *ngx_http_chatmaid_zone_queue(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_record_t *rec);
-static void ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone);
 static void ngx_http_chatmaid_zone_drop(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec);
 static ngx_http_chatmaid_record_t *ngx_http_chatmaid_zone_oldest(
@@ -156,6 +155,7 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
     ngx_queue_init(&sh->unfinished);
     ngx_queue_init(&sh->untold);
     ngx_queue_init(&sh->accounts);
+    ngx_queue_init(&sh->streams);
     ngx_queue_init(&sh->upstreams);
 
     for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_KINDS; i++) {
@@ -163,6 +163,15 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
     }
 
     return NGX_OK;
+}
+
+
+ngx_http_chatmaid_counters_t *
+ngx_http_chatmaid_zone_counters(ngx_shm_zone_t *shm_zone)
+{
+    ngx_http_chatmaid_zone_t  *zone = shm_zone->data;
+
+    return &zone->sh->counters;
 }
 
 
@@ -280,7 +289,7 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
         NGX_HTTP_CHATMAID_ZONE_NOTE_SIZE
     };
 
-    ngx_http_chatmaid_zone_expire(zone);
+    ngx_http_chatmaid_zone_expire(zone, NGX_HTTP_CHATMAID_ZONE_EXPIRE);
 
     if (kind == NGX_HTTP_CHATMAID_ZONE_NOTE
         && zone->sh->notes >= zone->size / NGX_HTTP_CHATMAID_ZONE_NOTE_SHARE
@@ -297,6 +306,8 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
     }
 
     zone->sh->notes += (kind == NGX_HTTP_CHATMAID_ZONE_NOTE);
+    zone->sh->sends[NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT] +=
+                                          (kind == NGX_HTTP_CHATMAID_ZONE_SEND);
 
     ngx_memzero(rec, sizeof(ngx_http_chatmaid_record_t));
 
@@ -330,6 +341,11 @@ void
 ngx_http_chatmaid_zone_set_state(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_record_state_e state)
 {
+    if (rec->kind == NGX_HTTP_CHATMAID_ZONE_SEND) {
+        zone->sh->sends[rec->state]--;
+        zone->sh->sends[state]++;
+    }
+
     rec->state = state;
 
     ngx_http_chatmaid_zone_set_told(zone, rec);
@@ -441,6 +457,7 @@ ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
     }
 
     zone->sh->notes -= (rec->kind == NGX_HTTP_CHATMAID_ZONE_NOTE);
+    zone->sh->sends[rec->state] -= (rec->kind == NGX_HTTP_CHATMAID_ZONE_SEND);
 
     if (rec->answer && rec->answer != (u_char *) (rec + 1)) {
         ngx_slab_free_locked(zone->shpool, rec->answer);
@@ -450,14 +467,12 @@ ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-static void
-ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone)
+void
+ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone, ngx_uint_t n)
 {
-    ngx_uint_t                   i, n;
+    ngx_uint_t                   i;
     ngx_queue_t                 *expiry;
     ngx_http_chatmaid_record_t  *rec;
-
-    n = NGX_HTTP_CHATMAID_ZONE_EXPIRE;
 
     for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_TTLS; i++) {
         expiry = &zone->sh->expiry[i];

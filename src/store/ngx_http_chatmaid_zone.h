@@ -13,6 +13,7 @@
 
 
 #include "ngx_http_chatmaid_store.h"
+#include "ngx_http_chatmaid_counters.h"
 
 
 /*
@@ -43,6 +44,8 @@ typedef enum {
     NGX_HTTP_CHATMAID_RECORD_REMOVED     /* as if it had never been, but Redis
                                           * has not been told */
 } ngx_http_chatmaid_record_state_e;
+
+#define NGX_HTTP_CHATMAID_RECORD_STATES  4
 
 
 /* Times are ngx_current_msec, which all processes of a machine share.  An
@@ -103,6 +106,11 @@ typedef struct {
     ngx_queue_t                       upstreams;   /* upstream_state.c */
     ngx_uint_t                        notes;       /* number of records */
     ngx_msec_t                        notes_wanted;   /* until this time */
+    ngx_uint_t                        sends[NGX_HTTP_CHATMAID_RECORD_STATES];
+
+    ngx_queue_t                       streams;     /* streams.c */
+    ngx_msec_t                        streams_asked;  /* the latest time */
+    ngx_uint_t                        streams_known;  /* there was one */
 
     ngx_uint_t                        evicted;     /* before their ttl */
     ngx_uint_t                        warned;      /* of these, once */
@@ -110,6 +118,8 @@ typedef struct {
     ngx_msec_t                        gave_up;     /* last at this time */
     ngx_uint_t                        gave_up_first;  /* not logged yet */
     ngx_uint_t                        reset;       /* not logged yet */
+
+    ngx_http_chatmaid_counters_t      counters;    /* these need no lock */
 } ngx_http_chatmaid_zone_sh_t;
 
 
@@ -124,6 +134,10 @@ typedef struct {
  * that of a zone of another size or module (logged). */
 ngx_shm_zone_t *ngx_http_chatmaid_zone_add(ngx_conf_t *cf, ngx_str_t *name,
     size_t size);
+
+/* The counters in the zone; they stay where they are. */
+ngx_http_chatmaid_counters_t *ngx_http_chatmaid_zone_counters(
+    ngx_shm_zone_t *shm_zone);
 
 /* All functions below are called, and shared memory is used, only between these
  * two. */
@@ -166,6 +180,10 @@ void ngx_http_chatmaid_zone_delete(ngx_http_chatmaid_zone_t *zone,
  * NULL: there is no room. */
 void *ngx_http_chatmaid_zone_alloc(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_zone_kind_e kind, size_t size);
+
+/* Deletes records whose ttl is over, at most n. */
+void ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone,
+    ngx_uint_t n);
 
 
 #endif /* _NGX_HTTP_CHATMAID_ZONE_H_INCLUDED_ */

@@ -44,6 +44,9 @@ static ngx_int_t ngx_http_chatmaid_webhook_conf_note(ngx_conf_t *cf,
     ngx_command_t *cmd, void *value);
 static void ngx_http_chatmaid_webhook_conf_use(
     ngx_http_chatmaid_main_conf_t *mcf, void *value);
+static ngx_int_t ngx_http_chatmaid_webhook_conf_add_stream(
+    ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_webhook_inbox_t *inbox);
 static char *ngx_http_chatmaid_webhook_conf_check_handler(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
 static char *ngx_http_chatmaid_webhook_conf_check_secrets(ngx_conf_t *cf,
@@ -227,6 +230,12 @@ ngx_http_chatmaid_webhook_conf_init(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
+    if (ngx_array_init(&mcf->streams, cf->pool, 4, sizeof(ngx_str_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_array_init(&mcf->webhooks, cf->pool, 4,
                           sizeof(ngx_http_chatmaid_webhook_location_t));
 }
@@ -328,6 +337,13 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_webhook_conf_use(mcf, conf->webhook_secrets);
     ngx_http_chatmaid_webhook_conf_use(mcf, conf->webhook_inbox);
 
+    if (conf->webhook_inbox
+        && ngx_http_chatmaid_webhook_conf_add_stream(mcf, conf->webhook_inbox)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
     if (ngx_http_chatmaid_webhook_conf_check_handler(cf, conf, clcf)
         != NGX_CONF_OK)
     {
@@ -337,6 +353,37 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_rewrite_warn(cf, clcf, "chatmaid_webhook");
 
     return ngx_http_chatmaid_webhook_conf_check_secrets(cf, conf, clcf);
+}
+
+
+/* For metrics; several locations may add to one stream. */
+
+static ngx_int_t
+ngx_http_chatmaid_webhook_conf_add_stream(ngx_http_chatmaid_main_conf_t *mcf,
+    ngx_http_chatmaid_webhook_inbox_t *inbox)
+{
+    ngx_str_t   *key;
+    ngx_uint_t   i;
+
+    key = mcf->streams.elts;
+
+    for (i = 0; i < mcf->streams.nelts; i++) {
+
+        if (key[i].len == inbox->key.len
+            && ngx_memcmp(key[i].data, inbox->key.data, key[i].len) == 0)
+        {
+            return NGX_OK;
+        }
+    }
+
+    key = ngx_array_push(&mcf->streams);
+    if (key == NULL) {
+        return NGX_ERROR;
+    }
+
+    *key = inbox->key;
+
+    return NGX_OK;
 }
 
 

@@ -6,9 +6,12 @@
 
 #include "ngx_http_chatmaid_webhook_request.h"
 #include "ngx_http_chatmaid_answer.h"
+#include "ngx_http_chatmaid_counters.h"
 
 
 static void ngx_http_chatmaid_webhook_request_cleanup(void *data);
+static void ngx_http_chatmaid_webhook_request_judge(
+    ngx_http_chatmaid_webhook_t *wh, const char *result);
 static ngx_int_t ngx_http_chatmaid_webhook_request_refuse(
     ngx_http_request_t *r, ngx_http_chatmaid_webhook_t *wh, ngx_int_t rc);
 
@@ -93,7 +96,7 @@ ngx_http_chatmaid_webhook_request_run(ngx_http_request_t *r,
     case NGX_OK:
         wh->state = NGX_HTTP_CHATMAID_WEBHOOK_PASSED;
         wh->handed_on = 1;
-        wh->result = "verified";
+        ngx_http_chatmaid_webhook_request_judge(wh, "verified");
         return NGX_DECLINED;
 
     case NGX_AGAIN:
@@ -113,6 +116,28 @@ ngx_http_chatmaid_webhook_request_run(ngx_http_request_t *r,
 }
 
 
+/* The verdict.  How old the event is is known where its time is proved. */
+
+static void
+ngx_http_chatmaid_webhook_request_judge(ngx_http_chatmaid_webhook_t *wh,
+    const char *result)
+{
+    int64_t      age;
+    ngx_time_t  *tp;
+
+    if (wh->result == NULL && wh->authentic) {
+        tp = ngx_timeofday();
+        age = (tp->sec - wh->signature.time) * 1000 + tp->msec;
+
+        ngx_http_chatmaid_counters_observe(
+                                     &ngx_http_chatmaid_counters->webhook_age,
+                                     (ngx_msec_t) ngx_max(age, 0));
+    }
+
+    wh->result = result;
+}
+
+
 /* Returns what the output filter did. */
 
 static ngx_int_t
@@ -120,13 +145,15 @@ ngx_http_chatmaid_webhook_request_refuse(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_t *wh, ngx_int_t rc)
 {
     if (rc == NGX_ERROR) {
-        wh->result = ngx_http_chatmaid_problem_name(
-                                            NGX_HTTP_CHATMAID_INTERNAL_ERROR);
+        ngx_http_chatmaid_webhook_request_judge(wh,
+                             ngx_http_chatmaid_problem_name(
+                                           NGX_HTTP_CHATMAID_INTERNAL_ERROR));
 
         return ngx_http_chatmaid_answer_failure(r, wh->reply, rc);
     }
 
-    wh->result = ngx_http_chatmaid_problem_name(wh->reply->problem.code);
+    ngx_http_chatmaid_webhook_request_judge(wh,
+                      ngx_http_chatmaid_problem_name(wh->reply->problem.code));
 
     /* the detail is ours: it holds no byte of the request */
 
@@ -142,7 +169,7 @@ ngx_int_t
 ngx_http_chatmaid_webhook_request_acknowledge(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_t *wh, const char *result)
 {
-    wh->result = result;
+    ngx_http_chatmaid_webhook_request_judge(wh, result);
     wh->state = NGX_HTTP_CHATMAID_WEBHOOK_ANSWERED;
 
     ngx_http_finalize_request(r, ngx_http_chatmaid_answer_empty(r, wh->reply));

@@ -1,0 +1,66 @@
+-- Tells how far the groups of a stream have come, and changes nothing.
+--
+-- KEYS: the stream.
+--
+-- Returns its length, then for each group its name, how many entries it has not
+-- been given yet, and how old the oldest is that it has not acknowledged, in
+-- milliseconds (0: there is none).  -1 is not known: Redis does not say it, or
+-- does not let us ask.
+
+local MAX_GROUPS = 64
+
+local key = KEYS[1]
+
+local function ask(...)
+    local reply = redis.pcall(...)
+
+    if type(reply) == 'table' and reply.err then
+        return nil
+    end
+
+    return reply
+end
+
+local function age(id)
+    return math.max(0, now - tonumber(id:match('^%d+')))
+end
+
+local function oldest(name, delivered)
+    local pending = ask('XPENDING', key, name)
+
+    if not pending then
+        return -1
+    end
+
+    if pending[1] > 0 then
+        return age(pending[2])
+    end
+
+    local following = ask('XRANGE', key, '(' .. delivered, '+', 'COUNT', 1)
+
+    if not following then
+        return -1
+    end
+
+    return following[1] and age(following[1][1]) or 0
+end
+
+local result = {ask('XLEN', key) or -1}
+
+for i, fields in ipairs(ask('XINFO', 'GROUPS', key) or {}) do
+    local group = {}
+
+    if i > MAX_GROUPS then
+        break
+    end
+
+    for j = 1, #fields, 2 do
+        group[fields[j]] = fields[j + 1]
+    end
+
+    table.insert(result, group.name)
+    table.insert(result, group.lag or -1)
+    table.insert(result, oldest(group.name, group['last-delivered-id']))
+end
+
+return result
