@@ -245,6 +245,10 @@ ngx_http_chatmaid_redis_sentinel_refused(void *data,
     sentinel->trouble = *trouble;
     sentinel->refused = 1;
 
+    if (trouble->text.len == 0) {
+        return;
+    }
+
     /* the text goes with the reply */
 
     sentinel->trouble.text.data = sentinel->error;
