@@ -126,6 +126,21 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
     sh->layout = NGX_HTTP_CHATMAID_ZONE_LAYOUT;
     sh->notes_wanted = ngx_current_msec;
 
+    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_TTLS; i++) {
+        ngx_queue_init(&sh->expiry[i]);
+    }
+
+    ngx_queue_init(&sh->kept);
+    ngx_queue_init(&sh->unfinished);
+    ngx_queue_init(&sh->untold);
+    ngx_queue_init(&sh->accounts);
+    ngx_queue_init(&sh->streams);
+    ngx_queue_init(&sh->upstreams);
+
+    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_KINDS; i++) {
+        ngx_queue_init(&sh->finished[i]);
+    }
+
     sh->shift = 64;
 
     for (n = 1; n < zone->size / NGX_HTTP_CHATMAID_ZONE_BUCKET; n *= 2) {
@@ -146,21 +161,6 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
     }
 
     sh->factor |= 1;
-
-    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_TTLS; i++) {
-        ngx_queue_init(&sh->expiry[i]);
-    }
-
-    ngx_queue_init(&sh->kept);
-    ngx_queue_init(&sh->unfinished);
-    ngx_queue_init(&sh->untold);
-    ngx_queue_init(&sh->accounts);
-    ngx_queue_init(&sh->streams);
-    ngx_queue_init(&sh->upstreams);
-
-    for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_KINDS; i++) {
-        ngx_queue_init(&sh->finished[i]);
-    }
 
     return NGX_OK;
 }
@@ -195,7 +195,8 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
         zone->sh->changing = 1;
         zone->sh->reset = 1;
 
-        /* there is room, for there was */
+        /* there is room, for there was; without a factor, if OpenSSL fails, all
+         * records share a bucket */
         (void) ngx_http_chatmaid_zone_format(zone);
     }
 
