@@ -18,7 +18,7 @@ my $record  = $store->child('record.lua')->slurp;
 
 # What Redis gives to a script, besides Lua's own.
 my %given = map { $_ => 1 } qw(redis KEYS ARGV);
-my %own   = map { $_ => 1 } qw(string math ipairs unpack tonumber type);
+my %own   = map { $_ => 1 } qw(string math table ipairs unpack tonumber type);
 
 is($?, 0, 'lua_strings.sh succeeds');
 cmp_ok(scalar @scripts, '>', 0, 'there are scripts');
