@@ -17,7 +17,7 @@ my $api = sandbox;
 
 my %SCRIPT = (8 => 'claim', 6 => 'finish', 4 => 'settle', 9 => 'add_event');
 
-sub script (@words) { $words[0] =~ /^EVAL/ ? $SCRIPT{@words - 3 - $words[2]} : '' }
+sub script (@words) { ($words[0] =~ /^EVAL/ && $SCRIPT{@words - 3 - $words[2]}) || '' }
 
 # Everything is granted, but the reply to the first script of the kind that
 # stalls waits, and those behind it, until late_reply.
