@@ -147,7 +147,7 @@ sub rows (@names) {
 sub plain_of ($row) { $row->{plain} // $row->{name} }
 
 # The same row with bodies of about this size.
-sub sized ($row, $size) { {%$row, size => $size, thousands => undef} }
+sub sized ($row, $size) { return {%$row, size => $size, thousands => undef} }
 
 # before: what the gateway's nginx is run by; beside: all others.  The rest is in
 # Chatmaid::Bench::World.

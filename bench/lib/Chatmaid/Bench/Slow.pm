@@ -23,21 +23,29 @@ sub start ($self) {
     return $self;
 }
 
+# Timers of one time may end in any order: each takes what has waited longest.
+
 sub serve ($self, $port) {
     my $half = $self->delay / 2000;
 
     Mojo::IOLoop->server({address => '127.0.0.1', port => $port} => sub ($loop, $near, @) {
-        my $held = '';
-        my $far;
-        $near->timeout(0)->on(read => sub ($near, $bytes) {
-            $loop->timer($half => sub { $far ? $far->write($bytes) : ($held .= $bytes) });
-        });
+        my (@there, @back, $far);
+
         my $id = $loop->client({address => '127.0.0.1', port => $self->to} => sub ($loop, $error, $stream) {
             return $near->close if $error;
             $far = $stream;
-            $far->timeout(0)->on(read => sub ($far, $bytes) { $loop->timer($half => sub { $near->write($bytes) }) });
+            $far->timeout(0)->on(read => sub ($far, $bytes) {
+                push @back, $bytes;
+                $loop->timer($half => sub { $near->write(shift @back) });
+            });
             $far->on(close => sub { $near->close });
-            $far->write($held) if length $held;
+            $near->start;
+        });
+
+        $near->stop;                 # until there is somebody to write to
+        $near->timeout(0)->on(read => sub ($near, $bytes) {
+            push @there, $bytes;
+            $loop->timer($half => sub { $far->write(shift @there) });
         });
         $near->on(close => sub { $loop->remove($id) });
     });

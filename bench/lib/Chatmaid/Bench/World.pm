@@ -18,7 +18,7 @@ has beside      => sub { [] };       # what Chatmaid's and the receiver's is run
 has connections => 1;
 has in_flight   => 8;                # requests at once, at most
 has redis_delay => 0;                # milliseconds, there and back
-has zone        => '8m';
+has zone        => '64m';
 has idle        => sub { [] };       # sockets that wait for a request
 
 my $LASTING = 'keepalive_requests 1000000000; keepalive_time 24h; keepalive_timeout 1h;';
