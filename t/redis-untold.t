@@ -12,9 +12,11 @@ my $receiver = receiver;
 my $api      = sandbox;
 my @refused  = (status => 404, json => {success => \0, message => ['who?']});
 
-# A gateway that is an edge as well.
+# A gateway that is an edge as well.  Redis is asked to wait for the disk: that may
+# be slow, and is no reason to go on without it.
 sub gateway ($redis, $options = '', %more) {
     state $serial = 0;
+    $options .= ' timeout=2s' unless $options =~ /\btimeout=/;
     return nginx(name => 'gateway' . ++$serial, error_log => 'notice', files => {webhook_secret => webhook_secret . "\n"},
         http    => "chatmaid_webhook_secret_file %DIR%/webhook_secret; chatmaid_retries 0; chatmaid_redis " . $redis->url . " $options;",
         gateway => 'chatmaid_sender +15550100001; chatmaid_timeout 1h;', server => <<"END", %more);
