@@ -256,7 +256,7 @@ subtest 'the queue' => sub {
 subtest 'a claim that was given up' => sub {
     $api->clear_faults;
     my $redis = durable;
-    my ($one, $two) = (gateway($redis, 'fallback=reject timeout=1s'), gateway($redis, 'timeout=30s'));
+    my ($one, $two) = (gateway($redis, 'fallback=reject timeout=3s'), gateway($redis, 'timeout=30s'));
     my %case;
     @case{qw(here there)} = cases(2);
     is(told(send_at($_, (cases(1))[0])), 201, 'Redis is there') for $one, $two;
