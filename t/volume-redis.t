@@ -55,6 +55,10 @@ my %before = map { $_ => descriptors($_) } @workers;
 
 my @later = map { $nginx->later(POST => $nginx->url('/probe'),
     [map { {repeat => $many, window => 16, command => ['INCR', "n%"]} } 1 .. 4]) } 1 .. 4;
+
+# More have been executed than are ever under way at once: so some have ended well.
+wait_for(sub { $redis->cli('INFO', 'commandstats') =~ /cmdstat_incr:calls=(\d+)/ && $1 > 16 * 16 }, 'the first');
+
 my $cuts = 0;
 wait_for(sub {
     $redis->cli('CLIENT', 'KILL', 'TYPE', 'normal');
