@@ -562,7 +562,8 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (clcf->noname && prev->gateway) {
 
         if (clcf->handler) {
-            return ngx_http_chatmaid_gateway_conf_shared(&at, clcf);
+            return ngx_http_chatmaid_conf_place_shared(&at, clcf,
+                                                       "chatmaid_gateway");
         }
 
         conf->gateway = prev->gateway;
@@ -572,7 +573,8 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (clcf->noname && prev->status) {
 
         if (clcf->handler) {
-            return ngx_http_chatmaid_status_conf_shared(&at, clcf);
+            return ngx_http_chatmaid_conf_place_shared(&at, clcf,
+                                                       "chatmaid_status");
         }
 
         conf->status = 1;
@@ -615,7 +617,8 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     if (conf->status && clcf->handler != ngx_http_chatmaid_status_handler) {
-        return ngx_http_chatmaid_status_conf_shared(&at, clcf);
+        return ngx_http_chatmaid_conf_place_shared(&at, clcf,
+                                                       "chatmaid_status");
     }
 
     if (conf->gateway == NULL) {

@@ -80,7 +80,8 @@ ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     if (clcf->handler) {
-        return ngx_http_chatmaid_gateway_conf_shared(cf, clcf);
+        return ngx_http_chatmaid_conf_place_shared(cf, clcf,
+                                                   "chatmaid_gateway");
     }
 
     clcf->handler = ngx_http_chatmaid_gateway_handler;
@@ -373,7 +374,8 @@ ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     if (clcf->handler != ngx_http_chatmaid_gateway_handler) {
-        return ngx_http_chatmaid_gateway_conf_shared(cf, clcf);
+        return ngx_http_chatmaid_conf_place_shared(cf, clcf,
+                                                   "chatmaid_gateway");
     }
 
     if (conf->api_key == NULL) {
@@ -406,20 +408,6 @@ ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_rewrite_warn(cf, clcf, "chatmaid_gateway");
 
     return ngx_http_chatmaid_gateway_conf_check_account(cf, conf);
-}
-
-
-/* Whichever directive comes last would win. */
-
-char *
-ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf,
-    ngx_http_core_loc_conf_t *clcf)
-{
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"chatmaid_gateway\" shares the location \"%V\" with "
-                       "another content handler", &clcf->name);
-
-    return NGX_CONF_ERROR;
 }
 
 

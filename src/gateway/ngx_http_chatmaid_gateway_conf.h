@@ -38,9 +38,5 @@ char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post,
 char *ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
 
-/* Refuses a location that has another content handler too: NGX_CONF_ERROR. */
-char *ngx_http_chatmaid_gateway_conf_shared(ngx_conf_t *cf,
-    ngx_http_core_loc_conf_t *clcf);
-
 
 #endif /* _NGX_HTTP_CHATMAID_GATEWAY_CONF_H_INCLUDED_ */

@@ -7,7 +7,7 @@
 #include "ngx_http_chatmaid_status_conf.h"
 #include "ngx_http_chatmaid_status.h"
 #include "ngx_http_chatmaid_status_page.h"
-#include "ngx_http_chatmaid_rewrite.h"
+#include "ngx_http_chatmaid_conf_place.h"
 
 
 char *
@@ -25,7 +25,8 @@ ngx_http_chatmaid_status_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     if (clcf->handler) {
-        return ngx_http_chatmaid_status_conf_shared(cf, clcf);
+        return ngx_http_chatmaid_conf_place_shared(cf, clcf,
+                                                   "chatmaid_status");
     }
 
     if (ngx_http_chatmaid_status_page_init(cf->log) != NGX_OK) {
@@ -39,18 +40,4 @@ ngx_http_chatmaid_status_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     mcf->status = 1;
 
     return NGX_CONF_OK;
-}
-
-
-/* Whichever directive comes last would win. */
-
-char *
-ngx_http_chatmaid_status_conf_shared(ngx_conf_t *cf,
-    ngx_http_core_loc_conf_t *clcf)
-{
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"chatmaid_status\" shares the location \"%V\" with "
-                       "another content handler", &clcf->name);
-
-    return NGX_CONF_ERROR;
 }

@@ -33,3 +33,15 @@ ngx_http_chatmaid_conf_place_at(ngx_conf_file_t *place, ngx_conf_t *cf)
 
     return at;
 }
+
+
+char *
+ngx_http_chatmaid_conf_place_shared(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf, const char *directive)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"%s\" shares the location \"%V\" with "
+                       "another content handler", directive, &clcf->name);
+
+    return NGX_CONF_ERROR;
+}

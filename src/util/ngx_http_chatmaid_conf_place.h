@@ -14,6 +14,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_http.h>
 
 
 /* Notes where cf is: the file and the line of the directive or block that is
@@ -23,6 +24,11 @@ void ngx_http_chatmaid_conf_place_set(ngx_conf_file_t *place, ngx_conf_t *cf);
 /* A copy of cf for ngx_conf_log_error(), which then names that place. */
 ngx_conf_t ngx_http_chatmaid_conf_place_at(ngx_conf_file_t *place,
     ngx_conf_t *cf);
+
+/* Refuses a location that has another content handler than the directive's: the
+ * one that comes last would win.  NGX_CONF_ERROR. */
+char *ngx_http_chatmaid_conf_place_shared(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf, const char *directive);
 
 
 #endif /* _NGX_HTTP_CHATMAID_CONF_PLACE_H_INCLUDED_ */
