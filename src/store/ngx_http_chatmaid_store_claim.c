@@ -10,21 +10,10 @@
 #include "ngx_http_chatmaid_store_zone.h"
 
 
-/* What claim.lua calls a state, and the result of the claim. */
-
-typedef struct {
-    ngx_str_t                       name;
-    ngx_uint_t                      result;
-} ngx_http_chatmaid_store_claim_state_t;
-
-
 static void ngx_http_chatmaid_store_claim_remove_former(
     ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_claim_handler(void *data,
     ngx_uint_t error, redisReply *reply);
-static ngx_http_chatmaid_store_claim_state_t *
-    ngx_http_chatmaid_store_claim_state(ngx_uint_t error,
-    redisReply *reply);
 static ngx_uint_t ngx_http_chatmaid_store_claim_is_reply(
     ngx_uint_t result, redisReply *reply);
 static void ngx_http_chatmaid_store_claim_read_reply(
@@ -35,22 +24,22 @@ static void ngx_http_chatmaid_store_claim_remove(
     ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_claim_ignore_handler(void *data,
     ngx_uint_t error, redisReply *reply);
-static void ngx_http_chatmaid_store_claim_copy_answer(
-    ngx_http_chatmaid_claim_t *claim, redisReply *answer);
 static void ngx_http_chatmaid_store_claim_fall_back(
     ngx_http_chatmaid_claim_t *claim, ngx_uint_t granted);
 
 
-static ngx_http_chatmaid_store_claim_state_t
+/* See claim.lua: {state, now, previous[, maybe or answer, status]}. */
+
+static ngx_http_chatmaid_store_script_state_t
     ngx_http_chatmaid_store_claim_states[] =
 {
-    { ngx_string("claimed"), NGX_HTTP_CHATMAID_CLAIMED },
-    { ngx_string("done"), NGX_HTTP_CHATMAID_DONE },
-    { ngx_string("in_flight"), NGX_HTTP_CHATMAID_IN_FLIGHT },
-    { ngx_string("reused"), NGX_HTTP_CHATMAID_REUSED },
-    { ngx_string("clock"), NGX_HTTP_CHATMAID_CLOCK },
-    { ngx_string("foreign"), NGX_HTTP_CHATMAID_FOREIGN },
-    { ngx_null_string, 0 }
+    { ngx_string("claimed"), NGX_HTTP_CHATMAID_CLAIMED, 4 },
+    { ngx_string("done"), NGX_HTTP_CHATMAID_DONE, 5 },
+    { ngx_string("in_flight"), NGX_HTTP_CHATMAID_IN_FLIGHT, 3 },
+    { ngx_string("reused"), NGX_HTTP_CHATMAID_REUSED, 3 },
+    { ngx_string("clock"), NGX_HTTP_CHATMAID_CLOCK, 3 },
+    { ngx_string("foreign"), NGX_HTTP_CHATMAID_FOREIGN, 3 },
+    { ngx_null_string, 0, 0 }
 };
 
 
@@ -140,14 +129,15 @@ static void
 ngx_http_chatmaid_store_claim_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t              *claim = data;
-    ngx_http_chatmaid_store_claim_state_t  *state;
+    ngx_http_chatmaid_claim_t               *claim = data;
+    ngx_http_chatmaid_store_script_state_t  *state;
 
     claim->command = NULL;
 
-    state = ngx_http_chatmaid_store_claim_state(error, reply);
+    state = ngx_http_chatmaid_store_script_state(
+                            ngx_http_chatmaid_store_claim_states, error, reply);
 
-    if (state) {
+    if (state && ngx_http_chatmaid_store_claim_is_reply(state->result, reply)) {
         ngx_http_chatmaid_store_script_log_kept(claim->mcf);
         ngx_http_chatmaid_store_claim_read_reply(claim, state->result, reply);
 
@@ -166,48 +156,7 @@ ngx_http_chatmaid_store_claim_handler(void *data, ngx_uint_t error,
 }
 
 
-/* See claim.lua: {state, now, previous[, maybe or answer, status]}.  NULL: it
- * is no such reply. */
-
-static ngx_http_chatmaid_store_claim_state_t *
-ngx_http_chatmaid_store_claim_state(ngx_uint_t error, redisReply *reply)
-{
-    redisReply                             **element;
-    ngx_http_chatmaid_store_claim_state_t   *state;
-
-    if (error != NGX_HTTP_CHATMAID_REDIS_OK
-        || reply->type != REDIS_REPLY_ARRAY || reply->elements < 3)
-    {
-        return NULL;
-    }
-
-    element = reply->element;
-
-    if (element[0]->type != REDIS_REPLY_STRING
-        || element[1]->type != REDIS_REPLY_INTEGER
-        || element[1]->integer < 0
-        || element[1]->integer > NGX_HTTP_CHATMAID_STORE_SCRIPT_MAX_TIME
-        || element[2]->type != REDIS_REPLY_INTEGER)
-    {
-        return NULL;
-    }
-
-    for (state = ngx_http_chatmaid_store_claim_states;
-         state->name.len;
-         state++)
-    {
-        if (element[0]->len == state->name.len
-            && ngx_memcmp(element[0]->str, state->name.data, state->name.len)
-               == 0)
-        {
-            return ngx_http_chatmaid_store_claim_is_reply(state->result, reply)
-                   ? state : NULL;
-        }
-    }
-
-    return NULL;
-}
-
+/* What else claim.lua returns with this result. */
 
 static ngx_uint_t
 ngx_http_chatmaid_store_claim_is_reply(ngx_uint_t result, redisReply *reply)
@@ -217,15 +166,19 @@ ngx_http_chatmaid_store_claim_is_reply(ngx_uint_t result, redisReply *reply)
 
     element = reply->element;
 
+    if (element[2]->type != REDIS_REPLY_INTEGER) {
+        return 0;
+    }
+
     switch (result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
-        return reply->elements == 4 && element[3]->type == REDIS_REPLY_STRING
+        return element[3]->type == REDIS_REPLY_STRING
                && element[3]->len == 1;
 
     case NGX_HTTP_CHATMAID_DONE:
 
-        if (reply->elements != 5 || element[3]->type != REDIS_REPLY_STRING
+        if (element[3]->type != REDIS_REPLY_STRING
             || element[4]->type != REDIS_REPLY_STRING)
         {
             return 0;
@@ -236,7 +189,7 @@ ngx_http_chatmaid_store_claim_is_reply(ngx_uint_t result, redisReply *reply)
         return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
 
     default:
-        return reply->elements == 3;
+        return 1;
     }
 }
 
@@ -265,7 +218,13 @@ ngx_http_chatmaid_store_claim_read_reply(ngx_http_chatmaid_claim_t *claim,
 
     case NGX_HTTP_CHATMAID_DONE:
         claim->status = ngx_atoi((u_char *) element[4]->str, element[4]->len);
-        ngx_http_chatmaid_store_claim_copy_answer(claim, element[3]);
+
+        if (ngx_http_chatmaid_store_script_take_answer(claim, element[3])
+            == NGX_OK)
+        {
+            ngx_http_chatmaid_store_zone_forget(claim);
+        }
+
         return;
 
     case NGX_HTTP_CHATMAID_FOREIGN:
@@ -332,27 +291,6 @@ ngx_http_chatmaid_store_claim_ignore_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
     /* a record that was not removed is free when its lease has run out */
-}
-
-
-static void
-ngx_http_chatmaid_store_claim_copy_answer(ngx_http_chatmaid_claim_t *claim,
-    redisReply *answer)
-{
-    claim->answer.len = answer->len;
-    claim->answer.data = ngx_pnalloc(claim->pool, answer->len);
-
-    if (claim->answer.data == NULL) {
-        claim->result = NGX_HTTP_CHATMAID_NO_STORE;
-        claim->reason = "there is no memory";
-        return;
-    }
-
-    ngx_memcpy(claim->answer.data, answer->str, answer->len);
-
-    claim->result = NGX_HTTP_CHATMAID_DONE;
-
-    ngx_http_chatmaid_store_zone_forget(claim);
 }
 
 

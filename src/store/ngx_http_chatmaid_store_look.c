@@ -9,15 +9,6 @@
 #include "ngx_http_chatmaid_store_zone.h"
 
 
-/* What look.lua calls a state. */
-
-typedef struct {
-    ngx_str_t                       name;
-    ngx_uint_t                      result;
-    ngx_uint_t                      elements;     /* of the reply */
-} ngx_http_chatmaid_store_look_state_t;
-
-
 static void ngx_http_chatmaid_store_look_in_zone(
     ngx_http_chatmaid_claim_t *claim);
 static ngx_uint_t ngx_http_chatmaid_store_look_find(
@@ -26,14 +17,12 @@ static ngx_int_t ngx_http_chatmaid_store_look_in_redis(
     ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_look_handler(void *data, ngx_uint_t error,
     redisReply *reply);
-static ngx_http_chatmaid_store_look_state_t *
-    ngx_http_chatmaid_store_look_state(ngx_uint_t error, redisReply *reply);
-static void ngx_http_chatmaid_store_look_copy_answer(
-    ngx_http_chatmaid_claim_t *claim, redisReply *answer);
 static void ngx_http_chatmaid_store_look_away(ngx_http_chatmaid_claim_t *claim);
 
 
-static ngx_http_chatmaid_store_look_state_t
+/* See look.lua: {state, begun[, answer]}. */
+
+static ngx_http_chatmaid_store_script_state_t
     ngx_http_chatmaid_store_look_states[] =
 {
     { ngx_string("none"), NGX_HTTP_CHATMAID_ABSENT, 2 },
@@ -142,14 +131,19 @@ static void
 ngx_http_chatmaid_store_look_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_claim_t             *claim = data;
-    ngx_http_chatmaid_store_look_state_t  *state;
+    ngx_http_chatmaid_claim_t *claim = data;
+
+    ngx_http_chatmaid_store_script_state_t  *state;
 
     claim->command = NULL;
 
-    state = ngx_http_chatmaid_store_look_state(error, reply);
+    state = ngx_http_chatmaid_store_script_state(
+                             ngx_http_chatmaid_store_look_states, error, reply);
 
-    if (state == NULL) {
+    if (state == NULL
+        || (state->result == NGX_HTTP_CHATMAID_DONE
+            && reply->element[2]->type != REDIS_REPLY_STRING))
+    {
         ngx_http_chatmaid_store_look_away(claim);
 
     } else {
@@ -158,69 +152,12 @@ ngx_http_chatmaid_store_look_handler(void *data, ngx_uint_t error,
         claim->begun = reply->element[1]->integer;
 
         if (state->result == NGX_HTTP_CHATMAID_DONE) {
-            ngx_http_chatmaid_store_look_copy_answer(claim, reply->element[2]);
+            (void) ngx_http_chatmaid_store_script_take_answer(claim,
+                                                            reply->element[2]);
         }
     }
 
     claim->handler(claim->data);
-}
-
-
-/* See look.lua: {state, begun[, answer]}.  NULL: it is no such reply. */
-
-static ngx_http_chatmaid_store_look_state_t *
-ngx_http_chatmaid_store_look_state(ngx_uint_t error, redisReply *reply)
-{
-    redisReply                            **element;
-    ngx_http_chatmaid_store_look_state_t   *state;
-
-    if (error != NGX_HTTP_CHATMAID_REDIS_OK
-        || reply->type != REDIS_REPLY_ARRAY || reply->elements < 2)
-    {
-        return NULL;
-    }
-
-    element = reply->element;
-
-    if (element[0]->type != REDIS_REPLY_STRING
-        || element[1]->type != REDIS_REPLY_INTEGER
-        || element[1]->integer < 0
-        || element[1]->integer > NGX_HTTP_CHATMAID_STORE_SCRIPT_MAX_TIME
-        || (reply->elements > 2 && element[2]->type != REDIS_REPLY_STRING))
-    {
-        return NULL;
-    }
-
-    for (state = ngx_http_chatmaid_store_look_states;
-         state->name.len;
-         state++)
-    {
-        if (element[0]->len == state->name.len
-            && ngx_memcmp(element[0]->str, state->name.data, state->name.len)
-               == 0)
-        {
-            return (reply->elements == state->elements) ? state : NULL;
-        }
-    }
-
-    return NULL;
-}
-
-
-static void
-ngx_http_chatmaid_store_look_copy_answer(ngx_http_chatmaid_claim_t *claim,
-    redisReply *answer)
-{
-    claim->answer.len = answer->len;
-    claim->answer.data = ngx_pnalloc(claim->pool, answer->len);
-
-    if (claim->answer.data == NULL) {
-        claim->result = NGX_HTTP_CHATMAID_NO_STORE;
-        claim->reason = "there is no memory";
-        return;
-    }
-
-    ngx_memcpy(claim->answer.data, answer->str, answer->len);
 }
 
 

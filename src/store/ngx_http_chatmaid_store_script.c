@@ -278,3 +278,61 @@ ngx_http_chatmaid_store_script_log_kept(ngx_http_chatmaid_main_conf_t *mcf)
                       "chatmaid redis keeps records again");
     }
 }
+
+
+ngx_http_chatmaid_store_script_state_t *
+ngx_http_chatmaid_store_script_state(
+    ngx_http_chatmaid_store_script_state_t *states, ngx_uint_t error,
+    redisReply *reply)
+{
+    redisReply                              **element;
+    ngx_http_chatmaid_store_script_state_t   *state;
+
+    if (error != NGX_HTTP_CHATMAID_REDIS_OK
+        || reply->type != REDIS_REPLY_ARRAY || reply->elements < 2)
+    {
+        return NULL;
+    }
+
+    element = reply->element;
+
+    if (element[0]->type != REDIS_REPLY_STRING
+        || element[1]->type != REDIS_REPLY_INTEGER
+        || element[1]->integer < 0
+        || element[1]->integer > NGX_HTTP_CHATMAID_STORE_SCRIPT_MAX_TIME)
+    {
+        return NULL;
+    }
+
+    for (state = states; state->name.len; state++) {
+        if (element[0]->len == state->name.len
+            && ngx_memcmp(element[0]->str, state->name.data, state->name.len)
+               == 0)
+        {
+            return (reply->elements == state->elements) ? state : NULL;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_store_script_take_answer(ngx_http_chatmaid_claim_t *claim,
+    redisReply *answer)
+{
+    claim->answer.len = answer->len;
+    claim->answer.data = ngx_pnalloc(claim->pool, answer->len);
+
+    if (claim->answer.data == NULL) {
+        claim->result = NGX_HTTP_CHATMAID_NO_STORE;
+        claim->reason = "there is no memory";
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(claim->answer.data, answer->str, answer->len);
+
+    claim->result = NGX_HTTP_CHATMAID_DONE;
+
+    return NGX_OK;
+}

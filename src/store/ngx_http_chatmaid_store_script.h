@@ -50,6 +50,15 @@ typedef struct {
 } ngx_http_chatmaid_words_t;
 
 
+/* What a script calls a state of a record, and the result of the claim. */
+
+typedef struct {
+    ngx_str_t        name;
+    ngx_uint_t       result;
+    ngx_uint_t       elements;         /* of the reply */
+} ngx_http_chatmaid_store_script_state_t;
+
+
 /* At configuration, if there is a chatmaid_redis.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_store_script_init(ngx_log_t *log);
 
@@ -97,6 +106,17 @@ void ngx_http_chatmaid_store_script_log_kept(
  * failed, or this is no reply of such a script. */
 ngx_int_t ngx_http_chatmaid_store_script_result(ngx_uint_t error,
     redisReply *reply);
+
+/* Which of "states", the last of which has no name, a script has returned as
+ * {state, time, ...}.  NULL: it has failed, or this is no such reply. */
+ngx_http_chatmaid_store_script_state_t *ngx_http_chatmaid_store_script_state(
+    ngx_http_chatmaid_store_script_state_t *states, ngx_uint_t error,
+    redisReply *reply);
+
+/* Takes the answer that a script has found as the claim's, which it is done
+ * with.  NGX_OK; NGX_ERROR: no memory, which the claim says. */
+ngx_int_t ngx_http_chatmaid_store_script_take_answer(
+    ngx_http_chatmaid_claim_t *claim, redisReply *answer);
 
 /* Whether a script that has failed did so for a mistake, which an operator can
  * mend: what ended in "error" otherwise did not reach a server that serves. */
