@@ -25,8 +25,9 @@ typedef enum {
 
 
 /* Judges a call that is done.  NGX_OK: "envelope" is Chatmaid's, of parts of
- * call->answer (with EXPECT_JSON it is not set).  NGX_DECLINED: see the problem,
- * which also says whether a message may have been accepted.  NGX_ERROR. */
+ * call->answer (with EXPECT_JSON it is not set).  NGX_DECLINED: see the
+ * problem, which also says whether a message may have been accepted.
+ * NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_call_result(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call,
     ngx_http_chatmaid_call_result_expect_e expect,

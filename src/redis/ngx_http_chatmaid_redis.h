@@ -65,8 +65,9 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command(
 
 /* The same as command() for a script with its keys and arguments, keys first,
  * argc in all: EVALSHA and, should the server not know the script, EVAL, within
- * one timeout and with one call of the handler.  A script that lasts is also run when the server says so later.
- * "script" must outlive the command, and one that lasts the client. */
+ * one timeout and with one call of the handler.  A script that lasts is also
+ * run when the server says so later.  "script" must outlive the command, and
+ * one that lasts the client. */
 ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_script(
     ngx_http_chatmaid_redis_t *redis, ngx_http_chatmaid_redis_script_t *script,
     ngx_uint_t nkeys, ngx_uint_t argc, const char **argv, const size_t *len,

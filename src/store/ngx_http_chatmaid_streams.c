@@ -306,8 +306,8 @@ ngx_http_chatmaid_streams_hash(ngx_http_chatmaid_main_conf_t *mcf,
 }
 
 
-/* Nothing is allocated under the lock, so the rows are counted first.  There may
- * be more of them by then, which the next look shows. */
+/* Nothing is allocated under the lock, so the rows are counted first.  There
+ * may be more of them by then, which the next look shows. */
 
 ngx_array_t *
 ngx_http_chatmaid_streams_get(ngx_http_chatmaid_main_conf_t *mcf,
