@@ -5,7 +5,6 @@
 
 
 #include "ngx_http_chatmaid_store_claim.h"
-#include "ngx_http_chatmaid_digits.h"
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_store_zone.h"
 
@@ -53,7 +52,6 @@ static int64_t  ngx_http_chatmaid_store_claim_ahead;
 ngx_int_t
 ngx_http_chatmaid_store_claim(ngx_http_chatmaid_claim_t *claim)
 {
-    u_char                    *p;
     ngx_int_t                  rc;
     ngx_uint_t                 decided;
     ngx_http_chatmaid_words_t  words;
@@ -81,16 +79,8 @@ ngx_http_chatmaid_store_claim(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_store_script_word(&words,
                                         claim->may_be_accepted ? "1" : "0", 1);
 
-    p = words.former_owner;
-
-    if (claim->former_ended) {
-        p = ngx_http_chatmaid_digits_hex(p, claim->former_owner,
-                                         NGX_HTTP_CHATMAID_OWNER_LEN);
-    }
-
-    ngx_http_chatmaid_store_script_word(&words, words.former_owner,
-                                        p - words.former_owner);
-
+    ngx_http_chatmaid_store_script_former_owner(&words, claim,
+                                                claim->former_ended);
     ngx_http_chatmaid_store_script_number(&words, decided ? 0 : claim->window);
     ngx_http_chatmaid_store_script_number(&words, claim->window_number);
 

@@ -107,11 +107,8 @@ ngx_http_chatmaid_store_look_in_redis(ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_store_script_record(&words, claim, claim->id);
 
-    ngx_hex_dump(words.former_owner, claim->former_owner,
-                 NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_store_script_word(&words, words.former_owner,
-                                        claim->former_removed
-                                        ? sizeof(words.former_owner) : 0);
+    ngx_http_chatmaid_store_script_former_owner(&words, claim,
+                                                claim->former_removed);
 
     rc = ngx_http_chatmaid_store_script_run_claim(claim,
                                    &ngx_http_chatmaid_store_script_look, &words,

@@ -170,6 +170,24 @@ ngx_http_chatmaid_store_script_number(ngx_http_chatmaid_words_t *words,
 }
 
 
+void
+ngx_http_chatmaid_store_script_former_owner(ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_claim_t *claim, ngx_uint_t known)
+{
+    u_char  *p;
+
+    p = words->former_owner;
+
+    if (known) {
+        p = ngx_http_chatmaid_digits_hex(p, claim->former_owner,
+                                         NGX_HTTP_CHATMAID_OWNER_LEN);
+    }
+
+    ngx_http_chatmaid_store_script_word(words, words->former_owner,
+                                        p - words->former_owner);
+}
+
+
 ngx_http_chatmaid_redis_command_t *
 ngx_http_chatmaid_store_script_run(ngx_http_chatmaid_redis_conf_t *conf,
     ngx_http_chatmaid_redis_script_t *script, ngx_http_chatmaid_words_t *words,

@@ -78,6 +78,11 @@ void ngx_http_chatmaid_store_script_word(ngx_http_chatmaid_words_t *words,
 void ngx_http_chatmaid_store_script_number(ngx_http_chatmaid_words_t *words,
     uint64_t number);
 
+/* Adds the owner that the record had before; an empty word if none is known. */
+void ngx_http_chatmaid_store_script_former_owner(
+    ngx_http_chatmaid_words_t *words, ngx_http_chatmaid_claim_t *claim,
+    ngx_uint_t known);
+
 /* Runs a script as ngx_http_chatmaid_redis_script() does.  NULL also if this
  * worker has no client. */
 ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_store_script_run(
