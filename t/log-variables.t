@@ -45,6 +45,8 @@ my %place = (
     named    => 'deny all; error_page 403 @page;',
     moved    => 'rewrite ^ /page last;',
     shut     => 'return 503;',
+    replaced => 'filter_probe 415;',
+    led_away => 'filter_probe 415; error_page 415 /page;',
     dead     => '/.dead/',
     none     => '/.none/',
     out      => '/.out/',
@@ -56,7 +58,7 @@ sub location ($name) {
 }
 
 sub gateway_of ($name, $http = '') {
-    return nginx(name => $name, http => "$LOG $http", gateway => $sender,
+    return nginx(name => $name, probe => 'filter', http => "$LOG $http", gateway => $sender,
         files   => {webhook_secret => $secret, users => "ann:{PLAIN}swordfish\n"},
         server  => join('', map { location($_) } sort keys %place) . <<"END",
         location = /page   { return 200 "a page"; }
@@ -258,6 +260,12 @@ subtest 'what nginx itself refuses' => sub {
         is(send_at($place, $place, message)->{body}, 'a page', $place);
         logs($nginx, $place, route => 'send', status => 403);
     }
+    # a filter that puts nginx's own answer in the place of ours
+    is(told(send_at('replaced', 'replaced', message)), '415 unsupported_media_type unknown', 'replaced');
+    logs($nginx, 'replaced', %sent, status => 415, code => 'unsupported_media_type', outcome => 'unknown');
+    is(send_at('led_away', 'led_away', message)->{body}, 'a page', 'replaced by a page');
+    logs($nginx, 'led_away', %sent, status => 415);
+
     is(send_at('moved', 'moved', message)->{body}, 'a page', 'rewritten');
     my $before = slurp($nginx->dir . '/example.log');
     unlike($before, qr/"request_id":"moved"/, 'no request of the gateway');
@@ -285,6 +293,14 @@ subtest 'reads' => sub {
     logs($nginx, 'head', %read);
     is($seen_id{$_}, $id, "$_: its id") for qw(one native-one head);
 
+    # what calls nobody
+    is(get('/health', id('health'))->{status}, 200, 'health');
+    logs($nginx, 'health', route => 'health', status => 200);
+    is(get('/operations/op-secret-1', id('operation'))->{status}, 200, 'an operation');
+    logs($nginx, 'operation', route => 'operation', status => 200, store => 'zone');
+    is(get('/operations/op-secret-none', id('operation-none'))->{status}, 404, 'none');
+    logs($nginx, 'operation-none', route => 'operation', status => 404, store => 'zone', code => 'not_found');
+
     # a caller may write anything into a path
     my %none = (%read, message_id => '', status => 404, code => 'not_found', upstream_status => 404);
     is(told(get('/messages/+15550100099', id('unknown'))), '404 not_found', 'an unknown message');
@@ -308,6 +324,12 @@ subtest 'reads' => sub {
     logs($nginx, 'wait-none', %none);
     is(told(get("/messages/$id?wait=x", id('wait-x'))), '400 invalid_request', 'no number');
     logs($nginx, 'wait-x', route => 'message', status => 400, code => 'invalid_request');
+
+    is(post('/send?wait=1&until=read', message, id('send-wait'))->{headers}{'chatmaid-wait'}, 'timeout', 'a send that waits');
+    $line = line($nginx, 'example', 'send-wait');
+    like($line->{message_id}, qr/\Amsg_\w+\z/, 'its message');
+    is_deeply([@$line{qw(route status idempotency code)}], ['send', 201, 'new', ''], 'its line');
+    is($line->{attempts}, scalar(() = $line->{upstream_status} =~ /\d+/g), 'with all its calls');
 
     is(get(url('/includes'), id('ssi'))->{status}, 200, 'a page that includes an answer');
     is(get(url('/page'), id('elsewhere'))->{status}, 200, 'a page of its own');

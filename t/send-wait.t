@@ -9,9 +9,10 @@ use Time::HiRes qw(time);
 my $api   = sandbox;
 my $nginx = nginx(
     key    => live_key,
+    access => 'for=$chatmaid_request_id:$chatmaid_idempotency,$chatmaid_code,$chatmaid_outcome,$chatmaid_attempts,$upstream_status',
     files  => {test_key => test_key},
     http   => 'chatmaid_sender +15550100001; chatmaid_wait_max 300s;',
-    server => accounts(qw(late both polls replay first held settled flight odd gone404 gone401 gone403), map { "far$_" } 0 .. 4) . <<'END_OF_SERVER',
+    server => accounts(qw(log late both polls replay first held settled flight odd gone404 gone401 gone403), map { "far$_" } 0 .. 4) . <<'END_OF_SERVER',
         location ^~ /test/   { chatmaid_gateway /.chatmaid/; chatmaid_api_key_file %DIR%/test_key; }
         location ^~ /short/  { chatmaid_gateway /.chatmaid/; chatmaid_account times; chatmaid_wait_max 1s; }
         location ^~ /never/  { chatmaid_gateway /.chatmaid/; chatmaid_account times; chatmaid_wait_max 0; }
@@ -326,6 +327,25 @@ subtest 'a send that outlives its caller' => sub {
     get("/messages/$other?wait=2");
     cmp_ok(reads($other), '>=', 2, 'another message is asked for');
     is(reads($id), 0, 'nobody waits for this one');
+};
+
+subtest 'what the log says' => sub {
+    my $line = sub ($case) { wait_for(sub { $nginx->access_log =~ / for=\Q$case\E:(.*)$/m ? $1 : '' }, "the line of $case") };
+    my @id   = map { ('X-Request-Id' => $_) } qw(log-polls log-gone log-refused);
+    my ($m, $k) = (message, key);
+    my $wait = sends('log', $m, 'wait=300', 'Idempotency-Key' => $k, @id[0, 1]);
+    my $id   = id_of($m);
+    $api->move($id, 'delivered');
+    is(waited($wait->result), '201 delivered', 'a send that waits');
+    my ($said, $upstream) = $line->('log-polls') =~ /\A(new,-,-,\d+),(.*)/;
+    my @status = split /, /, $upstream // '';
+    is($said, 'new,-,-,' . @status, 'its calls are counted, the polls too');
+    like($upstream, qr/\A201(?:, 200)+\z/, 'and shown in one list');
+    $api->fault({refusal(404), match => {of($id)}});
+    is(waited(sends('log', $m, 'wait=300&until=read', 'Idempotency-Key' => $k, @id[2, 3])->result), '201 pending', 'a wait that fails');
+    is($line->('log-gone'), 'replayed,-,-,1,404', 'is no failure of the send');
+    is(told(sends('log', message, 'wait=x', @id[4, 5])->result), '400 invalid_request not_sent', 'a wait that is refused');
+    is($line->('log-refused'), '-,invalid_request,not_sent,-,-', 'is one');
 };
 
 subtest 'the ID of a message' => sub {

@@ -30,7 +30,9 @@ static ngx_str_t  ngx_http_chatmaid_facts_routes[] = {
     ngx_string("phone_status"),
     ngx_string("groups"),
     ngx_string("account"),
-    ngx_string("account_usage")
+    ngx_string("account_usage"),
+    ngx_string("operation"),
+    ngx_string("health")
 };
 
 

@@ -7,6 +7,7 @@
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_call_request.h"
 #include "ngx_http_chatmaid_redact.h"
+#include "ngx_http_chatmaid_upstream_state.h"
 
 
 static const char *ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
@@ -16,6 +17,8 @@ static ngx_int_t ngx_http_chatmaid_call_capture(ngx_http_request_t *sr,
 static ngx_int_t ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data,
     ngx_int_t rc);
 static void ngx_http_chatmaid_call_join_states(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call);
+static void ngx_http_chatmaid_call_note_upstream(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call);
 static void ngx_http_chatmaid_call_redact(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call);
@@ -347,6 +350,7 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     call->result = ngx_http_chatmaid_call_judge(r, call);
 
     ngx_http_chatmaid_call_join_states(r, call);
+    ngx_http_chatmaid_call_note_upstream(r, call);
 
     ngx_log_debug4(NGX_LOG_DEBUG_HTTP, c->log, 0,
                    "chatmaid call done, rc:%i result:%ui status:%ui size:%uz",
@@ -402,6 +406,44 @@ ngx_http_chatmaid_call_join_states(ngx_http_request_t *r,
 
     ngx_memmove(state, state + 1, (states->nelts - call->state)
                                   * sizeof(ngx_http_upstream_state_t));
+}
+
+
+/* Whether Chatmaid serves: a refusal too is an answer of one that does. */
+
+static void
+ngx_http_chatmaid_call_note_upstream(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call)
+{
+    ngx_http_chatmaid_main_conf_t       *mcf;
+    ngx_http_chatmaid_upstream_state_e   state;
+
+    switch (call->result) {
+
+    case NGX_HTTP_CHATMAID_CALL_LIMITED:
+    case NGX_HTTP_CHATMAID_CALL_NOT_MADE:
+    case NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED:
+    case NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM:
+        return;                     /* says nothing of it */
+
+    case NGX_HTTP_CHATMAID_CALL_NOT_CONNECTED:
+    case NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT:
+    case NGX_HTTP_CHATMAID_CALL_NO_ANSWER:
+    case NGX_HTTP_CHATMAID_CALL_TIMEOUT:
+        state = NGX_HTTP_CHATMAID_UPSTREAM_DOWN;
+        break;
+
+    default:
+        state = (call->status >= NGX_HTTP_INTERNAL_SERVER_ERROR)
+                ? NGX_HTTP_CHATMAID_UPSTREAM_DOWN
+                : NGX_HTTP_CHATMAID_UPSTREAM_UP;
+    }
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    ngx_http_chatmaid_upstream_state_set(mcf->zone,
+                                         call->conf->gateway->upstream.upstream,
+                                         state);
 }
 
 

@@ -31,9 +31,14 @@ static ngx_int_t ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
 static ngx_int_t ngx_http_chatmaid_call_result_slow(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call, ngx_http_chatmaid_problem_t *problem);
-static const char *ngx_http_chatmaid_call_result_fault(
+static const char *ngx_http_chatmaid_call_result_fault(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call,
-    ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer);
+    ngx_http_chatmaid_call_result_expect_e expect,
+    ngx_http_chatmaid_call_envelope_t *envelope);
+static const char *ngx_http_chatmaid_call_result_misfit(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_call_result_expect_e expect,
+    ngx_http_chatmaid_call_envelope_t *envelope);
 static ngx_uint_t ngx_http_chatmaid_call_result_is_json(
     ngx_http_chatmaid_call_t *call);
 
@@ -41,9 +46,11 @@ static ngx_uint_t ngx_http_chatmaid_call_result_is_json(
 ngx_int_t
 ngx_http_chatmaid_call_result(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call,
-    ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer,
+    ngx_http_chatmaid_call_result_expect_e expect,
+    ngx_http_chatmaid_call_envelope_t *envelope,
     ngx_http_chatmaid_problem_t *problem)
 {
+    ngx_str_t    error;
     const char  *fault;
 
     switch (call->result) {
@@ -81,15 +88,21 @@ ngx_http_chatmaid_call_result(ngx_http_request_t *r,
         return ngx_http_chatmaid_call_result_broken(r, call, problem);
     }
 
-    fault = ngx_http_chatmaid_call_result_fault(call, expect, answer);
+    fault = ngx_http_chatmaid_call_result_fault(r, call, expect, envelope);
 
-    if (fault == NULL && call->status >= NGX_HTTP_BAD_REQUEST) {
-        return ngx_http_chatmaid_call_error(r, call, problem, answer);
+    if (fault == NULL && call->status < NGX_HTTP_BAD_REQUEST) {
+        ngx_http_chatmaid_call_result_log_accepted(r, call);
+        return NGX_OK;
     }
 
     if (fault == NULL) {
-        ngx_http_chatmaid_call_result_log_accepted(r, call);
-        return NGX_OK;
+        error = call->answer;
+
+        if (ngx_http_chatmaid_json_text_check(&error) == NGX_OK) {
+            return ngx_http_chatmaid_call_error(r, call, problem, &error);
+        }
+
+        fault = "is not JSON";
     }
 
     if (call->status == NGX_HTTP_TOO_MANY_REQUESTS) {
@@ -315,11 +328,13 @@ ngx_http_chatmaid_call_result_slow(ngx_http_request_t *r,
 }
 
 
-/* Why an answer can't be used; or NULL, and its text. */
+/* Why an answer can't be used; or NULL, and what a success holds. */
 
 static const char *
-ngx_http_chatmaid_call_result_fault(ngx_http_chatmaid_call_t *call,
-    ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer)
+ngx_http_chatmaid_call_result_fault(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_call_result_expect_e expect,
+    ngx_http_chatmaid_call_envelope_t *envelope)
 {
     switch (call->result) {
 
@@ -352,26 +367,36 @@ ngx_http_chatmaid_call_result_fault(ngx_http_chatmaid_call_t *call,
         return "has a Content-Encoding, which the gateway can't decode";
     }
 
-    if (expect == NGX_HTTP_CHATMAID_EXPECT_JSON
-        && call->status < NGX_HTTP_SPECIAL_RESPONSE)
-    {
+    return (call->status < NGX_HTTP_SPECIAL_RESPONSE)
+           ? ngx_http_chatmaid_call_result_misfit(r, call, expect, envelope)
+           : NULL;
+}
+
+
+static const char *
+ngx_http_chatmaid_call_result_misfit(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_t *call,
+    ngx_http_chatmaid_call_result_expect_e expect,
+    ngx_http_chatmaid_call_envelope_t *envelope)
+{
+    if (expect == NGX_HTTP_CHATMAID_EXPECT_JSON) {
         return ngx_http_chatmaid_call_result_is_json(call) ? NULL
                                                            : "is not JSON";
     }
 
-    *answer = call->answer;
-
-    if (ngx_http_chatmaid_json_text_check(answer) != NGX_OK) {
-        return "is not JSON";
-    }
-
-    if (call->status < NGX_HTTP_SPECIAL_RESPONSE
-        && !ngx_http_chatmaid_call_result_is_success(answer, expect))
+    switch (ngx_http_chatmaid_call_envelope_read(r->pool, &call->answer,
+                                                 envelope))
     {
-        return "is JSON, but not what was asked for";
-    }
+    case NGX_OK:
+        return ngx_http_chatmaid_call_result_is_success(envelope, expect)
+               ? NULL : "is JSON, but not what was asked for";
 
-    return NULL;
+    case NGX_DECLINED:
+        return "is not JSON";
+
+    default:
+        return "did not fit into memory";
+    }
 }
 
 
@@ -405,24 +430,13 @@ ngx_http_chatmaid_call_result_is_json(ngx_http_chatmaid_call_t *call)
 
 
 ngx_uint_t
-ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
+ngx_http_chatmaid_call_result_is_success(
+    ngx_http_chatmaid_call_envelope_t *envelope,
     ngx_http_chatmaid_call_result_expect_e expect)
 {
-    ngx_str_t  data, value;
-
-    if (!ngx_http_chatmaid_json_text_member(answer, "data", &data)
-        || (ngx_http_chatmaid_json_text_member(answer, "success", &value)
-            && value.data[0] == 'f'))
-    {
+    if (envelope->failed || envelope->data.len == 0) {
         return 0;
     }
 
-    if (expect != NGX_HTTP_CHATMAID_EXPECT_MESSAGE) {
-        return 1;
-    }
-
-    /* a string that is not empty */
-
-    return ngx_http_chatmaid_json_text_member(&data, "id", &value)
-           && value.data[0] == '"' && value.len > 2;
+    return expect != NGX_HTTP_CHATMAID_EXPECT_MESSAGE || envelope->id.len;
 }

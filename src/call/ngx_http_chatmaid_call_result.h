@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_call_envelope.h"
 #include "ngx_http_chatmaid_problem.h"
 
 
@@ -23,18 +24,19 @@ typedef enum {
 } ngx_http_chatmaid_call_result_expect_e;
 
 
-/* Judges a call that is done.  NGX_OK: "answer" is Chatmaid's envelope, a part
- * of call->answer that was checked (with EXPECT_JSON it is not set).
- * NGX_DECLINED: see the problem, which also says whether a message may have
- * been accepted.  NGX_ERROR. */
+/* Judges a call that is done.  NGX_OK: "envelope" is Chatmaid's, of parts of
+ * call->answer (with EXPECT_JSON it is not set).  NGX_DECLINED: see the problem,
+ * which also says whether a message may have been accepted.  NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_call_result(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call,
-    ngx_http_chatmaid_call_result_expect_e expect, ngx_str_t *answer,
+    ngx_http_chatmaid_call_result_expect_e expect,
+    ngx_http_chatmaid_call_envelope_t *envelope,
     ngx_http_chatmaid_problem_t *problem);
 
-/* Whether a text that was checked is such a success.  With EXPECT_JSON any is
- * that has "data". */
-ngx_uint_t ngx_http_chatmaid_call_result_is_success(ngx_str_t *answer,
+/* Whether an envelope is such a success.  With EXPECT_JSON any is that has
+ * "data". */
+ngx_uint_t ngx_http_chatmaid_call_result_is_success(
+    ngx_http_chatmaid_call_envelope_t *envelope,
     ngx_http_chatmaid_call_result_expect_e expect);
 
 

@@ -29,6 +29,7 @@ struct ngx_http_chatmaid_flow_s {
     ngx_http_request_t          *request;
     ngx_http_chatmaid_reply_t   *reply;
     ngx_http_chatmaid_steps_t    steps;
+    ngx_str_t                    id;         /* in the path, as it came */
 
     ngx_http_chatmaid_call_t    *call;       /* the latest one */
     ngx_uint_t                   attempts;   /* calls that count as a try */

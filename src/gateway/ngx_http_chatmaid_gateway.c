@@ -6,6 +6,8 @@
 
 #include "ngx_http_chatmaid_gateway.h"
 #include "ngx_http_chatmaid_flow.h"
+#include "ngx_http_chatmaid_health.h"
+#include "ngx_http_chatmaid_operation.h"
 #include "ngx_http_chatmaid_query.h"
 #include "ngx_http_chatmaid_read.h"
 #include "ngx_http_chatmaid_request.h"
@@ -15,14 +17,15 @@
 #include "ngx_http_chatmaid_wait.h"
 
 
-/* An endpoint.  In both paths "*" stands for an ID. */
+/* An endpoint.  In both paths "*" stands for an ID.  One without a path of
+ * Chatmaid's makes no calls, and its ID is not passed on. */
 
 typedef struct {
     const char   *path;
     ngx_uint_t    name;              /* for facts.h */
     ngx_uint_t    method;
-    ngx_uint_t    scope;
-    const char   *api_path;          /* Chatmaid's own, below "/" */
+    ngx_uint_t    scope;             /* 0: none is needed */
+    const char   *api_path;          /* Chatmaid's own, below "/", or NULL */
     ngx_int_t   (*init)(ngx_http_chatmaid_flow_t *flow);
     unsigned      names_sender:1;    /* its query may */
     unsigned      waits:1;           /* takes "wait" */
@@ -42,11 +45,10 @@ static ngx_int_t ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply, ngx_http_chatmaid_gateway_route_t *route);
 static const char *ngx_http_chatmaid_gateway_scope(ngx_uint_t scope);
 static ngx_int_t ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
-    ngx_str_t *id);
+    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route);
 static ngx_int_t ngx_http_chatmaid_gateway_query(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
-    ngx_str_t *id, ngx_str_t *args);
+    ngx_str_t *args);
 static ngx_int_t ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
     ngx_http_chatmaid_reply_t *reply, ngx_str_t *args);
 
@@ -101,6 +103,14 @@ static ngx_http_chatmaid_gateway_route_t  ngx_http_chatmaid_gateway_routes[] = {
       NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_ACCOUNT,
       "v1/account/usage", ngx_http_chatmaid_read_init, 0, 0 },
 
+    { "operations/*", NGX_HTTP_CHATMAID_ROUTE_OPERATION,
+      NGX_HTTP_CHATMAID_GET, NGX_HTTP_CHATMAID_READ,
+      NULL, ngx_http_chatmaid_operation_init, 0, 0 },
+
+    { "health", NGX_HTTP_CHATMAID_ROUTE_HEALTH,
+      NGX_HTTP_CHATMAID_GET, 0,
+      NULL, ngx_http_chatmaid_health_init, 0, 0 },
+
     { NULL, 0, 0, 0, NULL, NULL, 0, 0 }
 };
 
@@ -109,7 +119,6 @@ ngx_int_t
 ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
 {
     ngx_int_t                           rc;
-    ngx_str_t                           id;
     ngx_http_chatmaid_flow_t           *flow;
     ngx_http_chatmaid_reply_t          *reply;
     ngx_http_chatmaid_gateway_route_t  *route;
@@ -132,7 +141,7 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
     rc = ngx_http_chatmaid_gateway_accept(r, reply);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_gateway_route(r, reply, &route, &id);
+        rc = ngx_http_chatmaid_gateway_route(r, reply, &route, &flow->id);
     }
 
     if (rc == NGX_OK) {
@@ -143,8 +152,8 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
         rc = route->init(flow);
     }
 
-    if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_gateway_path(r, flow, route, &id);
+    if (rc == NGX_OK && route->api_path) {
+        rc = ngx_http_chatmaid_gateway_path(r, flow, route);
     }
 
     if (rc != NGX_OK) {
@@ -211,6 +220,12 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
 
     *route = ngx_http_chatmaid_gateway_find(&uri, reply->native, id);
 
+    if (uri.danger && (*route == NULL || (*route)->api_path)) {
+        return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                             NGX_HTTP_CHATMAID_INVALID_REQUEST,
+                                             "%s", uri.danger);
+    }
+
     reply->facts->route = *route ? (*route)->name
                                  : NGX_HTTP_CHATMAID_ROUTE_OTHER;
 
@@ -243,7 +258,7 @@ ngx_http_chatmaid_gateway_find(ngx_http_chatmaid_uri_t *uri, ngx_uint_t native,
 
         path = native ? rt->api_path : rt->path;
 
-        if (ngx_http_chatmaid_uri_match(uri, path, id)) {
+        if (path && ngx_http_chatmaid_uri_match(uri, path, id)) {
             return rt;
         }
     }
@@ -316,7 +331,7 @@ ngx_http_chatmaid_gateway_base_url(ngx_http_request_t *r,
 
     for (rt = ngx_http_chatmaid_gateway_routes; rt->path; rt++) {
 
-        if ((r->method & rt->method)
+        if ((r->method & rt->method) && rt->api_path
             && ngx_http_chatmaid_uri_match(uri,
                                            rt->api_path + sizeof("v1/") - 1,
                                            &id))
@@ -361,7 +376,7 @@ ngx_http_chatmaid_gateway_permit(ngx_http_request_t *r,
 
     reply->is_send = (route->scope == NGX_HTTP_CHATMAID_SEND);
 
-    if (!(conf->scope & route->scope)) {
+    if (route->scope && !(conf->scope & route->scope)) {
         return ngx_http_chatmaid_problem_set(r->pool, problem,
                                NGX_HTTP_CHATMAID_SCOPE_DENIED,
                                "callers of this location may not use \"%s\"",
@@ -414,21 +429,21 @@ ngx_http_chatmaid_gateway_scope(ngx_uint_t scope)
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
-    ngx_str_t *id)
+    ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route)
 {
     u_char      *p;
     ngx_int_t    rc;
-    ngx_str_t    args, *path;
+    ngx_str_t    args, *id, *path;
     const char  *s;
 
+    id = &flow->id;
     args = r->args;
 
     if (route->method == NGX_HTTP_POST) {
         ngx_str_null(&args);
     }
 
-    rc = ngx_http_chatmaid_gateway_query(r, flow, route, id, &args);
+    rc = ngx_http_chatmaid_gateway_query(r, flow, route, &args);
 
     if (rc != NGX_OK) {
         return rc;
@@ -477,7 +492,7 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_chatmaid_gateway_query(ngx_http_request_t *r,
     ngx_http_chatmaid_flow_t *flow, ngx_http_chatmaid_gateway_route_t *route,
-    ngx_str_t *id, ngx_str_t *args)
+    ngx_str_t *args)
 {
     size_t                      i;
     ngx_int_t                   rc;
@@ -497,7 +512,7 @@ ngx_http_chatmaid_gateway_query(ngx_http_request_t *r,
     }
 
     if (route->waits && !reply->native) {
-        rc = ngx_http_chatmaid_wait_init(flow, id, args);
+        rc = ngx_http_chatmaid_wait_init(flow, &flow->id, args);
 
         if (rc != NGX_OK) {
             return rc;

@@ -144,6 +144,35 @@ ngx_http_chatmaid_idempotency_check(ngx_str_t *key)
 }
 
 
+/* A caller without a name space of its own must not get into a shared one. */
+
+ngx_int_t
+ngx_http_chatmaid_idempotency_scope(ngx_http_request_t *r,
+    ngx_http_chatmaid_problem_t *problem, ngx_str_t *scope)
+{
+    ngx_http_chatmaid_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    if (conf->key_scope == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, conf->key_scope, scope) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (scope->len == 0) {
+        return ngx_http_chatmaid_problem_set(r->pool, problem,
+                                             NGX_HTTP_CHATMAID_SCOPE_DENIED,
+                                             "the caller has no idempotency "
+                                             "scope here");
+    }
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_http_chatmaid_idempotency_name(ngx_http_request_t *r,
     ngx_http_chatmaid_idempotency_t *operation)

@@ -12,6 +12,7 @@
 #define _NGX_HTTP_CHATMAID_IDEMPOTENCY_H_INCLUDED_
 
 
+#include "ngx_http_chatmaid_problem.h"
 #include "ngx_http_chatmaid_store.h"
 
 
@@ -34,6 +35,11 @@ ngx_int_t ngx_http_chatmaid_idempotency_header(ngx_http_request_t *r,
 
 /* What is wrong with an operation key, as "must not be empty", or NULL. */
 const char *ngx_http_chatmaid_idempotency_check(ngx_str_t *key);
+
+/* The name space of the caller's keys.  NGX_OK; NGX_DECLINED: it has none here,
+ * the problem says so; NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_idempotency_scope(ngx_http_request_t *r,
+    ngx_http_chatmaid_problem_t *problem, ngx_str_t *scope);
 
 /* Names the operation of the message whose fingerprint the claim has: writes
  * the record and its ttl to the claim, and makes the key of a keyless send.

@@ -6,7 +6,6 @@
 
 #include "ngx_http_chatmaid_read.h"
 #include "ngx_http_chatmaid_call_result.h"
-#include "ngx_http_chatmaid_json_text.h"
 #include "ngx_http_chatmaid_retry.h"
 
 
@@ -15,9 +14,10 @@ static ngx_int_t ngx_http_chatmaid_read_forward(ngx_http_request_t *r,
 static ngx_int_t ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer);
+    ngx_http_chatmaid_flow_t *flow,
+    ngx_http_chatmaid_call_envelope_t *envelope);
 static ngx_int_t ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
-    ngx_str_t *answer, ngx_str_t *text);
+    ngx_http_chatmaid_call_envelope_t *envelope, ngx_str_t *text);
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[] = {
@@ -64,17 +64,17 @@ ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r, void *data)
     ngx_http_chatmaid_flow_t *flow = data;
 
     ngx_int_t                               rc;
-    ngx_str_t                               answer;
+    ngx_http_chatmaid_call_envelope_t       envelope;
     ngx_http_chatmaid_call_result_expect_e  expect;
 
     expect = flow->reply->native ? NGX_HTTP_CHATMAID_EXPECT_JSON
                                  : NGX_HTTP_CHATMAID_EXPECT_DATA;
 
-    rc = ngx_http_chatmaid_call_result(r, flow->call, expect, &answer,
+    rc = ngx_http_chatmaid_call_result(r, flow->call, expect, &envelope,
                                        &flow->reply->problem);
 
     if (rc == NGX_OK) {
-        return ngx_http_chatmaid_read_answer(r, flow, &answer);
+        return ngx_http_chatmaid_read_answer(r, flow, &envelope);
     }
 
     if (rc == NGX_DECLINED
@@ -90,7 +90,8 @@ ngx_http_chatmaid_read_forwarded(ngx_http_request_t *r, void *data)
 
 static ngx_int_t
 ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
-    ngx_http_chatmaid_flow_t *flow, ngx_str_t *answer)
+    ngx_http_chatmaid_flow_t *flow,
+    ngx_http_chatmaid_call_envelope_t *envelope)
 {
     ngx_str_t  text;
 
@@ -99,7 +100,7 @@ ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
                                              &flow->call->answer);
     }
 
-    if (ngx_http_chatmaid_read_unwrap(r, answer, &text) != NGX_OK) {
+    if (ngx_http_chatmaid_read_unwrap(r, envelope, &text) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -111,24 +112,22 @@ ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
  * official client, beside it. */
 
 static ngx_int_t
-ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r, ngx_str_t *answer,
-    ngx_str_t *text)
+ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
+    ngx_http_chatmaid_call_envelope_t *envelope, ngx_str_t *text)
 {
     u_char     *p;
-    ngx_str_t   data, pagination;
+    ngx_str_t  *data, *pagination;
 
-    (void) ngx_http_chatmaid_json_text_member(answer, "data", &data);
+    data = &envelope->data;
+    pagination = &envelope->pagination;
 
-    if (data.data[0] != '['
-        || !ngx_http_chatmaid_json_text_member(answer, "pagination",
-                                               &pagination))
-    {
-        *text = data;
+    if (data->data[0] != '[' || pagination->len == 0) {
+        *text = *data;
         return NGX_OK;
     }
 
     text->len = sizeof("{\"data\":,\"pagination\":}") - 1
-                + data.len + pagination.len;
+                + data->len + pagination->len;
 
     p = ngx_pnalloc(r->pool, text->len);
     if (p == NULL) {
@@ -136,7 +135,7 @@ ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r, ngx_str_t *answer,
     }
 
     text->data = p;
-    ngx_sprintf(p, "{\"data\":%V,\"pagination\":%V}", &data, &pagination);
+    ngx_sprintf(p, "{\"data\":%V,\"pagination\":%V}", data, pagination);
 
     return NGX_OK;
 }

@@ -25,7 +25,7 @@ typedef struct {
 
     ngx_str_t                         message;  /* until it is written */
     ngx_str_t                         body;     /* of each try */
-    ngx_str_t                         answer;   /* Chatmaid's envelope */
+    ngx_http_chatmaid_call_envelope_t  answer;
 
     unsigned                          renamed:1; /* for another window */
     unsigned                          failed:1; /* reply->problem says how */
@@ -36,8 +36,6 @@ typedef struct {
 static void ngx_http_chatmaid_send_leave(void *data);
 static ngx_int_t ngx_http_chatmaid_send_parse(ngx_http_request_t *r,
     void *data);
-static ngx_int_t ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
-    ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_name(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_ask(ngx_http_request_t *r,
@@ -69,8 +67,6 @@ static ngx_int_t ngx_http_chatmaid_send_wait(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
     void *data);
-static ngx_int_t ngx_http_chatmaid_send_message_id(ngx_http_request_t *r,
-    ngx_str_t *message, ngx_str_t *id);
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
@@ -162,40 +158,8 @@ ngx_http_chatmaid_send_parse(ngx_http_request_t *r, void *data)
 
     send->operation.keyless = (key->len == 0);
 
-    return ngx_http_chatmaid_send_key_scope(r, send);
-}
-
-
-/* A caller without a name space of its own must not get into a shared one. */
-
-static ngx_int_t
-ngx_http_chatmaid_send_key_scope(ngx_http_request_t *r,
-    ngx_http_chatmaid_send_t *send)
-{
-    ngx_str_t                     *scope;
-    ngx_http_chatmaid_loc_conf_t  *conf;
-
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
-
-    if (conf->key_scope == NULL) {
-        return NGX_OK;
-    }
-
-    scope = &send->operation.key_scope;
-
-    if (ngx_http_complex_value(r, conf->key_scope, scope) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (scope->len == 0) {
-        return ngx_http_chatmaid_problem_set(r->pool,
-                                             &send->flow->reply->problem,
-                                             NGX_HTTP_CHATMAID_SCOPE_DENIED,
-                                             "the caller has no idempotency "
-                                             "scope here");
-    }
-
-    return NGX_OK;
+    return ngx_http_chatmaid_idempotency_scope(r, &reply->problem,
+                                               &send->operation.key_scope);
 }
 
 
@@ -413,9 +377,10 @@ ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
     ngx_http_chatmaid_claim_t  *claim;
 
     claim = &send->claim.lease.claim;
-    send->answer = claim->answer;
 
-    if (ngx_http_chatmaid_json_text_check(&send->answer) != NGX_OK
+    if (ngx_http_chatmaid_call_envelope_read(r->pool, &claim->answer,
+                                             &send->answer)
+        != NGX_OK
         || !ngx_http_chatmaid_call_result_is_success(&send->answer,
                                              NGX_HTTP_CHATMAID_EXPECT_MESSAGE))
     {
@@ -640,16 +605,26 @@ ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    ngx_str_t  message;
+    ngx_str_t  *id;
+
+    /* a copy, because the answer of a call is freed before the next one */
+
+    id = &send->flow->reply->facts->message_id;
+
+    id->len = send->answer.id.len;
+    id->data = ngx_pstrdup(r->pool, &send->answer.id);
+    if (id->data == NULL) {
+        return NGX_ERROR;
+    }
 
     if (send->wait.time == 0
-        || !ngx_http_chatmaid_flow_is_awaited(send->flow)
-        || !ngx_http_chatmaid_json_text_member(&send->answer, "data", &message))
+        || !ngx_http_chatmaid_flow_is_awaited(send->flow))
     {
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_wait_follow(send->flow, &send->wait, &message)
+    if (ngx_http_chatmaid_wait_follow(send->flow, &send->wait,
+                                      &send->answer.data)
         != NGX_OK)
     {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
@@ -665,23 +640,15 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
-    ngx_str_t                   text;
     ngx_http_chatmaid_flow_t   *flow;
     ngx_http_chatmaid_claim_t  *claim;
 
     flow = send->flow;
     claim = &send->claim.lease.claim;
 
-    if (!ngx_http_chatmaid_json_text_member(&send->answer, "data", &text)
-        || ngx_http_chatmaid_send_message_id(r, &text,
-                                             &flow->reply->facts->message_id)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
     if (!flow->reply->native) {
-        return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED, &text);
+        return ngx_http_chatmaid_flow_answer(flow, NGX_HTTP_CREATED,
+                                             &send->answer.data);
     }
 
     if (flow->reply->replayed) {
@@ -691,31 +658,4 @@ ngx_http_chatmaid_send_answer(ngx_http_request_t *r, void *data)
 
     return ngx_http_chatmaid_flow_answer(flow, flow->call->status,
                                          &flow->call->answer);
-}
-
-
-/* The ID between its quotes, with the escapes that JSON has.  A copy, because
- * the answer of a call is freed before the next one. */
-
-static ngx_int_t
-ngx_http_chatmaid_send_message_id(ngx_http_request_t *r, ngx_str_t *message,
-    ngx_str_t *id)
-{
-    ngx_str_t  value;
-
-    if (!ngx_http_chatmaid_json_text_member(message, "id", &value)) {
-        return NGX_ERROR;
-    }
-
-    value.data++;
-    value.len -= 2;
-
-    id->data = ngx_pstrdup(r->pool, &value);
-    if (id->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    id->len = value.len;
-
-    return NGX_OK;
 }

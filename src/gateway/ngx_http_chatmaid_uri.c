@@ -12,6 +12,8 @@ static ngx_int_t ngx_http_chatmaid_uri_path(ngx_http_request_t *r,
     ngx_str_t *path);
 static ngx_int_t ngx_http_chatmaid_uri_cut(ngx_str_t *path,
     ngx_str_t *prefix, ngx_uint_t merge);
+static const char *ngx_http_chatmaid_uri_danger(ngx_str_t *raw,
+    ngx_str_t *decoded);
 
 
 ngx_int_t
@@ -19,17 +21,16 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
     ngx_http_chatmaid_uri_t *uri, const char **reason)
 {
     u_char                    *p, *last;
-    ngx_int_t                  rc;
     ngx_str_t                  path, raw, decoded;
     ngx_uint_t                 merge;
+    const char                *danger;
     ngx_http_core_srv_conf_t  *cscf;
 
     cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
     merge = r->valid_unparsed_uri && cscf->merge_slashes;
 
     if (r->valid_unparsed_uri
-        && ngx_strlchr(r->unparsed_uri.data,
-                       r->unparsed_uri.data + r->unparsed_uri.len, '#'))
+        && memchr(r->unparsed_uri.data, '#', r->unparsed_uri.len))
     {
         *reason = "the request target must not hold \"#\"";
         return NGX_DECLINED;
@@ -47,7 +48,9 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
 
     p = path.data;
     last = path.data + path.len;
+
     uri->n = 0;
+    uri->danger = NULL;
 
     for ( ;; ) {
 
@@ -55,9 +58,14 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
 
         raw.len = p - raw.data;
 
-        rc = ngx_http_chatmaid_uri_segment(r->pool, &raw, &decoded, reason);
-        if (rc != NGX_OK) {
-            return rc;
+        if (ngx_http_chatmaid_uri_segment(r->pool, &raw, &decoded, &danger)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (uri->danger == NULL) {
+            uri->danger = danger;
         }
 
         if (uri->n < NGX_HTTP_CHATMAID_MAX_SEGMENTS) {
@@ -84,14 +92,17 @@ ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
 static ngx_int_t
 ngx_http_chatmaid_uri_path(ngx_http_request_t *r, ngx_str_t *path)
 {
-    size_t  i;
+    size_t   i;
+    u_char  *p;
 
     if (r->valid_unparsed_uri) {
         *path = r->unparsed_uri;
 
-        for (i = 0; i < path->len && path->data[i] != '?'; i++) { /* void */ }
+        p = memchr(path->data, '?', path->len);
 
-        path->len = i;
+        if (p) {
+            path->len = p - path->data;
+        }
 
         return NGX_OK;
     }
@@ -165,49 +176,67 @@ ngx_http_chatmaid_uri_cut(ngx_str_t *path, ngx_str_t *prefix,
 
 ngx_int_t
 ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
-    ngx_str_t *decoded, const char **reason)
+    ngx_str_t *decoded, const char **danger)
 {
     u_char  ch, *p, *d, *last;
 
-    decoded->data = ngx_pnalloc(pool, raw->len);
-    if (decoded->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    d = decoded->data;
     last = raw->data + raw->len;
 
-    for (p = raw->data; p < last; *d++ = ch) {
+    *decoded = *raw;
 
-        if (*p == '\\') {
-            *reason = "the path must not hold a backslash";
-            return NGX_DECLINED;        /* some servers take it for a slash */
+    if (ngx_strlchr(raw->data, last, '%')) {
+
+        decoded->data = ngx_pnalloc(pool, raw->len);
+        if (decoded->data == NULL) {
+            return NGX_ERROR;
         }
 
-        p = ngx_http_chatmaid_query_decode(p, last, &ch);
+        d = decoded->data;
 
-        if (ch == '/') {
-            *reason = "the path must not hold an encoded slash";
-            return NGX_DECLINED;
+        for (p = raw->data; p < last; *d++ = ch) {
+            p = ngx_http_chatmaid_query_decode(p, last, &ch);
         }
 
-        if (ch < 0x20 || ch == 0x7f) {
-            *reason = "the path must not hold a control character";
-            return NGX_DECLINED;
-        }
+        decoded->len = d - decoded->data;
     }
 
-    decoded->len = d - decoded->data;
+    *danger = ngx_http_chatmaid_uri_danger(raw, decoded);
+
+    return NGX_OK;
+}
+
+
+static const char *
+ngx_http_chatmaid_uri_danger(ngx_str_t *raw, ngx_str_t *decoded)
+{
+    u_char  *p, *last;
+
+    if (ngx_strlchr(raw->data, raw->data + raw->len, '\\')) {
+        /* some servers take it for a slash */
+        return "the path must not hold a backslash";
+    }
+
+    last = decoded->data + decoded->len;
+
+    for (p = decoded->data; p < last; p++) {
+
+        if (*p == '/') {
+            return "the path must not hold an encoded slash";
+        }
+
+        if (*p < 0x20 || *p == 0x7f) {
+            return "the path must not hold a control character";
+        }
+    }
 
     if ((decoded->len == 1 && decoded->data[0] == '.')
         || (decoded->len == 2 && decoded->data[0] == '.'
             && decoded->data[1] == '.'))
     {
-        *reason = "the path must not hold a dot segment";
-        return NGX_DECLINED;
+        return "the path must not hold a dot segment";
     }
 
-    return NGX_OK;
+    return NULL;
 }
 
 
@@ -257,7 +286,7 @@ ngx_uint_t
 ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
     const char *path, ngx_str_t *id)
 {
-    size_t       len;
+    ngx_str_t   *segment;
     ngx_uint_t   i;
     const char  *p;
 
@@ -265,29 +294,32 @@ ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
 
     for (i = 0; i < uri->n && i < NGX_HTTP_CHATMAID_MAX_SEGMENTS; i++) {
 
-        len = strcspn(p, "/");
-
-        if (len == 1 && *p == '*') {
+        if (*p == '*') {
 
             if (uri->raw[i].len == 0) {
                 return 0;
             }
 
             *id = uri->raw[i];
+            p++;
 
-        } else if (len != uri->decoded[i].len
-                   || ngx_strncmp(p, uri->decoded[i].data, len) != 0)
-        {
-            return 0;
+        } else {
+            segment = &uri->decoded[i];
+
+            if (ngx_strncmp(p, segment->data, segment->len) != 0) {
+                return 0;
+            }
+
+            p += segment->len;
         }
-
-        p += len;
 
         if (*p == '\0') {
             return i + 1 == uri->n;
         }
 
-        p++;
+        if (*p++ != '/') {
+            return 0;
+        }
     }
 
     return 0;

@@ -24,20 +24,22 @@ typedef struct {
     ngx_str_t    decoded[NGX_HTTP_CHATMAID_MAX_SEGMENTS];
     ngx_uint_t   n;              /* may be more than the maximum: such a path is
                                   * no endpoint, but it has been checked */
+    const char  *danger;         /* why a segment is dangerous to pass on, or
+                                  * NULL: it is not */
 } ngx_http_chatmaid_uri_t;
 
 
-/* Cuts "prefix" off the path and splits the rest.  NGX_OK; NGX_DECLINED: a
- * segment is dangerous to pass on, *reason (static) says why; NGX_ERROR. */
+/* Cuts "prefix" off the path and splits the rest.  NGX_OK; NGX_DECLINED: it
+ * does not begin with it, *reason (static) says more; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_uri_parse(ngx_http_request_t *r,
     ngx_str_t *prefix, ngx_http_chatmaid_uri_t *uri, const char **reason);
 
 /* Splits a path that is decoded already, as it is. */
 void ngx_http_chatmaid_uri_split(ngx_str_t *path, ngx_http_chatmaid_uri_t *uri);
 
-/* Checks and decodes one segment.  NGX_OK; NGX_DECLINED, NGX_ERROR: as above. */
+/* Decodes one segment; *danger is as in the type above.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
-    ngx_str_t *decoded, const char **reason);
+    ngx_str_t *decoded, const char **danger);
 
 /* Whether the i-th segment, from 0 on, is this text. */
 ngx_uint_t ngx_http_chatmaid_uri_segment_is(ngx_http_chatmaid_uri_t *uri,

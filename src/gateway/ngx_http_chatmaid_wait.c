@@ -164,8 +164,7 @@ static ngx_int_t
 ngx_http_chatmaid_wait_create(ngx_http_chatmaid_flow_t *flow, ngx_uint_t until,
     ngx_str_t *id, ngx_http_chatmaid_waiter_t **waiter)
 {
-    ngx_int_t                    rc;
-    const char                  *reason;
+    const char                  *danger;
     ngx_http_chatmaid_waiter_t  *w;
 
     w = ngx_pcalloc(flow->request->pool, sizeof(ngx_http_chatmaid_waiter_t));
@@ -175,10 +174,15 @@ ngx_http_chatmaid_wait_create(ngx_http_chatmaid_flow_t *flow, ngx_uint_t until,
 
     /* decoded, as webhooks have it */
 
-    rc = ngx_http_chatmaid_uri_segment(flow->request->pool, id, &w->message_id,
-                                       &reason);
-    if (rc != NGX_OK) {
-        return rc;
+    if (ngx_http_chatmaid_uri_segment(flow->request->pool, id, &w->message_id,
+                                      &danger)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (danger) {
+        return NGX_DECLINED;
     }
 
     w->flow = flow;
@@ -322,16 +326,16 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_waiter_t *waiter = data;
 
-    ngx_int_t                  rc;
-    ngx_str_t                  answer, message;
-    ngx_http_chatmaid_flow_t  *flow;
+    ngx_int_t                           rc;
+    ngx_http_chatmaid_flow_t           *flow;
+    ngx_http_chatmaid_call_envelope_t   envelope;
 
     flow = waiter->flow;
 
     ngx_http_chatmaid_wait_topic_ended(waiter->topic);
 
     rc = ngx_http_chatmaid_call_result(r, flow->call,
-                                       NGX_HTTP_CHATMAID_EXPECT_DATA, &answer,
+                                       NGX_HTTP_CHATMAID_EXPECT_DATA, &envelope,
                                        &flow->reply->problem);
 
     if (rc == NGX_DECLINED) {
@@ -339,8 +343,7 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r, void *data)
     }
 
     if (rc == NGX_OK) {
-        (void) ngx_http_chatmaid_json_text_member(&answer, "data", &message);
-        rc = ngx_http_chatmaid_wait_topic_answered(waiter, &message);
+        rc = ngx_http_chatmaid_wait_topic_answered(waiter, &envelope.data);
     }
 
     ngx_http_chatmaid_flow_go(flow, ngx_http_chatmaid_wait_turn);

@@ -18,7 +18,8 @@
 #define NGX_HTTP_CHATMAID_OWNER_LEN  16
 
 
-/* ngx_http_chatmaid_claim_t.result: what the store answered to claim() */
+/* ngx_http_chatmaid_claim_t.result: what the store answered to claim(), or to
+ * store_look() */
 
 enum {
     NGX_HTTP_CHATMAID_CLAIMED = 0,   /* ours; see may_be_accepted */
@@ -28,7 +29,11 @@ enum {
     NGX_HTTP_CHATMAID_CLOCK,         /* the store is in another window */
     NGX_HTTP_CHATMAID_LOST,          /* in flight, but nobody can be asked */
     NGX_HTTP_CHATMAID_FOREIGN,       /* the record is of another version */
-    NGX_HTTP_CHATMAID_NO_STORE       /* no room, or not answering */
+    NGX_HTTP_CHATMAID_NO_STORE,      /* no room, or not answering */
+
+    /* to store_look() alone: */
+    NGX_HTTP_CHATMAID_ABSENT,        /* there is no record */
+    NGX_HTTP_CHATMAID_AMBIGUOUS      /* a try may have been accepted */
 };
 
 
@@ -75,6 +80,7 @@ typedef struct {
     ngx_int_t                       rc;           /* of the others */
     ngx_str_t                       answer;       /* Chatmaid's, in pool */
     ngx_uint_t                      status;       /* of that answer */
+    int64_t                         begun;        /* by store_look() */
     const char                     *reason;       /* of NO_STORE, for the log */
 
     ngx_msec_t                      lease_end;    /* by our own clock */

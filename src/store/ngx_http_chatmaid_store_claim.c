@@ -10,10 +10,6 @@
 #include "ngx_http_chatmaid_store_zone.h"
 
 
-/* Unix time in milliseconds: 15 digits, as in record.lua. */
-#define NGX_HTTP_CHATMAID_STORE_CLAIM_MAX_TIME  999999999999999
-
-
 /* What claim.lua calls a state, and the result of the claim. */
 
 typedef struct {
@@ -190,7 +186,7 @@ ngx_http_chatmaid_store_claim_state(ngx_uint_t error, redisReply *reply)
     if (element[0]->type != REDIS_REPLY_STRING
         || element[1]->type != REDIS_REPLY_INTEGER
         || element[1]->integer < 0
-        || element[1]->integer > NGX_HTTP_CHATMAID_STORE_CLAIM_MAX_TIME
+        || element[1]->integer > NGX_HTTP_CHATMAID_STORE_SCRIPT_MAX_TIME
         || element[2]->type != REDIS_REPLY_INTEGER)
     {
         return NULL;

@@ -26,6 +26,12 @@ static u_char *ngx_http_chatmaid_store_script_tagged(u_char *p,
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_claim =
     ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_CLAIM_LUA, 0);
 
+ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_look =
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_LOOK_LUA, 0);
+
+ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_probe =
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_PROBE_LUA, 0);
+
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_renew =
     ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_RENEW_LUA, 0);
 
@@ -50,6 +56,8 @@ ngx_http_chatmaid_store_script_init(ngx_log_t *log)
 
     static ngx_http_chatmaid_redis_script_t  *scripts[] = {
         &ngx_http_chatmaid_store_script_claim,
+        &ngx_http_chatmaid_store_script_look,
+        &ngx_http_chatmaid_store_script_probe,
         &ngx_http_chatmaid_store_script_renew,
         &ngx_http_chatmaid_store_script_finish,
         &ngx_http_chatmaid_store_script_mark_ambiguous,

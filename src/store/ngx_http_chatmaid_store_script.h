@@ -26,6 +26,10 @@
      + NGX_HTTP_CHATMAID_REDIS_MAX_TAG + 2 * NGX_HTTP_CHATMAID_ID_LEN)
 
 
+/* Unix time in milliseconds: 15 digits, as in record.lua. */
+#define NGX_HTTP_CHATMAID_STORE_SCRIPT_MAX_TIME  999999999999999
+
+
 /* The size of a text that says how a script has failed. */
 #define NGX_HTTP_CHATMAID_STORE_SCRIPT_FAULT                                  \
     (NGX_HTTP_CHATMAID_ESCAPE_SIZE + sizeof("\"\"") - 1)
@@ -112,6 +116,10 @@ u_char *ngx_http_chatmaid_store_script_name(u_char *p,
 
 extern ngx_http_chatmaid_redis_script_t
     ngx_http_chatmaid_store_script_claim;
+extern ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_look;
+extern ngx_http_chatmaid_redis_script_t
+    ngx_http_chatmaid_store_script_probe;
 extern ngx_http_chatmaid_redis_script_t
     ngx_http_chatmaid_store_script_renew;
 extern ngx_http_chatmaid_redis_script_t

@@ -131,6 +131,7 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
     ngx_queue_init(&sh->unfinished);
     ngx_queue_init(&sh->untold);
     ngx_queue_init(&sh->accounts);
+    ngx_queue_init(&sh->upstreams);
 
     for (i = 0; i < NGX_HTTP_CHATMAID_ZONE_KINDS; i++) {
         ngx_queue_init(&sh->finished[i]);

@@ -52,17 +52,27 @@ ngx_http_chatmaid_crypto_md(void)
 ngx_int_t
 ngx_http_chatmaid_crypto_sha256(ngx_log_t *log, ngx_str_t *data, u_char *md)
 {
+    const EVP_MD       *type;
+
     static EVP_MD_CTX  *ctx;
+
+    /* with its type given again, a context would be set up anew */
+
+    type = NULL;
 
     if (ctx == NULL) {
         ctx = EVP_MD_CTX_new();
+        type = ngx_http_chatmaid_crypto_md();
     }
 
     if (ctx == NULL
-        || EVP_DigestInit_ex(ctx, ngx_http_chatmaid_crypto_md(), NULL) != 1
+        || EVP_DigestInit_ex(ctx, type, NULL) != 1
         || EVP_DigestUpdate(ctx, data->data, data->len) != 1
         || EVP_DigestFinal_ex(ctx, md, NULL) != 1)
     {
+        EVP_MD_CTX_free(ctx);
+        ctx = NULL;
+
         ngx_http_chatmaid_crypto_failed(log, "EVP_Digest");
         return NGX_ERROR;
     }

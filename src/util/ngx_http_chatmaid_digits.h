@@ -15,13 +15,18 @@
 #include <ngx_core.h>
 
 
-/* Both return the end of what they have written. */
+/* These return the end of what they have written. */
 
 /* At most NGX_INT64_LEN bytes. */
 u_char *ngx_http_chatmaid_digits_decimal(u_char *p, uint64_t number);
 
 /* 2 * len bytes, in lower case. */
 u_char *ngx_http_chatmaid_digits_hex(u_char *p, const u_char *data,
+    size_t len);
+
+
+/* Reads 2 * len digits of either case.  NGX_ERROR: one is none. */
+ngx_int_t ngx_http_chatmaid_digits_from_hex(u_char *data, const u_char *p,
     size_t len);
 
 

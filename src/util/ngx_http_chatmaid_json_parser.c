@@ -290,7 +290,7 @@ ngx_http_chatmaid_json_parser_string(ngx_http_chatmaid_json_parser_t *parser)
 /*
  * Skips printable ASCII but for quotes and backslashes, eight bytes at a time:
  * a subtraction sets the high bit of a byte that was smaller.  The carry may
- * set the next one too, so the last bytes are looked at one by one.
+ * set that of a later byte too, never of an earlier one.
  */
 
 static u_char *
@@ -309,8 +309,14 @@ ngx_http_chatmaid_json_parser_plain(u_char *p, u_char *last)
                   | (backslash - 0x0101010101010101)
                   | word;
 
-        if (special & 0x8080808080808080) {
+        special &= 0x8080808080808080;
+
+        if (special) {
+#if (NGX_HAVE_LITTLE_ENDIAN && (__GNUC__ || __clang__))
+            return p + __builtin_ctzll(special) / 8;
+#else
             break;
+#endif
         }
 
         p += 8;

@@ -41,43 +41,46 @@ static ngx_int_t ngx_http_chatmaid_json_text_byte(
     ngx_http_chatmaid_json_bytes_t *bytes);
 
 
+void
+ngx_http_chatmaid_json_text_trim(ngx_str_t *text)
+{
+    u_char  *p, *last;
+
+    static ngx_str_t  mark = ngx_string("\xef\xbb\xbf");
+
+    p = text->data;
+    last = p + text->len;
+
+    if (text->len >= mark.len && ngx_memcmp(p, mark.data, mark.len) == 0) {
+        p += mark.len;
+    }
+
+    p = ngx_http_chatmaid_json_text_space(p, last);
+
+    while (last > p && ngx_http_chatmaid_json_is_space(last[-1])) { last--; }
+
+    text->data = p;
+    text->len = last - p;
+}
+
+
 ngx_int_t
 ngx_http_chatmaid_json_text_check(ngx_str_t *text)
 {
     ngx_http_chatmaid_json_parser_t  parser;
 
-    static ngx_str_t  mark = ngx_string("\xef\xbb\xbf");
-
     if (text->len == 0) {
         return NGX_DECLINED;
     }
 
-    if (text->len >= mark.len
-        && ngx_memcmp(text->data, mark.data, mark.len) == 0)
-    {
-        text->data += mark.len;
-        text->len -= mark.len;
-    }
+    ngx_http_chatmaid_json_text_trim(text);
 
     ngx_memzero(&parser, sizeof(ngx_http_chatmaid_json_parser_t));
 
     parser.first = text->data;
     parser.last = text->data + text->len;
 
-    if (ngx_http_chatmaid_json_parser_run(&parser) != NGX_OK) {
-        return NGX_DECLINED;
-    }
-
-    parser.pos = ngx_http_chatmaid_json_text_space(parser.first, parser.last);
-
-    while (ngx_http_chatmaid_json_is_space(parser.last[-1])) {
-        parser.last--;
-    }
-
-    text->data = parser.pos;
-    text->len = parser.last - parser.pos;
-
-    return NGX_OK;
+    return ngx_http_chatmaid_json_parser_run(&parser);
 }
 
 
@@ -356,6 +359,15 @@ ngx_http_chatmaid_json_text_string(ngx_pool_t *pool, ngx_str_t *value,
     string->data = value->data + 1;
     string->len = value->len - 2;
 
+    /* most are as they stand */
+
+    if (memchr(string->data, '\\', string->len) == NULL
+        && (form == NGX_HTTP_CHATMAID_JSON_UTF8
+            || memchr(string->data, 0x7f, string->len) == NULL))
+    {
+        return NGX_OK;
+    }
+
     last = string->data + string->len;
     len = string->len;
 
@@ -364,10 +376,6 @@ ngx_http_chatmaid_json_text_string(ngx_pool_t *pool, ngx_str_t *value,
         if (*p == '\\' || (*p == 0x7f && form)) {
             len += 5;                           /* at most: "\u007f" */
         }
-    }
-
-    if (len == string->len) {
-        return NGX_OK;
     }
 
     p = string->data;

@@ -23,8 +23,10 @@
                                                 "\uXXXX" */
 
 
-/* Checks a text and cuts off the white space around it and a byte order mark
- * before it.  NGX_OK, or NGX_DECLINED: it is not JSON. */
+/* Cuts off the white space around a text and a byte order mark before it. */
+void ngx_http_chatmaid_json_text_trim(ngx_str_t *text);
+
+/* The same, and checks it.  NGX_OK, or NGX_DECLINED: it is not JSON. */
 ngx_int_t ngx_http_chatmaid_json_text_check(ngx_str_t *text);
 
 

@@ -9,6 +9,9 @@
 #include "ngx_http_chatmaid_json_text.h"
 
 
+static ngx_int_t ngx_http_chatmaid_json_tree_run(ngx_pool_t *pool,
+    ngx_str_t *text, ngx_http_chatmaid_json_parser_t *parser,
+    ngx_http_chatmaid_json_tree_t *tree);
 static ngx_int_t ngx_http_chatmaid_json_tree_sort_all(
     ngx_http_chatmaid_json_tree_t *tree);
 static uint32_t ngx_http_chatmaid_json_tree_sort(
@@ -21,6 +24,8 @@ static void ngx_http_chatmaid_json_tree_inner(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t token, ngx_str_t *inner);
 static uint32_t ngx_http_chatmaid_json_tree_pair(
     ngx_http_chatmaid_json_tree_t *tree);
+static ngx_int_t ngx_http_chatmaid_json_tree_name(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t token, ngx_str_t *name);
 static ngx_int_t ngx_http_chatmaid_json_tree_literal(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t token, ngx_str_t *string);
 static ngx_int_t ngx_http_chatmaid_json_tree_room(
@@ -38,8 +43,43 @@ ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool, ngx_str_t *text,
     ngx_int_t                        rc;
     ngx_http_chatmaid_json_parser_t  parser;
 
-    ngx_memzero(tree, sizeof(ngx_http_chatmaid_json_tree_t));
     ngx_memzero(&parser, sizeof(ngx_http_chatmaid_json_parser_t));
+
+    parser.utf8 = 1;
+    parser.unicode = unicode;
+
+    rc = ngx_http_chatmaid_json_tree_run(pool, text, &parser, tree);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_OK && ngx_http_chatmaid_json_tree_sort_all(tree) != NGX_OK) {
+        parser.reason = "a member name stands twice in one object";
+        parser.pos = text->data + tree->tokens[tree->repeated].start;
+        rc = NGX_DECLINED;
+    }
+
+    if (rc == NGX_OK) {
+        tree->sorted = 1;
+        return NGX_OK;
+    }
+
+    rc = ngx_http_chatmaid_json_fault(pool, &parser, reason);
+    ngx_http_chatmaid_json_tree_free(tree);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_json_tree_run(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_http_chatmaid_json_parser_t *parser,
+    ngx_http_chatmaid_json_tree_t *tree)
+{
+    ngx_int_t  rc;
+
+    ngx_memzero(tree, sizeof(ngx_http_chatmaid_json_tree_t));
 
     tree->pool = pool;
     tree->text = *text;
@@ -52,29 +92,41 @@ ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool, ngx_str_t *text,
         return NGX_ERROR;
     }
 
-    parser.first = text->data;
-    parser.last = text->data + text->len;
-    parser.tokens = tree->tokens;
-    parser.utf8 = 1;
-    parser.unicode = unicode;
+    parser->first = text->data;
+    parser->last = text->data + text->len;
+    parser->tokens = tree->tokens;
 
-    rc = ngx_http_chatmaid_json_parser_run(&parser);
+    rc = ngx_http_chatmaid_json_parser_run(parser);
 
-    tree->ntokens = parser.ntokens;
-    tree->numbers = parser.numbers;
+    tree->ntokens = parser->ntokens;
+    tree->numbers = parser->numbers;
 
-    if (rc == NGX_OK && ngx_http_chatmaid_json_tree_sort_all(tree) != NGX_OK) {
-        parser.reason = "a member name stands twice in one object";
-        parser.pos = text->data + tree->tokens[tree->repeated].start;
-        rc = NGX_DECLINED;
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_json_tree_read(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_http_chatmaid_json_tree_t *tree)
+{
+    ngx_int_t                        rc;
+    ngx_str_t                        trimmed;
+    ngx_http_chatmaid_json_parser_t  parser;
+
+    if (text->len == 0) {
+        return NGX_DECLINED;
     }
 
-    if (rc == NGX_OK) {
-        return NGX_OK;
-    }
+    trimmed = *text;
+    ngx_http_chatmaid_json_text_trim(&trimmed);
 
-    rc = ngx_http_chatmaid_json_fault(pool, &parser, reason);
-    ngx_http_chatmaid_json_tree_free(tree);
+    ngx_memzero(&parser, sizeof(ngx_http_chatmaid_json_parser_t));
+
+    rc = ngx_http_chatmaid_json_tree_run(pool, &trimmed, &parser, tree);
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_chatmaid_json_tree_free(tree);
+    }
 
     return rc;
 }
@@ -232,7 +284,7 @@ static uint32_t
 ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
     uint32_t object, const char *name)
 {
-    uint32_t   token;
+    uint32_t   token, found;
     ngx_str_t  wanted, inner;
 
     if (ngx_http_chatmaid_json_tree_type(tree, object) != '{') {
@@ -242,18 +294,58 @@ ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
     wanted.data = (u_char *) name;
     wanted.len = ngx_strlen(name);
 
+    found = 0;
+
     for (token = tree->tokens[object].end;
          token;
          token = tree->tokens[token].next)
     {
         ngx_http_chatmaid_json_tree_inner(tree, token, &inner);
 
+        if (*inner.data != *wanted.data && *inner.data != '\\') {
+            continue;
+        }
+
         if (ngx_http_chatmaid_json_text_is(&inner, &wanted)) {
-            break;
+            found = token;
+
+            if (tree->sorted) {
+                break;
+            }
         }
     }
 
-    return token;
+    return found;
+}
+
+
+/* A token does not tell where an object or array ends: it is its last bracket
+ * before the next name, or before the end of the root. */
+
+void
+ngx_http_chatmaid_json_tree_bytes(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t value, ngx_str_t *bytes)
+{
+    u_char                          *p;
+    uint32_t                         next;
+    ngx_http_chatmaid_json_token_t  *token;
+
+    token = &tree->tokens[value];
+    bytes->data = tree->text.data + token->start;
+
+    if (*bytes->data != '{' && *bytes->data != '[') {
+        bytes->len = token->end - token->start;
+        return;
+    }
+
+    next = tree->tokens[value - 1].next;
+
+    p = tree->text.data + (next ? tree->tokens[next].start
+                                : tree->text.len - 1);
+
+    while (p[-1] != '}' && p[-1] != ']') { p--; }
+
+    bytes->len = p - bytes->data;
 }
 
 
@@ -317,7 +409,7 @@ ngx_http_chatmaid_json_tree_rename(ngx_http_chatmaid_json_tree_t *tree,
 
     ngx_http_chatmaid_json_tree_unlink(tree, object, token);
 
-    if (ngx_http_chatmaid_json_tree_literal(tree, token, &name) != NGX_OK) {
+    if (ngx_http_chatmaid_json_tree_name(tree, token, &name) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -344,7 +436,7 @@ ngx_http_chatmaid_json_tree_add(ngx_http_chatmaid_json_tree_t *tree,
     member.data = (u_char *) name;
     member.len = ngx_strlen(name);
 
-    rc = ngx_http_chatmaid_json_tree_literal(tree, token, &member);
+    rc = ngx_http_chatmaid_json_tree_name(tree, token, &member);
 
     if (rc == NGX_OK) {
         rc = ngx_http_chatmaid_json_tree_literal(tree, token + 1, string);
@@ -412,7 +504,43 @@ ngx_http_chatmaid_json_tree_pair(ngx_http_chatmaid_json_tree_t *tree)
 }
 
 
-/* Makes a string a token's text, which is put behind all other text. */
+/* Makes a name, which needs no escape, a token's text, which is put behind all
+ * other text. */
+
+static ngx_int_t
+ngx_http_chatmaid_json_tree_name(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t token, ngx_str_t *name)
+{
+    u_char                          *p;
+    size_t                           len;
+    ngx_http_chatmaid_json_token_t  *t;
+
+    len = sizeof("\"\"") - 1 + name->len;
+
+    if (ngx_http_chatmaid_json_tree_room(tree, len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = tree->text.data + tree->text.len;
+
+    *p++ = '"';
+    p = ngx_cpymem(p, name->data, name->len);
+    *p = '"';
+
+    t = &tree->tokens[token];
+
+    t->start = tree->text.len;
+    t->end = t->start + len;
+    t->next = 0;
+
+    tree->text.len += len;
+    tree->room -= len;
+
+    return NGX_OK;
+}
+
+
+/* The same for any string, which is checked. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_tree_literal(ngx_http_chatmaid_json_tree_t *tree,

@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * JSON of others that is compared, or changed before it goes on.  A tree is the
- * text and its tokens, at most 6 times the text.  Members are in the order of
- * their names, and no name is there twice in one object.
+ * JSON of others that is read, compared, or changed before it goes on.  A tree
+ * is the text and its tokens, at most 6 times the text.  After parse() members
+ * are in the order of their names, and no name is there twice in one object.
  */
 
 
@@ -34,6 +34,9 @@ typedef struct {
     uint32_t                         max;
     uint32_t                         repeated; /* a name that is there twice */
 
+    /* members are in the order of their names, which are there once */
+    unsigned                         sorted:1;
+
     /* the text is a copy, which changes need */
     unsigned                         copied:1;
 
@@ -50,6 +53,18 @@ ngx_int_t ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool,
     ngx_str_t *text, ngx_uint_t unicode, ngx_http_chatmaid_json_tree_t *tree,
     ngx_str_t *reason);
 
+/* The same for a text that is only read, as leniently as JavaScript does: any
+ * bytes make up a string, and members keep their order.  tree->text is the text
+ * without a byte order mark and white space around it.  NGX_OK; NGX_DECLINED:
+ * it is not JSON; NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_json_tree_read(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_http_chatmaid_json_tree_t *tree);
+
+/* The bytes, after read(), of the value of a member: of the root, if it is an
+ * object or array. */
+void ngx_http_chatmaid_json_tree_bytes(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t value, ngx_str_t *bytes);
+
 /* Frees the tree, strings of it too. */
 void ngx_http_chatmaid_json_tree_free(ngx_http_chatmaid_json_tree_t *tree);
 
@@ -58,7 +73,8 @@ void ngx_http_chatmaid_json_tree_free(ngx_http_chatmaid_json_tree_t *tree);
 u_char ngx_http_chatmaid_json_tree_type(ngx_http_chatmaid_json_tree_t *tree,
     uint32_t value);
 
-/* The value of a member, or 0: there is none, or "object" is no object. */
+/* The value of a member, the last one of this name, or 0: there is none, or
+ * "object" is no object. */
 uint32_t ngx_http_chatmaid_json_tree_member(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t object, const char *name);
 

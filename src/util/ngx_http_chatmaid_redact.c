@@ -8,7 +8,7 @@
 
 
 static u_char *ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p,
-    u_char *last, u_char **next);
+    u_char *last, ngx_uint_t escapes, u_char **next);
 static u_char *ngx_http_chatmaid_redact_match(ngx_str_t *secret, u_char *p,
     u_char *last);
 
@@ -17,24 +17,20 @@ ngx_int_t
 ngx_http_chatmaid_redact(ngx_pool_t *pool, ngx_str_t *secret, ngx_str_t *text)
 {
     u_char      *p, *found, *src, *next, *last;
-    ngx_uint_t   n;
+    ngx_uint_t   n, escapes;
 
     static ngx_str_t  redacted = ngx_string("[redacted]");
 
-    /* nearly always it is not there, and no escape that could be a part of it */
-
-    if (text->len == 0
-        || (memmem(text->data, text->len, secret->data, secret->len) == NULL
-            && memmem(text->data, text->len, "\\u00", 4) == NULL))
-    {
+    if (text->len == 0) {
         return NGX_DECLINED;
     }
 
     n = 0;
+    escapes = (memchr(text->data, '\\', text->len) != NULL);
     last = text->data + text->len;
 
     for (p = text->data;
-         ngx_http_chatmaid_redact_find(secret, p, last, &next);
+         ngx_http_chatmaid_redact_find(secret, p, last, escapes, &next);
          p = next)
     {
         n++;
@@ -53,7 +49,8 @@ ngx_http_chatmaid_redact(ngx_pool_t *pool, ngx_str_t *secret, ngx_str_t *text)
     text->data = p;
 
     for ( ;; ) {
-        found = ngx_http_chatmaid_redact_find(secret, src, last, &next);
+        found = ngx_http_chatmaid_redact_find(secret, src, last, escapes,
+                                              &next);
 
         if (found == NULL) {
             break;
@@ -70,15 +67,27 @@ ngx_http_chatmaid_redact(ngx_pool_t *pool, ngx_str_t *secret, ngx_str_t *text)
 }
 
 
-/* Where the secret stands, and *next is behind it; or NULL. */
+/* Where the secret stands, and *next is behind it; or NULL.  Texts without
+ * escapes, as most are, need not be looked at byte by byte. */
 
 static u_char *
 ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p, u_char *last,
-    u_char **next)
+    ngx_uint_t escapes, u_char **next)
 {
     for ( /* void */ ; p < last; p++) {
 
-        if (*p != secret->data[0] && *p != '\\') {
+        if (!escapes) {
+            p = memchr(p, secret->data[0], last - p);
+
+            if (p == NULL || (size_t) (last - p) < secret->len) {
+                return NULL;
+            }
+
+            if (ngx_memcmp(p, secret->data, secret->len) != 0) {
+                continue;
+            }
+
+        } else if (*p != secret->data[0] && *p != '\\') {
             continue;
         }
 

@@ -30,8 +30,13 @@ ngx_http_chatmaid_request_header(ngx_list_part_t *part, const char *name,
                 continue;
             }
 
+            /* a module that adds a header may leave out lowcase_key */
+
             if (h[i].hash && h[i].key.len == len
-                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
+                && (h[i].lowcase_key
+                    ? ngx_memcmp(h[i].lowcase_key, name, len) == 0
+                    : ngx_strncasecmp(h[i].key.data, (u_char *) name, len)
+                      == 0))
             {
                 return &h[i];
             }
@@ -83,7 +88,8 @@ ngx_http_chatmaid_request_is_json(ngx_table_elt_t *content_type)
     type = &content_type->value;
 
     if (type->len < len
-        || ngx_strncasecmp(type->data, json.data, len) != 0)
+        || (ngx_memcmp(type->data, json.data, len) != 0
+            && ngx_strncasecmp(type->data, json.data, len) != 0))
     {
         return 0;
     }

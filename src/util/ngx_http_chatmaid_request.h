@@ -15,7 +15,7 @@
 #include <ngx_http.h>
 
 
-/* The first header of this name, or the next one after "after"; NULL: there is
+/* The first header of this name, in lower case, or the next one after "after"; NULL: there is
  * none. */
 ngx_table_elt_t *ngx_http_chatmaid_request_header(ngx_list_part_t *part,
     const char *name, ngx_table_elt_t *after);

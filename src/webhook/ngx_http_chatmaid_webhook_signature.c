@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_webhook_signature.h"
 #include "ngx_http_chatmaid_body.h"
+#include "ngx_http_chatmaid_digits.h"
 #include <openssl/crypto.h>
 
 
@@ -48,7 +49,7 @@ ngx_http_chatmaid_webhook_signature_parse(ngx_str_t *value,
 
     for (p = value->data; p < last; p = next + 1) {
 
-        next = ngx_strlchr(p, last, ',');
+        next = memchr(p, ',', last - p);
 
         if (next == NULL) {
             next = last;
@@ -64,7 +65,7 @@ ngx_http_chatmaid_webhook_signature_parse(ngx_str_t *value,
             end--;
         }
 
-        equals = ngx_strlchr(p, end, '=');
+        equals = memchr(p, '=', end - p);
 
         if (equals == NULL) {
             continue;
@@ -167,25 +168,10 @@ ngx_http_chatmaid_webhook_signature_time(
 static ngx_uint_t
 ngx_http_chatmaid_webhook_signature_digest(u_char *digest, ngx_str_t *value)
 {
-    ngx_int_t   byte;
-    ngx_uint_t  i;
-
-    if (value->len != NGX_HTTP_CHATMAID_SHA256_HEX) {
-        return 0;
-    }
-
-    for (i = 0; i < NGX_HTTP_CHATMAID_SHA256_LEN; i++) {
-
-        byte = ngx_hextoi(value->data + 2 * i, 2);
-
-        if (byte == NGX_ERROR) {
-            return 0;
-        }
-
-        digest[i] = (u_char) byte;
-    }
-
-    return 1;
+    return value->len == NGX_HTTP_CHATMAID_SHA256_HEX
+           && ngx_http_chatmaid_digits_from_hex(digest, value->data,
+                                                NGX_HTTP_CHATMAID_SHA256_LEN)
+              == NGX_OK;
 }
 
 

@@ -1,0 +1,236 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ */
+
+
+#include "ngx_http_chatmaid_health.h"
+#include "ngx_http_chatmaid_store_script.h"
+#include "ngx_http_chatmaid_upstream_state.h"
+
+
+typedef struct {
+    ngx_http_chatmaid_flow_t            *flow;
+    ngx_http_chatmaid_main_conf_t       *mcf;
+    ngx_http_chatmaid_redis_command_t   *command;    /* under way, or NULL */
+    unsigned                             redis_up:1;
+} ngx_http_chatmaid_health_t;
+
+
+static ngx_int_t ngx_http_chatmaid_health_probe(ngx_http_request_t *r,
+    void *data);
+static void ngx_http_chatmaid_health_probe_handler(void *data,
+    ngx_uint_t error, redisReply *reply);
+static void ngx_http_chatmaid_health_leave(void *data);
+static ngx_int_t ngx_http_chatmaid_health_answer(ngx_http_request_t *r,
+    void *data);
+static ngx_int_t ngx_http_chatmaid_health_expire(void *data);
+static ngx_int_t ngx_http_chatmaid_health_text(
+    ngx_http_chatmaid_health_t *health, ngx_str_t *text, ngx_uint_t *status);
+
+
+static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_health_steps[] = {
+    ngx_http_chatmaid_health_probe,     /* asks Redis to write */
+    ngx_http_chatmaid_health_answer,
+    NULL
+};
+
+
+static const char  *ngx_http_chatmaid_health_upstreams[] = {
+    "unknown",
+    "up",
+    "down"
+};
+
+
+ngx_int_t
+ngx_http_chatmaid_health_init(ngx_http_chatmaid_flow_t *flow)
+{
+    ngx_http_request_t          *r;
+    ngx_http_chatmaid_health_t  *health;
+
+    static ngx_str_t  no_store = ngx_string("no-store");
+
+    r = flow->request;
+
+    health = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_health_t));
+
+    if (health == NULL
+        || ngx_http_chatmaid_answer_add_header(r, "Cache-Control", &no_store)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    health->flow = flow;
+    health->mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
+
+    flow->leave = ngx_http_chatmaid_health_leave;
+    flow->expire = ngx_http_chatmaid_health_expire;
+
+    ngx_http_chatmaid_steps_init(&flow->steps, ngx_http_chatmaid_health_steps,
+                                 health);
+    return NGX_OK;
+}
+
+
+/*
+ * Each question is one to Redis: what the client knows of the server is as old
+ * as its latest command, and a server that answers PING may refuse to write.
+ */
+
+static ngx_int_t
+ngx_http_chatmaid_health_probe(ngx_http_request_t *r, void *data)
+{
+    ngx_http_chatmaid_health_t *health = data;
+
+    u_char                          *p;
+    ngx_http_chatmaid_words_t        words;
+    ngx_http_chatmaid_redis_conf_t  *conf;
+
+    u_char                           key[NGX_HTTP_CHATMAID_MAX_NAME];
+
+    conf = health->mcf->redis;
+
+    if (conf == NULL) {
+        return NGX_OK;
+    }
+
+    p = ngx_cpymem(key, conf->prefix.data, conf->prefix.len);
+    p = ngx_cpymem(p, "health", sizeof("health") - 1);
+
+    words.n = 0;
+    words.nkeys = 0;
+
+    ngx_http_chatmaid_store_script_key(&words, key, p - key);
+
+    health->command = ngx_http_chatmaid_store_script_run(conf,
+                                       &ngx_http_chatmaid_store_script_probe,
+                                       &words,
+                                       ngx_http_chatmaid_health_probe_handler,
+                                       health);
+
+    return health->command
+           ? ngx_http_chatmaid_flow_idle(health->flow,
+                                         ngx_http_chatmaid_health_answer)
+           : NGX_OK;
+}
+
+
+static void
+ngx_http_chatmaid_health_probe_handler(void *data, ngx_uint_t error,
+    redisReply *reply)
+{
+    ngx_http_chatmaid_health_t *health = data;
+
+    health->command = NULL;
+    health->redis_up = (ngx_http_chatmaid_store_script_result(error, reply)
+                        == 1);
+
+    ngx_http_chatmaid_flow_resume(health->flow);
+}
+
+
+static void
+ngx_http_chatmaid_health_leave(void *data)
+{
+    ngx_http_chatmaid_health_t *health = data;
+
+    if (health->command) {
+        ngx_http_chatmaid_redis_cancel(
+                             ngx_http_chatmaid_redis_get(health->mcf->redis),
+                             health->command);
+        health->command = NULL;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_chatmaid_health_answer(ngx_http_request_t *r, void *data)
+{
+    ngx_http_chatmaid_health_t *health = data;
+
+    ngx_str_t   text;
+    ngx_uint_t  status;
+
+    if (ngx_http_chatmaid_health_text(health, &text, &status) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_chatmaid_flow_answer(health->flow, status, &text);
+}
+
+
+/* The deadline is earlier than the timeout of Redis: it has not answered. */
+
+static ngx_int_t
+ngx_http_chatmaid_health_expire(void *data)
+{
+    ngx_http_chatmaid_health_t *health = data;
+
+    ngx_str_t                  text;
+    ngx_uint_t                 status;
+    ngx_http_chatmaid_flow_t  *flow;
+
+    flow = health->flow;
+
+    if (flow->gone
+        || ngx_http_chatmaid_health_text(health, &text, &status) != NGX_OK)
+    {
+        return NGX_HTTP_CLIENT_CLOSED_REQUEST;
+    }
+
+    return ngx_http_chatmaid_answer_json(flow->request, flow->reply, status,
+                                         &text);
+}
+
+
+/* Sends are refused where their records can't be kept: the status says so to
+ * those who read no body. */
+
+static ngx_int_t
+ngx_http_chatmaid_health_text(ngx_http_chatmaid_health_t *health,
+    ngx_str_t *text, ngx_uint_t *status)
+{
+    u_char                              *p;
+    const char                          *state, *redis;
+    ngx_http_request_t                  *r;
+    ngx_http_chatmaid_loc_conf_t        *conf;
+    ngx_http_chatmaid_redis_conf_t      *rcf;
+    ngx_http_chatmaid_upstream_state_e   upstream;
+
+    r = health->flow->request;
+    rcf = health->mcf->redis;
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
+
+    upstream = ngx_http_chatmaid_upstream_state_get(health->mcf->zone,
+                                            conf->gateway->upstream.upstream);
+
+    redis = (rcf == NULL) ? "off" : (health->redis_up ? "up" : "down");
+    state = (upstream == NGX_HTTP_CHATMAID_UPSTREAM_DOWN) ? "degraded" : "ok";
+    *status = NGX_HTTP_OK;
+
+    if (rcf && !health->redis_up) {
+        state = "degraded";
+
+        if (rcf->reject && conf->idempotency) {
+            state = "down";
+            *status = NGX_HTTP_SERVICE_UNAVAILABLE;
+        }
+    }
+
+    p = ngx_pnalloc(r->pool, sizeof("{\"status\":\"degraded\",\"redis\":\"down\""
+                                    ",\"upstream\":\"unknown\"}"));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->data = p;
+    text->len = ngx_sprintf(p, "{\"status\":\"%s\",\"redis\":\"%s\","
+                               "\"upstream\":\"%s\"}",
+                            state, redis,
+                            ngx_http_chatmaid_health_upstreams[upstream])
+                - p;
+
+    return NGX_OK;
+}

@@ -1,0 +1,21 @@
+
+/*
+ * Copyright (C) the ngx_http_chatmaid_module authors
+ *
+ * GET health: whether sends are accepted, and what does not work.  It asks
+ * Redis, and knows of Chatmaid by the latest calls.
+ */
+
+
+#ifndef _NGX_HTTP_CHATMAID_HEALTH_H_INCLUDED_
+#define _NGX_HTTP_CHATMAID_HEALTH_H_INCLUDED_
+
+
+#include "ngx_http_chatmaid_flow.h"
+
+
+/* Makes a flow such a question.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_chatmaid_health_init(ngx_http_chatmaid_flow_t *flow);
+
+
+#endif /* _NGX_HTTP_CHATMAID_HEALTH_H_INCLUDED_ */

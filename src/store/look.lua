@@ -1,0 +1,36 @@
+-- Tells the state of a record, and changes nothing.
+--
+-- KEYS: the record.
+-- ARGV: an owner that has left nothing (or '').
+--
+-- Returns the state: 'none', 'in_flight', 'ambiguous', 'done' or 'foreign', and
+-- when the record began, in milliseconds (0 for 'none' and 'foreign'); for
+-- 'done' the answer as well.
+
+local former_owner = ARGV[1]
+
+local record, foreign = read(KEYS[1])
+
+if foreign then
+    return {'foreign', 0}
+end
+
+if not record
+    or (record.state == 'in_flight' and record.owner == former_owner)
+then
+    return {'none', 0}
+end
+
+local begun = tonumber(record.begun)
+
+if record.state == 'done' then
+    return {'done', begun, record.answer}
+end
+
+-- A lease that has run out means the same as 'ambiguous'.
+
+if record.state == 'in_flight' and tonumber(record.lease) > now then
+    return {'in_flight', begun}
+end
+
+return {'ambiguous', begun}
