@@ -89,6 +89,11 @@ void ngx_http_chatmaid_redis_cancel(ngx_http_chatmaid_redis_t *redis,
 void ngx_http_chatmaid_redis_retain(ngx_http_chatmaid_redis_t *redis);
 void ngx_http_chatmaid_redis_release(ngx_http_chatmaid_redis_t *redis);
 
+/* Whether keys are spread over a Redis Cluster, so that only those of one slot
+ * may be in one command: 1 or 0. */
+ngx_uint_t ngx_http_chatmaid_redis_is_cluster(
+    ngx_http_chatmaid_redis_t *redis);
+
 /* Whether commands are being answered, as far as is known: 1 or 0. */
 ngx_uint_t ngx_http_chatmaid_redis_up(ngx_http_chatmaid_redis_t *redis);
 

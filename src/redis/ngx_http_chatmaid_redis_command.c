@@ -15,6 +15,9 @@
 /* After how many timeouts a reply that is due won't come any more. */
 #define NGX_HTTP_CHATMAID_REDIS_COMMAND_PATIENCE  4
 
+/* More than that is a circle. */
+#define NGX_HTTP_CHATMAID_REDIS_COMMAND_REDIRECTS 8
+
 
 struct ngx_http_chatmaid_redis_command_s {
     ngx_queue_t                         fifo;     /* in queued or sent */
@@ -26,10 +29,15 @@ struct ngx_http_chatmaid_redis_command_s {
     void                               *data;
     ngx_uint_t                          error;    /* of an ended one */
 
+    ngx_http_chatmaid_redis_commands_t *commands; /* where it is */
+    ngx_str_t                           bytes;    /* of another than a script */
     ngx_http_chatmaid_redis_script_call_t  call;  /* of a script */
+    ngx_uint_t                          redirects;
 
     unsigned                            evalsha:1;  /* it was sent as that */
     unsigned                            lasts:1;    /* see redis_script.h */
+    unsigned                            asks:1;     /* ASKING goes before it, */
+    unsigned                            asked:1;    /* and its reply is due */
     unsigned                            in_fifo:1;
     unsigned                            live:1;
     unsigned                            ended:1;
@@ -46,6 +54,9 @@ static ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command_queue(
 static void ngx_http_chatmaid_redis_command_enqueue(
     ngx_http_chatmaid_redis_commands_t *commands,
     ngx_http_chatmaid_redis_command_t *command, size_t size);
+static void ngx_http_chatmaid_redis_command_enlist(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command);
 static void ngx_http_chatmaid_redis_command_prune(
     ngx_http_chatmaid_redis_commands_t *commands);
 static void ngx_http_chatmaid_redis_command_count(
@@ -54,6 +65,12 @@ static void ngx_http_chatmaid_redis_command_count(
 static void ngx_http_chatmaid_redis_command_late_reply(
     ngx_http_chatmaid_redis_commands_t *commands,
     ngx_http_chatmaid_redis_command_t *command, redisReply *reply);
+static ngx_int_t ngx_http_chatmaid_redis_command_redirect(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, redisReply *reply);
+static ngx_int_t ngx_http_chatmaid_redis_command_write(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command);
 static ngx_uint_t ngx_http_chatmaid_redis_command_judge(
     ngx_http_chatmaid_redis_commands_t *commands, redisReply *reply);
 static void ngx_http_chatmaid_redis_command_timer_handler(ngx_event_t *ev);
@@ -108,7 +125,7 @@ ngx_http_chatmaid_redis_command_exit(
     ngx_http_chatmaid_redis_command_drop(commands);
 
     while (!ngx_queue_empty(&commands->ended)) {
-        ngx_http_chatmaid_redis_command_cancel(commands,
+        ngx_http_chatmaid_redis_command_cancel(
             ngx_queue_data(ngx_queue_head(&commands->ended),
                            ngx_http_chatmaid_redis_command_t, queue));
     }
@@ -140,9 +157,13 @@ ngx_http_chatmaid_redis_command_add(
         return NULL;
     }
 
-    command = ngx_http_chatmaid_redis_command_create(commands, 0, handler,
+    command = ngx_http_chatmaid_redis_command_create(commands, n, handler,
                                                      data);
     if (command) {
+        command->bytes.data = (u_char *) &command[1];
+        command->bytes.len = n;
+        ngx_memcpy(command->bytes.data, bytes, n);
+
         command = ngx_http_chatmaid_redis_command_queue(commands, command,
                                                         bytes, n);
     }
@@ -170,6 +191,7 @@ ngx_http_chatmaid_redis_command_create(
 
     ngx_memzero(command, sizeof(ngx_http_chatmaid_redis_command_t));
 
+    command->commands = commands;
     command->handler = handler;
     command->data = data;
 
@@ -204,15 +226,39 @@ ngx_http_chatmaid_redis_command_queue(
 
     ngx_http_chatmaid_redis_command_enqueue(commands, command, len);
 
-    /* timeouts are equal, so the queue is in the order of its deadlines */
-
     command->deadline = ngx_current_msec + commands->timeout;
-    command->live = 1;
-    ngx_queue_insert_tail(&commands->live, &command->queue);
-
-    ngx_http_chatmaid_redis_command_arm(commands);
+    ngx_http_chatmaid_redis_command_enlist(commands, command);
 
     return command;
+}
+
+
+/* Timeouts are equal, so it is only one that was redirected which has a place
+ * before others in the order of deadlines. */
+
+static void
+ngx_http_chatmaid_redis_command_enlist(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command)
+{
+    ngx_queue_t                        *q;
+    ngx_http_chatmaid_redis_command_t  *other;
+
+    for (q = ngx_queue_last(&commands->live);
+         q != ngx_queue_sentinel(&commands->live);
+         q = ngx_queue_prev(q))
+    {
+        other = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, queue);
+
+        if ((ngx_msec_int_t) (other->deadline - command->deadline) <= 0) {
+            break;
+        }
+    }
+
+    ngx_queue_insert_after(q, &command->queue);
+    command->live = 1;
+
+    ngx_http_chatmaid_redis_command_arm(commands);
 }
 
 
@@ -233,9 +279,12 @@ ngx_http_chatmaid_redis_command_enqueue(
 
 void
 ngx_http_chatmaid_redis_command_cancel(
-    ngx_http_chatmaid_redis_commands_t *commands,
     ngx_http_chatmaid_redis_command_t *command)
 {
+    ngx_http_chatmaid_redis_commands_t  *commands;
+
+    commands = command->commands;
+
     if (!command->live && !command->ended) {
         return;
     }
@@ -406,13 +455,24 @@ ngx_http_chatmaid_redis_command_reply(
     }
 
     q = ngx_queue_head(&commands->sent);
-    ngx_queue_remove(q);
-
     command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, fifo);
+
+    if (command->asked) {
+        command->asked = 0;             /* the command's own comes next */
+        return NGX_OK;
+    }
+
+    ngx_queue_remove(q);
     command->in_fifo = 0;
 
     if (!command->live) {
         ngx_http_chatmaid_redis_command_late_reply(commands, command, reply);
+        return NGX_OK;
+    }
+
+    if (ngx_http_chatmaid_redis_command_redirect(commands, command, reply)
+        == NGX_OK)
+    {
         return NGX_OK;
     }
 
@@ -486,6 +546,13 @@ ngx_http_chatmaid_redis_command_late_reply(
     ngx_http_chatmaid_redis_commands_t *commands,
     ngx_http_chatmaid_redis_command_t *command, redisReply *reply)
 {
+    if (command->lasts && !command->ended
+        && ngx_http_chatmaid_redis_command_redirect(commands, command, reply)
+           == NGX_OK)
+    {
+        return;
+    }
+
     if (!command->ended) {
         (void) ngx_http_chatmaid_redis_command_judge(commands, reply);
     }
@@ -501,6 +568,99 @@ ngx_http_chatmaid_redis_command_late_reply(
     if (!command->ended) {
         ngx_free(command);
     }
+}
+
+
+/* NGX_OK: it is in another queue now, or has ended there; NGX_DECLINED: the
+ * reply is for its handler. */
+
+static ngx_int_t
+ngx_http_chatmaid_redis_command_redirect(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command, redisReply *reply)
+{
+    size_t                               used;
+    ngx_uint_t                           asking;
+    ngx_http_chatmaid_redis_commands_t  *to;
+
+    if (reply->type != REDIS_REPLY_ERROR
+        || command->redirects == NGX_HTTP_CHATMAID_REDIS_COMMAND_REDIRECTS)
+    {
+        return NGX_DECLINED;
+    }
+
+    to = commands->handlers->redirect(commands->data, reply, &asking);
+
+    if (to == NULL) {
+        return NGX_DECLINED;
+    }
+
+    used = to->out.last - to->out.pos;
+
+    if (to->handlers->accept(to->data, used) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    command->asks = asking;
+
+    if (ngx_http_chatmaid_redis_command_write(to, command) != NGX_OK) {
+        to->out.last = to->out.pos + used;
+        command->asks = 0;
+        return NGX_DECLINED;
+    }
+
+    command->commands = to;
+    command->redirects++;
+
+    ngx_http_chatmaid_redis_command_enqueue(to, command,
+                                          to->out.last - to->out.pos - used);
+
+    if (command->live) {
+        ngx_queue_remove(&command->queue);
+        ngx_http_chatmaid_redis_command_enlist(to, command);
+    }
+
+    return NGX_OK;
+}
+
+
+/* Appends the bytes of a command that has been sent before. */
+
+static ngx_int_t
+ngx_http_chatmaid_redis_command_write(
+    ngx_http_chatmaid_redis_commands_t *commands,
+    ngx_http_chatmaid_redis_command_t *command)
+{
+    ngx_buf_t  *out;
+    ngx_log_t  *log;
+
+    static u_char  asking[] = "*1" CRLF "$6" CRLF "ASKING" CRLF;
+
+    out = &commands->out;
+    log = commands->log;
+
+    command->asked = command->asks;
+
+    if (command->asks
+        && ngx_http_chatmaid_redis_buffer_append(out, asking,
+                                                 sizeof(asking) - 1, log)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (command->call.script == NULL) {
+        return ngx_http_chatmaid_redis_buffer_append(out, command->bytes.data,
+                                                     command->bytes.len, log);
+    }
+
+    if (command->evalsha) {
+        return ngx_http_chatmaid_redis_buffer_append(out,
+                                                     command->call.evalsha,
+                                                     command->call.len, log);
+    }
+
+    return ngx_http_chatmaid_redis_script_eval(&command->call, out, log);
 }
 
 
@@ -544,6 +704,16 @@ ngx_http_chatmaid_redis_command_pending(
 {
     return !ngx_queue_empty(&commands->live)
            || !ngx_queue_empty(&commands->ended);
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_redis_command_empty(
+    ngx_http_chatmaid_redis_commands_t *commands)
+{
+    return ngx_queue_empty(&commands->sent)
+           && ngx_queue_empty(&commands->queued)
+           && ngx_queue_empty(&commands->ended);
 }
 
 
@@ -792,14 +962,13 @@ ngx_http_chatmaid_redis_command_eval(
 
     used = commands->out.last - commands->out.pos;
 
-    if (ngx_http_chatmaid_redis_script_eval(&command->call, &commands->out,
-                                            commands->log)
-        != NGX_OK)
-    {
+    command->evalsha = 0;
+
+    if (ngx_http_chatmaid_redis_command_write(commands, command) != NGX_OK) {
+        commands->out.last = commands->out.pos + used;
+        command->evalsha = 1;
         return NGX_ERROR;
     }
-
-    command->evalsha = 0;
 
     ngx_http_chatmaid_redis_command_enqueue(commands, command,
                               commands->out.last - commands->out.pos - used);

@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Commands for one server: first in, first out.  Each has one deadline and one
+ * Commands for one server: first in, first out.  One that this server redirects
+ * goes on, with what is left of its time, in the queue of another one.  Each has one deadline and one
  * end, and a reply ends the oldest that was sent.  What connection carries
  * their bytes, and whether there is one, is its owner's affair: the owner opens
  * and closes the flow, takes the bytes, and brings the replies.
@@ -54,6 +55,10 @@ typedef void (*ngx_http_chatmaid_redis_pt)(void *data, ngx_uint_t error,
     redisReply *reply);
 
 
+typedef struct ngx_http_chatmaid_redis_commands_s
+    ngx_http_chatmaid_redis_commands_t;
+
+
 /* What is told to the owner, with its "data". */
 
 typedef struct {
@@ -74,6 +79,12 @@ typedef struct {
                                           *refusal, ngx_str_t *text);
     void                              (*late)(void *data);
 
+    /* Another server has to be asked instead of this one, as a reply says: where
+     * to, with ASKING before the command or not.  NULL: nowhere. */
+    ngx_http_chatmaid_redis_commands_t *(*redirect)(void *data,
+                                          redisReply *reply,
+                                          ngx_uint_t *asking);
+
     /* A reply has been due for so long that none will come any more. */
     void                              (*silent)(void *data);
 
@@ -92,7 +103,7 @@ typedef struct {
  * out or was cancelled, and stays in the FIFO only to keep it in step.
  */
 
-typedef struct {
+struct ngx_http_chatmaid_redis_commands_s {
     ngx_log_t                          *log;
     void                               *data;
     ngx_http_chatmaid_redis_command_handlers_t  *handlers;
@@ -110,7 +121,7 @@ typedef struct {
     size_t                              partial;  /* of the last sent one */
 
     unsigned                            open:1;   /* bytes may be written */
-} ngx_http_chatmaid_redis_commands_t;
+};
 
 
 /* Before anything else, on zeroed memory.  "handlers" must outlive it. */
@@ -134,7 +145,6 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command_add_script(
     ngx_uint_t argc, const char **argv, const size_t *len,
     ngx_http_chatmaid_redis_pt handler, void *data);
 void ngx_http_chatmaid_redis_command_cancel(
-    ngx_http_chatmaid_redis_commands_t *commands,
     ngx_http_chatmaid_redis_command_t *command);
 
 /* There is a connection: "out" may be written from now on.  Commands nobody
@@ -165,6 +175,10 @@ ngx_int_t ngx_http_chatmaid_redis_command_reply(
 ngx_uint_t ngx_http_chatmaid_redis_command_due(
     ngx_http_chatmaid_redis_commands_t *commands);
 ngx_uint_t ngx_http_chatmaid_redis_command_pending(
+    ngx_http_chatmaid_redis_commands_t *commands);
+
+/* Whether there is none at all. */
+ngx_uint_t ngx_http_chatmaid_redis_command_empty(
     ngx_http_chatmaid_redis_commands_t *commands);
 
 /* At the end of each event's handler: the timer, as the queues ask for. */

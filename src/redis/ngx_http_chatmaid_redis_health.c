@@ -33,14 +33,14 @@ static void ngx_http_chatmaid_redis_health_log_back(
 void
 ngx_http_chatmaid_redis_health_init(ngx_http_chatmaid_redis_health_t *health,
     ngx_str_t *name, const char *meanwhile, ngx_shm_zone_t *alarms,
-    ngx_log_t *log)
+    ngx_str_t *thing, ngx_log_t *log)
 {
     health->name = name;
     health->meanwhile = meanwhile;
     health->log = log;
 
     health->alarms = alarms;
-    health->alarm = ngx_http_chatmaid_alarm_id("redis", NULL);
+    health->alarm = ngx_http_chatmaid_alarm_id("redis", thing);
 }
 
 
@@ -166,6 +166,21 @@ void
 ngx_http_chatmaid_redis_health_away(ngx_http_chatmaid_redis_health_t *health)
 {
     health->away = 1;
+}
+
+
+void
+ngx_http_chatmaid_redis_health_gone(ngx_http_chatmaid_redis_health_t *health)
+{
+    if (health->raised
+        && ngx_http_chatmaid_alarm_lower(health->alarms, health->alarm))
+    {
+        ngx_log_error(NGX_LOG_ERR, health->log, 0,
+                      "chatmaid redis \"%V\" is needed no more, others have its "
+                      "slots", health->name);
+    }
+
+    health->raised = 0;
 }
 
 

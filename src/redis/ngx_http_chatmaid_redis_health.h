@@ -48,11 +48,11 @@ typedef struct {
 
 
 /* "name" and "meanwhile", which tells what goes on while the server is away,
- * must outlive it. */
+ * must outlive it; "thing" as of alarm_id(). */
 void ngx_http_chatmaid_redis_health_init(
     ngx_http_chatmaid_redis_health_t *health,
     ngx_str_t *name, const char *meanwhile, ngx_shm_zone_t *alarms,
-    ngx_log_t *log);
+    ngx_str_t *thing, ngx_log_t *log);
 
 /* A greeting was answered. */
 void ngx_http_chatmaid_redis_health_ready(
@@ -91,6 +91,10 @@ void ngx_http_chatmaid_redis_health_failed(
 
 /* No command need wait for the next connection: it takes too long. */
 void ngx_http_chatmaid_redis_health_away(
+    ngx_http_chatmaid_redis_health_t *health);
+
+/* The server is of no concern any more, whether it is there or not. */
+void ngx_http_chatmaid_redis_health_gone(
     ngx_http_chatmaid_redis_health_t *health);
 
 /* There is no connection that answers commands, and the next PING will say

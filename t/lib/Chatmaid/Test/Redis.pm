@@ -17,7 +17,7 @@ use Exporter ();
 use IO::Socket::IP;
 use IO::Socket::UNIX;
 
-our @EXPORT = qw(redis_server redis_sentinel redis_replica_of redis_fake record_of note_of probe ask up);
+our @EXPORT = qw(redis_server redis_cluster redis_sentinel redis_replica_of redis_fake record_of note_of probe ask up);
 
 has [qw(port socket)];
 has host => '127.0.0.1';
@@ -83,6 +83,27 @@ sub redis_sentinel ($redis, %option) {
         command => ['redis-server', "$dir/sentinel.conf", '--sentinel']);
     return $self->start;
 }
+
+# A Redis Cluster of so many masters, which have all slots among them.
+
+sub redis_cluster (%option) {
+    my @masters = map {
+        state $serial = 0;
+        redis_server(%option, args => ['--cluster-enabled', 'yes', '--cluster-port', test_port('bus' . $serial++),
+            '--cluster-node-timeout', 2000, '--cluster-config-file', 'nodes.conf', @{$option{args} // []}])
+    } 1 .. $option{masters} // 3;
+    my $share = int(16384 / @masters);
+    for my $i (0 .. $#masters) {
+        my $last = $i == $#masters ? 16383 : ($i + 1) * $share - 1;
+        $masters[$i]->cli(CLUSTER => 'ADDSLOTSRANGE', $i * $share, $last);
+        $masters[$i]->cli(CLUSTER => 'SET-CONFIG-EPOCH', $i + 1);
+        $masters[0]->cli(CLUSTER => 'MEET', '127.0.0.1', $masters[$i]->port, test_bus($masters[$i])) if $i;
+    }
+    wait_for(sub { $_->cli(CLUSTER => 'INFO') =~ /cluster_state:ok.*cluster_known_nodes:${\scalar @masters}\r/s }, 'the cluster') for @masters;
+    return @masters;
+}
+
+sub test_bus ($redis) { my @words = @{$redis->command}; my ($at) = grep { $words[$_] eq '--cluster-port' } 0 .. $#words; $words[$at + 1] }
 
 # Makes one a replica of the other, and waits until it is in step; of nobody: a
 # master.
