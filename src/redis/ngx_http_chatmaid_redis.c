@@ -18,6 +18,8 @@ struct ngx_http_chatmaid_redis_s {
 };
 
 
+static const char *ngx_http_chatmaid_redis_meanwhile(
+    ngx_http_chatmaid_redis_conf_t *conf);
 static ngx_http_chatmaid_redis_node_t *ngx_http_chatmaid_redis_node(
     ngx_http_chatmaid_redis_t *redis, const char *key, size_t len);
 static void ngx_http_chatmaid_redis_each(ngx_http_chatmaid_redis_t *redis,
@@ -52,7 +54,8 @@ ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
     }
 
     redis->nodes.conf = conf;
-    redis->nodes.alarms = alarms;
+    redis->nodes.servers.alarms = alarms;
+    redis->nodes.servers.meanwhile = ngx_http_chatmaid_redis_meanwhile(conf);
     redis->nodes.log = cycle->log;
 
     redis->nodes.login.user = conf->url.user;
@@ -90,9 +93,31 @@ ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
 
     conf->client = redis;
 
+    ngx_http_chatmaid_redis_health_need(&redis->node.health);
     ngx_http_chatmaid_redis_node_connect(&redis->node);
 
     return NGX_OK;
+}
+
+
+/* For the log: what goes on while a server is away. */
+
+static const char *
+ngx_http_chatmaid_redis_meanwhile(ngx_http_chatmaid_redis_conf_t *conf)
+{
+    if (conf->url.cluster) {
+        return conf->reject
+               ? "sends whose records it has are answered 503, marks of events "
+                 "are known to this nginx alone, its streams take nothing"
+               : "sends and marks of events whose records it has are known to "
+                 "this nginx alone, its streams take nothing";
+    }
+
+    return conf->reject
+           ? "sends are answered 503, marks of events are known to this nginx "
+             "alone, streams of events take nothing"
+           : "sends and marks of events are known to this nginx alone, streams "
+             "of events take nothing";
 }
 
 
@@ -192,7 +217,7 @@ void
 ngx_http_chatmaid_redis_cancel(ngx_http_chatmaid_redis_t *redis,
     ngx_http_chatmaid_redis_command_t *command)
 {
-    ngx_http_chatmaid_redis_command_cancel(command);
+    ngx_http_chatmaid_redis_fifo_cancel(command);
 }
 
 
@@ -232,4 +257,21 @@ ngx_uint_t
 ngx_http_chatmaid_redis_is_cluster(ngx_http_chatmaid_redis_t *redis)
 {
     return redis->cluster != NULL;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_redis_tags(ngx_http_chatmaid_redis_t *redis,
+    ngx_uint_t *tags, ngx_uint_t n)
+{
+    return redis->cluster
+           ? ngx_http_chatmaid_redis_cluster_tags(redis->cluster, tags, n) : 0;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_redis_is_near(ngx_http_chatmaid_redis_t *redis,
+    const char *key, size_t len)
+{
+    return !ngx_http_chatmaid_redis_node(redis, key, len)->health.away;
 }

@@ -39,9 +39,8 @@ static void ngx_http_chatmaid_redis_node_answered(void *data);
 static void ngx_http_chatmaid_redis_node_refused(void *data,
     ngx_http_chatmaid_redis_refusal_t *refusal, ngx_str_t *text);
 static void ngx_http_chatmaid_redis_node_late(void *data);
-static ngx_http_chatmaid_redis_commands_t *
-    ngx_http_chatmaid_redis_node_redirect(void *data, redisReply *reply,
-    ngx_uint_t *asking);
+static ngx_int_t ngx_http_chatmaid_redis_node_redirect(void *data,
+    redisReply *reply, ngx_http_chatmaid_redis_redirect_t *redirect);
 static void ngx_http_chatmaid_redis_node_silent(void *data);
 static void ngx_http_chatmaid_redis_node_trouble(
     ngx_http_chatmaid_redis_node_t *node);
@@ -77,17 +76,6 @@ static ngx_http_chatmaid_redis_command_handlers_t
 };
 
 
-/* For the log: what goes on while the server is away. */
-
-static const char  ngx_http_chatmaid_redis_node_meanwhile_zone[] =
-    "sends and marks of events are known to this nginx alone, streams of "
-    "events take nothing";
-
-static const char  ngx_http_chatmaid_redis_node_meanwhile_reject[] =
-    "sends are answered 503, marks of events are known to this nginx alone, "
-    "streams of events take nothing";
-
-
 ngx_int_t
 ngx_http_chatmaid_redis_node_init(ngx_http_chatmaid_redis_node_t *node,
     ngx_http_chatmaid_redis_nodes_t *nodes,
@@ -106,7 +94,7 @@ ngx_http_chatmaid_redis_node_init(ngx_http_chatmaid_redis_node_t *node,
     node->flush.data = node;
     node->flush.log = log;
 
-    ngx_http_chatmaid_redis_command_init(&node->commands, conf->timeout,
+    ngx_http_chatmaid_redis_fifo_init(&node->commands, conf->timeout,
                                 &ngx_http_chatmaid_redis_node_command_handlers,
                                 node, log);
 
@@ -119,10 +107,10 @@ ngx_http_chatmaid_redis_node_init(ngx_http_chatmaid_redis_node_t *node,
         node->conn.name = *thing;
     }
 
-    ngx_http_chatmaid_redis_health_init(&node->health, &node->conn.name,
-                 conf->reject ? ngx_http_chatmaid_redis_node_meanwhile_reject
-                              : ngx_http_chatmaid_redis_node_meanwhile_zone,
-                 nodes->alarms, thing, log);
+    ngx_http_chatmaid_redis_redirect_init(&node->commands);
+
+    ngx_http_chatmaid_redis_health_init(&node->health, &nodes->servers,
+                                        &node->conn.name, thing, log);
 
     return ngx_http_chatmaid_redis_topology_init(&node->topology, conf, hosts,
                                            nhosts, &node->conn.address,
@@ -143,11 +131,37 @@ ngx_http_chatmaid_redis_node_exit(ngx_http_chatmaid_redis_node_t *node)
 {
     ngx_http_chatmaid_redis_conn_disconnect(&node->conn);
     ngx_http_chatmaid_redis_topology_free(&node->topology);
-    ngx_http_chatmaid_redis_command_exit(&node->commands);
+    ngx_http_chatmaid_redis_fifo_exit(&node->commands);
 
     if (node->flush.posted) {
         ngx_delete_posted_event(&node->flush);
     }
+}
+
+
+void
+ngx_http_chatmaid_redis_node_unfit(ngx_http_chatmaid_redis_node_t *node,
+    ngx_str_t *text, const char *advice)
+{
+    ngx_http_chatmaid_redis_trouble_t  trouble;
+
+    ngx_memzero(&trouble, sizeof(ngx_http_chatmaid_redis_trouble_t));
+
+    trouble.reason = "it answers";
+    trouble.text = *text;
+    trouble.advice = advice;
+
+    ngx_http_chatmaid_redis_health_troubled(&node->health, &trouble);
+    ngx_http_chatmaid_redis_node_trouble(node);
+}
+
+
+void
+ngx_http_chatmaid_redis_node_close(ngx_http_chatmaid_redis_node_t *node)
+{
+    ngx_http_chatmaid_redis_conn_disconnect(&node->conn);
+    ngx_http_chatmaid_redis_fifo_close(&node->commands,
+                                       NGX_HTTP_CHATMAID_REDIS_LOST);
 }
 
 
@@ -184,7 +198,7 @@ ngx_http_chatmaid_redis_node_flush_handler(ngx_event_t *ev)
     if (node->conn.state != NGX_HTTP_CHATMAID_REDIS_CONN_DOWN) {
         ngx_http_chatmaid_redis_conn_write(&node->conn);
 
-    } else if (ngx_http_chatmaid_redis_command_pending(&node->commands)) {
+    } else if (ngx_http_chatmaid_redis_fifo_pending(&node->commands)) {
         ngx_http_chatmaid_redis_node_due(node);
     }
 
@@ -202,15 +216,13 @@ ngx_http_chatmaid_redis_node_settled(void *data)
 
     ngx_uint_t  idle;
 
-    ngx_http_chatmaid_redis_command_settle(&node->commands);
+    ngx_http_chatmaid_redis_fifo_settle(&node->commands);
 
     idle = node->nodes->retained == 0
-           && !ngx_http_chatmaid_redis_command_pending(&node->commands);
+           && !ngx_http_chatmaid_redis_fifo_pending(&node->commands);
 
     if (idle && ngx_exiting) {
-        ngx_http_chatmaid_redis_conn_disconnect(&node->conn);
-        ngx_http_chatmaid_redis_command_close(&node->commands,
-                                              NGX_HTTP_CHATMAID_REDIS_LOST);
+        ngx_http_chatmaid_redis_node_close(node);
         return;
     }
 
@@ -265,7 +277,7 @@ ngx_http_chatmaid_redis_node_ready(void *data)
     ngx_http_chatmaid_redis_node_t  *node = data;
 
     ngx_http_chatmaid_redis_health_ready(&node->health);
-    ngx_http_chatmaid_redis_command_open(&node->commands);
+    ngx_http_chatmaid_redis_fifo_open(&node->commands);
 
     ngx_post_event(&node->flush, &ngx_posted_events);
 }
@@ -295,7 +307,7 @@ ngx_http_chatmaid_redis_node_written(void *data, size_t n)
 {
     ngx_http_chatmaid_redis_node_t  *node = data;
 
-    ngx_http_chatmaid_redis_command_written(&node->commands, n);
+    ngx_http_chatmaid_redis_fifo_written(&node->commands, n);
 }
 
 
@@ -311,7 +323,7 @@ ngx_http_chatmaid_redis_node_reply(void *data, redisReply *reply)
     }
 
     if (node->conn.leaving
-        && !ngx_http_chatmaid_redis_command_due(&node->commands))
+        && !ngx_http_chatmaid_redis_fifo_due(&node->commands))
     {
         return NGX_DONE;
     }
@@ -333,7 +345,7 @@ ngx_http_chatmaid_redis_node_lost(void *data,
         /* a connection that was closed while nothing was asked is no loss */
 
         unused = lost->trouble.err == 0 && !lost->protocol
-                 && !ngx_http_chatmaid_redis_command_due(&node->commands);
+                 && !ngx_http_chatmaid_redis_fifo_due(&node->commands);
 
         ngx_http_chatmaid_redis_health_lost(&node->health,
                                             unused ? NULL : &lost->trouble,
@@ -352,13 +364,13 @@ ngx_http_chatmaid_redis_node_lost(void *data,
         ngx_http_chatmaid_redis_node_trouble(node);
     }
 
-    ngx_http_chatmaid_redis_command_close(&node->commands,
+    ngx_http_chatmaid_redis_fifo_close(&node->commands,
                                           lost->protocol
                                           ? NGX_HTTP_CHATMAID_REDIS_PROTOCOL
                                           : NGX_HTTP_CHATMAID_REDIS_LOST);
 
     if (node->health.away) {
-        ngx_http_chatmaid_redis_command_drop(&node->commands);
+        ngx_http_chatmaid_redis_fifo_drop(&node->commands);
     }
 }
 
@@ -461,7 +473,7 @@ ngx_http_chatmaid_redis_node_late(void *data)
 
     ngx_http_chatmaid_redis_health_away(&node->health);
     ngx_http_chatmaid_redis_health_down(&node->health, &no_connection);
-    ngx_http_chatmaid_redis_command_drop(&node->commands);
+    ngx_http_chatmaid_redis_fifo_drop(&node->commands);
 }
 
 
@@ -475,17 +487,15 @@ ngx_http_chatmaid_redis_node_silent(void *data)
 }
 
 
-static ngx_http_chatmaid_redis_commands_t *
+static ngx_int_t
 ngx_http_chatmaid_redis_node_redirect(void *data, redisReply *reply,
-    ngx_uint_t *asking)
+    ngx_http_chatmaid_redis_redirect_t *redirect)
 {
     ngx_http_chatmaid_redis_node_t  *node = data;
 
-    if (node->nodes->redirect == NULL) {
-        return NULL;
-    }
-
-    return node->nodes->redirect(node->nodes->data, node, reply, asking);
+    return node->nodes->redirect
+           ? node->nodes->redirect(node->nodes->data, node, reply, redirect)
+           : NGX_DECLINED;
 }
 
 

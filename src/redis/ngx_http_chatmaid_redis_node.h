@@ -14,6 +14,7 @@
 #include "ngx_http_chatmaid_redis_command.h"
 #include "ngx_http_chatmaid_redis_conn.h"
 #include "ngx_http_chatmaid_redis_health.h"
+#include "ngx_http_chatmaid_redis_redirect.h"
 #include "ngx_http_chatmaid_redis_told.h"
 #include "ngx_http_chatmaid_redis_topology.h"
 
@@ -26,15 +27,17 @@ typedef struct ngx_http_chatmaid_redis_node_s  ngx_http_chatmaid_redis_node_t;
 typedef struct {
     ngx_http_chatmaid_redis_conf_t       *conf;
     ngx_http_chatmaid_redis_login_t       login;
-    ngx_shm_zone_t                       *alarms;
+    ngx_http_chatmaid_redis_servers_t     servers;
     ngx_log_t                            *log;
     ngx_uint_t                            retained;  /* see redis.h */
 
-    /* NULL, or as of redis_command.h; and that the node is of no use just now */
-    ngx_http_chatmaid_redis_commands_t *(*redirect)(void *data,
+    /* Of a Cluster, else NULL: as of redis_fifo.h; and that a node is of no use
+     * just now. */
+    ngx_int_t                           (*redirect)(void *data,
                                             ngx_http_chatmaid_redis_node_t
                                             *node, redisReply *reply,
-                                            ngx_uint_t *asking);
+                                            ngx_http_chatmaid_redis_redirect_t
+                                            *redirect);
     void                                (*trouble)(void *data);
     void                                 *data;
 } ngx_http_chatmaid_redis_nodes_t;
@@ -52,8 +55,11 @@ struct ngx_http_chatmaid_redis_node_s {
     /* of a Cluster's */
     ngx_queue_t                           queue;
     ngx_http_chatmaid_redis_told_t        told;
+    ngx_uint_t                            tag;      /* of a key in its slots */
+    unsigned                              tagged:1; /* there is a "tag" */
     unsigned                              named:1;  /* by the URL */
-    unsigned                              used:1;   /* it has slots, or may */
+    unsigned                              used:1;   /* it had slots when they
+                                                     * were told last */
 };
 
 
@@ -69,6 +75,14 @@ ngx_int_t ngx_http_chatmaid_redis_node_init(
 /* Begins to connect, which the first command does otherwise. */
 void ngx_http_chatmaid_redis_node_connect(
     ngx_http_chatmaid_redis_node_t *node);
+
+/* It can't do what all nodes must: "text" is its error. */
+void ngx_http_chatmaid_redis_node_unfit(ngx_http_chatmaid_redis_node_t *node,
+    ngx_str_t *text, const char *advice);
+
+/* It is needed no more: closes the connection.  Only while there is no
+ * command. */
+void ngx_http_chatmaid_redis_node_close(ngx_http_chatmaid_redis_node_t *node);
 
 /* Writes what is queued, as of redis_flush(). */
 void ngx_http_chatmaid_redis_node_flush(ngx_http_chatmaid_redis_node_t *node);

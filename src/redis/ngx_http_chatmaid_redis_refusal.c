@@ -34,9 +34,11 @@ static ngx_http_chatmaid_redis_refusal_t  ngx_http_chatmaid_redis_refusals[] = {
     { ngx_string("BUSY"), 0, 0,
       "a script of somebody's keeps it busy" },
     { ngx_string("MOVED"), 0, 0,
-      "it is a node of a Redis Cluster, see redis+cluster://" },
+      "another node of its Redis Cluster has the slot, see "
+      "redis+cluster://" },
     { ngx_string("ASK"), 0, 0,
-      "it is a node of a Redis Cluster, see redis+cluster://" },
+      "another node of its Redis Cluster has the slot, see "
+      "redis+cluster://" },
     { ngx_string("CROSSSLOT"), 0, 0,
       "it is a node of a Redis Cluster, see redis+cluster://" },
     { ngx_string("CLUSTERDOWN"), 0, 0,
