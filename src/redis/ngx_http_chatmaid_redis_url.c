@@ -230,10 +230,6 @@ ngx_http_chatmaid_redis_url_path(ngx_str_t *path,
 {
     u_char  *p, *last;
 
-    if (url->cluster && path->len) {
-        return "has a database in the URL, but a Redis Cluster has only 0";
-    }
-
     if (!url->sentinels) {
         return ngx_http_chatmaid_redis_url_db(path, url);
     }
@@ -289,6 +285,10 @@ ngx_http_chatmaid_redis_url_db(ngx_str_t *db,
 
     if (n > 0) {
         url->db = *db;
+    }
+
+    if (n > 0 && url->cluster) {
+        return "has a database in the URL, but a Redis Cluster has 0 alone";
     }
 
     return NGX_CONF_OK;
