@@ -437,7 +437,9 @@ static void
 ngx_http_chatmaid_redis_cluster_ask(
     ngx_http_chatmaid_redis_cluster_t *cluster)
 {
-    ngx_http_chatmaid_redis_node_t  *node;
+    ngx_uint_t                          unfit;
+    ngx_http_chatmaid_redis_node_t     *node;
+    ngx_http_chatmaid_redis_command_t  *command;
 
     static const char    *argv[] = { "CLUSTER", "SLOTS" };
     static const size_t   len[] = { sizeof("CLUSTER") - 1,
@@ -450,11 +452,18 @@ ngx_http_chatmaid_redis_cluster_ask(
     node = ngx_http_chatmaid_redis_cluster_next(cluster);
     cluster->asked = node;
 
-    if (ngx_http_chatmaid_redis_command_add(&node->commands, 2, argv, len,
-                                       ngx_http_chatmaid_redis_cluster_handler,
-                                       cluster)
-        == NULL)
-    {
+    /* this command is for an unfit one too */
+
+    unfit = node->unfit;
+    node->unfit = 0;
+
+    command = ngx_http_chatmaid_redis_command_add(&node->commands, 2, argv,
+                                      len,
+                                      ngx_http_chatmaid_redis_cluster_handler,
+                                      cluster);
+    node->unfit = unfit;
+
+    if (command == NULL) {
         ngx_http_chatmaid_redis_cluster_plan(cluster,
                                         NGX_HTTP_CHATMAID_REDIS_CLUSTER_PAUSE);
         return;
@@ -493,14 +502,15 @@ ngx_http_chatmaid_redis_cluster_handler(void *data, ngx_uint_t error,
     cluster->asking = 0;
 
     if (error == NGX_HTTP_CHATMAID_REDIS_OK) {
+        cluster->asked->unfit = 0;
         ngx_http_chatmaid_redis_cluster_learn(cluster, reply);
 
     } else if (error == NGX_HTTP_CHATMAID_REDIS_ERROR) {
         text.data = (u_char *) reply->str;
         text.len = reply->len;
 
-        ngx_http_chatmaid_redis_node_unfit(cluster->asked, &text,
-                                   "redis+cluster:// is for a Redis Cluster");
+        ngx_http_chatmaid_redis_node_reject(cluster->asked, &text,
+                                    "redis+cluster:// is for a Redis Cluster");
     }
 
     if (!cluster->whole || cluster->common->servers.down) {

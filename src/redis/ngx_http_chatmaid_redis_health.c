@@ -199,6 +199,10 @@ ngx_http_chatmaid_redis_health_gone(ngx_http_chatmaid_redis_health_t *health)
     health->counts = 0;
     health->raised = 0;
 
+    if (health->down && health->servers->down == 0) {
+        ngx_http_chatmaid_counters_connected(1);
+    }
+
     /* it may also have been met by requests */
 
     if (ngx_http_chatmaid_alarm_lower(health->servers->alarms, health->alarm)) {

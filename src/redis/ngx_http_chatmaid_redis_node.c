@@ -140,10 +140,12 @@ ngx_http_chatmaid_redis_node_exit(ngx_http_chatmaid_redis_node_t *node)
 
 
 void
-ngx_http_chatmaid_redis_node_unfit(ngx_http_chatmaid_redis_node_t *node,
+ngx_http_chatmaid_redis_node_reject(ngx_http_chatmaid_redis_node_t *node,
     ngx_str_t *text, const char *advice)
 {
     ngx_http_chatmaid_redis_trouble_t  trouble;
+
+    node->unfit = 1;
 
     ngx_memzero(&trouble, sizeof(ngx_http_chatmaid_redis_trouble_t));
 
@@ -391,6 +393,10 @@ ngx_http_chatmaid_redis_node_accept(void *data, size_t unsent)
      * one under way.  A worker that is shutting down may be DOWN, without a
      * next attempt: then the command itself is the reason for it.
      */
+
+    if (node->unfit) {
+        return NGX_DECLINED;
+    }
 
     if (unsent <= NGX_HTTP_CHATMAID_REDIS_MAX_UNSENT
         && (!node->health.away

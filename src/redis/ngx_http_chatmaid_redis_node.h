@@ -58,6 +58,8 @@ struct ngx_http_chatmaid_redis_node_s {
     ngx_uint_t                            tag;      /* of a key in its slots */
     unsigned                              tagged:1; /* there is a "tag" */
     unsigned                              named:1;  /* by the URL */
+    unsigned                              unfit:1;  /* it is of no Cluster, and
+                                                     * takes no commands */
     unsigned                              used:1;   /* it had slots when they
                                                      * were told last */
 };
@@ -76,8 +78,8 @@ ngx_int_t ngx_http_chatmaid_redis_node_init(
 void ngx_http_chatmaid_redis_node_connect(
     ngx_http_chatmaid_redis_node_t *node);
 
-/* It can't do what all nodes must: "text" is its error. */
-void ngx_http_chatmaid_redis_node_unfit(ngx_http_chatmaid_redis_node_t *node,
+/* It is unfit: "text" is the error that says so. */
+void ngx_http_chatmaid_redis_node_reject(ngx_http_chatmaid_redis_node_t *node,
     ngx_str_t *text, const char *advice);
 
 /* It is needed no more: closes the connection.  Only while there is no
