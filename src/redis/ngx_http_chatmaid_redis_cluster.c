@@ -395,7 +395,7 @@ ngx_http_chatmaid_redis_cluster_trouble(void *data)
     ngx_queue_t  *q;
 
     ngx_http_chatmaid_redis_cluster_plan(cluster,
-                                         NGX_HTTP_CHATMAID_REDIS_CLUSTER_SOON);
+                                        NGX_HTTP_CHATMAID_REDIS_CLUSTER_PAUSE);
 
     if (cluster->learnt) {
         return;

@@ -408,7 +408,9 @@ ngx_http_chatmaid_redis_node_accept(void *data, size_t unsent)
 
     /* no attempt has failed yet, where connections were made and lost */
 
-    ngx_http_chatmaid_redis_health_down(&node->health, &trouble);
+    if (!node->health.down || node->health.troubled) {
+        ngx_http_chatmaid_redis_health_down(&node->health, &trouble);
+    }
 
     return NGX_DECLINED;
 }
@@ -456,6 +458,8 @@ ngx_http_chatmaid_redis_node_refused(void *data,
     } else {
         ngx_http_chatmaid_redis_health_troubled(&node->health, &trouble);
     }
+
+    ngx_http_chatmaid_redis_node_trouble(node);
 }
 
 
@@ -474,12 +478,14 @@ ngx_http_chatmaid_redis_node_late(void *data)
 
     if (node->conn.state == NGX_HTTP_CHATMAID_REDIS_CONN_READY) {
         ngx_http_chatmaid_redis_health_troubled(&node->health, &no_reply);
-        return;
+
+    } else {
+        ngx_http_chatmaid_redis_health_away(&node->health);
+        ngx_http_chatmaid_redis_health_down(&node->health, &no_connection);
+        ngx_http_chatmaid_redis_fifo_drop(&node->commands);
     }
 
-    ngx_http_chatmaid_redis_health_away(&node->health);
-    ngx_http_chatmaid_redis_health_down(&node->health, &no_connection);
-    ngx_http_chatmaid_redis_fifo_drop(&node->commands);
+    ngx_http_chatmaid_redis_node_trouble(node);
 }
 
 
