@@ -12,10 +12,10 @@ use Mojo::IOLoop;
 
 my $api = sandbox;
 
-# Scripts, by the number of their arguments without the keys.  mark_ambiguous,
-# remove and renew have equal ones: which it is depends on what is done.
+# Scripts, by the number of their arguments without the keys.  mark_ambiguous
+# and renew have three, remove has one: which it is depends on what is done.
 
-my %SCRIPT = (8 => 'claim', 6 => 'finish', 4 => 'settle', 9 => 'add_event');
+my %SCRIPT = (5 => 'claim', 4 => 'finish', 3 => 'settle', 1 => 'settle', 7 => 'add_event');
 
 sub script (@words) { ($words[0] =~ /^EVAL/ && $SCRIPT{@words - 3 - $words[2]}) || '' }
 

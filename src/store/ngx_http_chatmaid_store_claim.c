@@ -53,7 +53,7 @@ ngx_int_t
 ngx_http_chatmaid_store_claim(ngx_http_chatmaid_claim_t *claim)
 {
     ngx_int_t                  rc;
-    ngx_uint_t                 decided;
+    ngx_msec_t                 window;
     ngx_http_chatmaid_words_t  words;
 
     ngx_http_chatmaid_store_zone_check(claim);
@@ -69,20 +69,28 @@ ngx_http_chatmaid_store_claim(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
     /* whether a send without a key belongs to the window before */
-    decided = (claim->waited || claim->use_previous);
+    window = (claim->waited || claim->use_previous) ? 0 : claim->window;
 
-    if (claim->window && !decided) {
+    if (window) {
         ngx_http_chatmaid_store_script_record(&words, claim,
                                               claim->previous_id);
     }
 
+    ngx_http_chatmaid_store_script_owner(&words, claim);
+    ngx_http_chatmaid_store_script_fingerprint(&words, claim);
+    ngx_http_chatmaid_store_script_lease(&words, claim);
     ngx_http_chatmaid_store_script_word(&words,
                                         claim->may_be_accepted ? "1" : "0", 1);
 
-    ngx_http_chatmaid_store_script_former_owner(&words, claim,
-                                                claim->former_ended);
-    ngx_http_chatmaid_store_script_number(&words, decided ? 0 : claim->window);
-    ngx_http_chatmaid_store_script_number(&words, claim->window_number);
+    if (window || claim->former_ended) {
+        ngx_http_chatmaid_store_script_former_owner(&words, claim,
+                                                    claim->former_ended);
+    }
+
+    if (window) {
+        ngx_http_chatmaid_store_script_number(&words, window);
+        ngx_http_chatmaid_store_script_number(&words, claim->window_number);
+    }
 
     claim->asked_at = ngx_current_msec;
 
@@ -268,6 +276,7 @@ ngx_http_chatmaid_store_claim_remove(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_words_t  words;
 
     ngx_http_chatmaid_store_script_begin(&words, claim);
+    ngx_http_chatmaid_store_script_owner(&words, claim);
 
     (void) ngx_http_chatmaid_store_script_run(claim->mcf->redis,
                                 &ngx_http_chatmaid_store_script_remove, &words,
