@@ -26,7 +26,7 @@ sub server ($stalls) {
     my $server = {waiting => []};
     $server->{fake} = redis_fake(sub ($fake, $stream, @words) {
         my $kind  = script(@words);
-        my $reply = $kind eq 'claim' ? sprintf("*4\r\n\$7\r\nclaimed\r\n:%d\r\n:0\r\n\$1\r\n0\r\n", 1000 * time)
+        my $reply = $kind eq 'claim' ? sprintf("*3\r\n\$7\r\nclaimed\r\n:%d\r\n:0\r\n", 1000 * time)
             : $kind ? ":1\r\n" : "+OK\r\n";
         my $first = $kind eq $stalls && !$server->{stream};
         $server->{stream} = $stream if $first;

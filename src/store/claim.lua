@@ -7,9 +7,9 @@
 -- there is such a thing, an owner that has ended (or ''), and of a send without
 -- a key its window in milliseconds and the number of that window.
 --
--- Returns the state, the time, whether the record of the window before was
--- taken (0, 1), then: for 'claimed' whether an earlier try may have been
--- accepted ('0', '1'), for 'done' the answer and its status.
+-- Returns the state, the time, and whether the record of the window before was
+-- taken (0, 1); for 'done' also the answer and its status.  What it grants is
+-- 'claimed', or 'recovered' if an earlier try may have been accepted.
 
 local owner, fingerprint = ARGV[1], ARGV[2]
 local lease_time, ttl = ARGV[3], ARGV[4]
@@ -76,4 +76,4 @@ end
 write(key, 'in_flight', fingerprint, record and record.begun or now, owner,
       now + lease_time, maybe, 'PX', ttl)
 
-return {'claimed', now, previous, maybe}
+return {maybe == '0' and 'claimed' or 'recovered', now, previous}

@@ -27,12 +27,14 @@ static void ngx_http_chatmaid_store_claim_fall_back(
     ngx_http_chatmaid_claim_t *claim, ngx_uint_t granted);
 
 
-/* See claim.lua: {state, now, previous[, maybe or answer, status]}. */
+/* See claim.lua: {state, now, previous[, answer, status]}.  AMBIGUOUS is claimed
+ * as well. */
 
 static ngx_http_chatmaid_store_script_state_t
     ngx_http_chatmaid_store_claim_states[] =
 {
-    { ngx_string("claimed"), NGX_HTTP_CHATMAID_CLAIMED, 4 },
+    { ngx_string("claimed"), NGX_HTTP_CHATMAID_CLAIMED, 3 },
+    { ngx_string("recovered"), NGX_HTTP_CHATMAID_AMBIGUOUS, 3 },
     { ngx_string("done"), NGX_HTTP_CHATMAID_DONE, 5 },
     { ngx_string("in_flight"), NGX_HTTP_CHATMAID_IN_FLIGHT, 3 },
     { ngx_string("reused"), NGX_HTTP_CHATMAID_REUSED, 3 },
@@ -168,13 +170,7 @@ ngx_http_chatmaid_store_claim_is_reply(ngx_uint_t result, redisReply *reply)
         return 0;
     }
 
-    switch (result) {
-
-    case NGX_HTTP_CHATMAID_CLAIMED:
-        return element[3]->type == REDIS_REPLY_STRING
-               && element[3]->len == 1;
-
-    case NGX_HTTP_CHATMAID_DONE:
+    if (result == NGX_HTTP_CHATMAID_DONE) {
 
         if (element[3]->type != REDIS_REPLY_STRING
             || element[4]->type != REDIS_REPLY_STRING)
@@ -185,10 +181,9 @@ ngx_http_chatmaid_store_claim_is_reply(ngx_uint_t result, redisReply *reply)
         status = ngx_atoi((u_char *) element[4]->str, element[4]->len);
 
         return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
-
-    default:
-        return 1;
     }
+
+    return 1;
 }
 
 
@@ -209,7 +204,8 @@ ngx_http_chatmaid_store_claim_read_reply(ngx_http_chatmaid_claim_t *claim,
     switch (result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
-        claim->may_be_accepted |= (element[3]->str[0] != '0');
+    case NGX_HTTP_CHATMAID_AMBIGUOUS:
+        claim->may_be_accepted |= (result == NGX_HTTP_CHATMAID_AMBIGUOUS);
         claim->taken_over |= claim->may_be_accepted;
         ngx_http_chatmaid_store_claim_in_zone(claim);
         return;
