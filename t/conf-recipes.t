@@ -77,4 +77,13 @@ ok($digits && $started->logged(qr/\[notice\].*chatmaid account "live:" has the k
 like(typed(recipe('ns chatmaid-1 test:')), qr/\Af660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da\b/, 'the test vector');
 like(path(__FILE__)->dirname->child('../docs/protocol.md')->slurp, qr/f660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da/, 'is the one in docs/protocol.md');
 
+# The directives of the internal location, from { to }.
+sub internal ($file) {
+    my ($block) = path(__FILE__)->dirname->sibling($file)->slurp =~ m[^( *)location \^~ /\.chatmaid/ (\{.*?^\1\})]ms ? $2 : '';
+    return [grep { length } map { s/\s*#.*//r =~ s/^\s+//r } split /\n/, $block];
+}
+
+is_deeply(internal('contrib/chatmaid-internal.conf'), internal('conf.example'), 'the snippet of the package is what conf.example has');
+cmp_ok(scalar @{internal('conf.example')}, '>', 10, 'all of it');
+
 done;
