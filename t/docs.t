@@ -77,7 +77,16 @@ my %TRY = (
         my $said = $world->typed('systemd-analyze verify --man=no unit/docs-block.service');
         unlike($said, qr/docs-block\.service:\d+:/, "$block->{at}: systemd knows each line");
     },
-    text => sub ($block) { $count{mere}++ if $block->{text} !~ /\ASyntax:/ },
+
+    # The default of a directive is one that it takes; all else can't be tried.
+    text => sub ($block) {
+        if ($block->{text} !~ /\ASyntax:/) {
+            $count{mere}++;
+        } elsif ($block->{text} =~ /^Default: (\w.*;)$/m) {
+            my ($status, $said) = $world->nginx_t($1);
+            is($status, 0, "$block->{at}: the default") or diag($said);
+        }
+    },
 );
 
 my $page = '';

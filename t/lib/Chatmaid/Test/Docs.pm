@@ -20,6 +20,9 @@ use Mojo::Util qw(decode encode);
 use POSIX qw(setsid WNOHANG);
 use Time::HiRes qw(sleep time);
 
+# nginx takes a variable of this name for sockets that it inherits.
+my $NGINX = delete $ENV{NGINX} || 'nginx';
+
 our @EXPORT = qw(blocks pages steps differs top);
 
 my $TOP = path(__FILE__)->to_abs->dirname->dirname->dirname->dirname->dirname;
@@ -186,7 +189,7 @@ sub start ($class) {
     if (!$self->pid) {
         setsid();
         delete @ENV{qw(CHATMAID_API_KEY_FILE CHATMAID_FROM CHATMAID_TO)};
-        $ENV{TMPDIR} = $tmp->child('run');
+        %ENV = (%ENV, TMPDIR => $tmp->child('run'), NGINX => $NGINX);
         open STDOUT, '>', $tmp->child('output') or die;
         open STDERR, '>&', \*STDOUT or die;
         open STDIN, '<', '/dev/null' or die;
@@ -300,7 +303,7 @@ END
 # is looked at alone: there has to be such a target.
 
 sub commands ($self) {
-    my ($dir, $nginx) = ($self->dir, $ENV{NGINX} || 'nginx');
+    my ($dir, $nginx) = ($self->dir, $NGINX);
     my $bin = $self->{bin} = $self->tmp->child('bin')->make_path;
     my %run = (
         'curl'      => 'exec /usr/bin/curl -sS --max-time 60 "$@"',
@@ -380,7 +383,8 @@ sub around ($self, $text) {
             if $server !~ /chatmaid_gateway/;
         $server .= "\nlocation ^~ /.chatmaid/ { internal; $at{internal} " . ($at{internal} =~ /proxy_pass/ ? '' : 'proxy_pass https://chatmaid_api/;') . ' }'
             if $server !~ m{location \S* ?/\.chatmaid/};
-        $server .= "\nlocation = /webhooks/chatmaid { chatmaid_webhook on; $at{webhook}"
+        $server .= "\nlocation = /webhooks/chatmaid { $at{webhook}"
+            . ($at{webhook} =~ /chatmaid_webhook\s/ ? '' : 'chatmaid_webhook on;')
             . ($at{webhook} =~ /secret_file/ ? '' : "chatmaid_webhook_secret_file $root/webhook_secret;")
             . ($at{webhook} =~ /proxy_pass|stream/ ? '' : 'proxy_pass http://127.0.0.1:9000;') . ' }' if $at{webhook} =~ /\S/;
         $http .= "\nserver { listen unix:$root/around.sock; $server }";
@@ -402,7 +406,7 @@ sub nginx_t ($self, $text) {
 
     my $file = $self->tmp->child('page.conf')->spurt(encode('UTF-8', $conf));
     open my $out, '-|', 'bash', '-c', 'exec "$0" -t -c "$1" -g "daemon off; pid $2;" 2>&1',
-        $ENV{NGINX} || 'nginx', $file, $self->tmp->child('t.pid') or die;
+        $NGINX, $file, $self->tmp->child('t.pid') or die;
     my $said = do { local $/; <$out> };
     close $out;
     return ($?, $said);
