@@ -12,12 +12,26 @@ my @blocks = blocks;
 my $world  = Chatmaid::Test::Docs->start;
 my %count;
 
+# What the sandbox knows, and what security.md puts in its place.
+my @KEYS = qw(sk_test_local_sandbox sk_test_local_sandbox_next);
+
 # What a page takes for granted, and what it leaves behind.
 my %BEFORE = (
+    # Its walk-through is done under load.
+    'security' => sub {
+        $world->ask('config', keys => [map { {key => $_, account => 'sandbox'} } @KEYS]);
+        $world->load;
+    },
     'inbox' => sub { $world->reconfigure(sub { s/# (chatmaid_webhook_stream)/$1/ or die }) },
 );
 
 my %AFTER = (
+    'security' => sub {
+        $world->wait_for(sub { $world->ask('requests', last => 1)->[0]{key} eq $KEYS[1] }, 'the new key to be in use');
+        is(join(' ', grep { $_ ne '201' } $world->unload), '', 'a new key under load: no send failed');
+        my %used = map { $_->{key} => 1 } @{$world->ask('requests', path => '/v1/messages/send')};
+        is_deeply([sort keys %used], [sort @KEYS], 'and both keys were used');
+    },
     'inbox' => sub { $world->reconfigure(sub { s/(chatmaid_webhook_stream)/# $1/ or die }) },
 );
 
@@ -70,7 +84,7 @@ my %TRY = (
 
     # systemd says what it does not know, where there is a systemd.
     ini => sub ($block) {
-        unlike($block->{text}, qr/^(?!\[\w+\]$|\w+=\S|$)/m, "$block->{at}: sections and settings");
+        unlike($block->{text}, qr/^(?!\[\w+\]$|\w+=|$)/m, "$block->{at}: sections and settings");
         $world->typed('command -v systemd-analyze') or return;
         my $unit = $world->work->child('unit')->make_path;
         $unit->child('docs-block.service')->spurt("[Service]\nExecStart=/bin/true\n\n$block->{text}");

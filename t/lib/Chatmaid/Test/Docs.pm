@@ -13,6 +13,8 @@ package Chatmaid::Test::Docs;
 
 use Mojo::Base -base, -signatures;
 use Exporter 'import';
+use HTTP::Tiny;
+use IO::Handle;
 use IO::Socket::INET;
 use Mojo::File qw(path tempdir);
 use Mojo::JSON qw(decode_json encode_json);
@@ -32,7 +34,8 @@ sub pages () { ($TOP->child('README.md'), sort { $a cmp $b } grep { /\.md$/ } $T
 
 # What a reader puts in the place of a sample value, in commands and answers.
 my %SAMPLE = ('+15551234567' => '+15550100001', '%2B15551234567' => '%2B15550100001',
-    sk_test_your_key => 'sk_test_local_sandbox', whsec_your_secret => 'whsec_local_webhooks');
+    sk_test_your_key => 'sk_test_local_sandbox', whsec_your_secret => 'whsec_local_webhooks',
+    sk_test_your_next_key => 'sk_test_local_sandbox_next');
 
 
 # --- Blocks ------------------------------------------------------------------
@@ -261,6 +264,33 @@ sub moving ($self) {
 sub still ($self) {
     kill KILL => $self->{mover};
     waitpid delete $self->{mover}, 0;
+}
+
+# Sends, one after the other, until the load is taken away: their statuses.
+sub load ($self) {
+    my $file = $self->tmp->child('load')->spurt('');
+    my $pid  = fork // die "fork: $!";
+    return $self->{load} = $pid if $pid;
+    $SIG{TERM} = 'DEFAULT';
+    my ($http, $n) = (HTTP::Tiny->new(timeout => 60), 0);
+    open my $out, '>>', $file or die;
+    $out->autoflush(1);
+    while (1) {
+        my $answer = $http->post('http://' . $self->gateway . '/chatmaid/send', {
+            headers => {'Content-Type' => 'application/json'},
+            content => encode_json({to => '+15550100099', text => 'Under load ' . ++$n})});
+        print $out "$answer->{status}\n";
+    }
+}
+
+sub loaded ($self) { split /\n/, $self->tmp->child('load')->slurp }
+
+sub unload ($self) {
+    my $so_far = $self->loaded;
+    $self->wait_for(sub { $self->loaded > $so_far + 10 }, 'further sends');
+    kill KILL => $self->{load};
+    waitpid delete $self->{load}, 0;
+    return $self->loaded;
 }
 
 # Where a page's words are in this world.
