@@ -24,7 +24,7 @@ sub typed ($script) {
     return <$out> // '';
 }
 
-like(typed(recipe('ACL SETUSER') =~ s/PASSWORD/open-sesame-for-the-gateway/r), qr/\AOK\n\z/, 'the ACL');
+like(typed(recipe('SETUSER gateway') =~ s/PASSWORD/open-sesame-for-the-gateway/r), qr/\AOK\n\z/, 'the ACL');
 
 my $password = secret('open-sesame-for-the-gateway');
 nginx(files => {password => $password, key => live_key}, key => live_key, gateway => 'chatmaid_sender +15550100001;',
