@@ -38,6 +38,7 @@ sub send_at ($nginx, $k = key, $m = message) { $nginx->post('/send', $m, 'Idempo
 sub slot_of ($key)                 { $masters[0]->cli(CLUSTER => 'KEYSLOT', $key) }
 sub holder_of ($key, @nodes)       { (grep { $_->cli('EXISTS', $key) eq '1' } @nodes)[0] }
 sub health ($nginx)                { my $answer = $nginx->get('/health'); "$answer->{status} $answer->{json}{redis}" }
+sub scripts_of ($node)              { my ($calls) = $node->cli('INFO', 'commandstats') =~ /cmdstat_evalsha:calls=(\d+)/; $calls // 0 }
 sub connected ($nginx)             { metrics($nginx)->{'chatmaid_redis_connected'} }
 sub hooked ($nginx, $path, $body)  { $nginx->post($nginx->url($path), $body, signed($body)) }
 
@@ -75,8 +76,10 @@ subtest 'records' => sub {
     my $k = key;
     send_at($nginx, $k);
     is($other->get("/operations/$k")->{json}{state}, 'done', 'looked up');
-    is(health($_), '200 up', 'health') for $nginx, $other;
-    is(scalar(grep { $_->cli('KEYS', 'chatmaid:health:{*') } @masters), 3, 'each master was asked');
+    is(health($nginx), '200 up', 'health');
+    my @before = map { scripts_of($_) } @masters;
+    is(health($other), '200 up', 'at the other gateway');
+    is(scalar(grep { scripts_of($masters[$_]) > $before[$_] } 0 .. 2), 3, 'each master was asked');
     is(connected($_), 1, 'the metric') for $nginx, $other;
     is($_->error_log, '', 'nothing in the log, though nobody is at one address of the URL') for $nginx, $other;
     $_->quit for $nginx, $other;
@@ -163,6 +166,7 @@ subtest 'what is no Cluster, and nobody' => sub {
     my $alone = redis_server;
     my $nginx = gateway([$alone]);
     wait_for(sub { $nginx->logged(qr/is away: it answers "ERR This instance has cluster support disabled": redis\+cluster:\/\/ is for a Redis Cluster; meanwhile sends whose records/) }, 'the line');
+    wait_for(sub { told(send_at($nginx)) eq '503 store_unavailable unknown' }, 'each worker to know it') for 1 .. 5;
     is(told(send_at($nginx)), '503 store_unavailable unknown', 'a send');
     is(health($nginx), '503 down', 'health');
     $nginx->quit;
