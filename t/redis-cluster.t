@@ -18,12 +18,14 @@ my $password = secret('password-of-the-cluster');
 sub gateway ($nodes, %more) {
     state $serial = 0;
     my $params = delete $more{params} // '';
+    $params .= ' timeout=5s' if $params !~ /timeout=/;
+    $params .= ' fallback=reject' if $params !~ /fallback=/;
     my $scheme = delete $more{scheme} // 'redis';
     my $user   = delete $more{user} // '';
     my $hosts  = join ',', map { '127.0.0.1:' . (ref $_ ? $_->port : $_) } @$nodes;
     return nginx(name => 'gateway' . ++$serial, workers => 2, error_log => 'warn', gateway => 'chatmaid_sender +15550100001;',
         files => {webhook_secret => webhook_secret . "\n", password => "$password\n"},
-        http => "chatmaid_redis $scheme+cluster://$user$hosts timeout=5s fallback=reject $params; chatmaid_retries 0; chatmaid_webhook_secret_file %DIR%/webhook_secret;",
+        http => "chatmaid_redis $scheme+cluster://$user$hosts $params; chatmaid_retries 0; chatmaid_webhook_secret_file %DIR%/webhook_secret;",
         server => <<'END', %more);
         location = /stream { chatmaid_webhook on; chatmaid_webhook_stream events; }
         location = /tagged { chatmaid_webhook on; chatmaid_webhook_stream "a{b}c"; }
@@ -210,6 +212,24 @@ subtest 'a master that dies, its replica, and what is told to the others' => sub
         is(scalar(() = $nginx->logged(qr/is back/)), 1, 'one that it is back');
         $nginx->quit;
     }
+};
+
+subtest 'records settled meanwhile are told to the masters that are back' => sub {
+    my @nodes = redis_cluster(args => ['--cluster-require-full-coverage', 'no']);
+    my $nginx = gateway([@nodes], params => 'timeout=500ms fallback=zone');
+    my @known = keys_at(5, @nodes);
+    my ($first, $second) = ([@known[0 .. 4]], [@known[5 .. 9]]);
+    my $done = sub ($node, $k) { $node->state_of(tagged_record_of($k)) eq 'done' };
+    for my $node (@nodes[0, 1]) {
+        is(told(send_at($nginx)), 201, 'calm') for 1 .. 4;
+        $node->kill('STOP');
+    }
+    is(told(send_at($nginx, $_)), 201, 'a send') for @$first, @$second;
+    $nodes[1]->kill('CONT');
+    wait_for(sub { !grep { !$done->($nodes[1], $_) } @$second }, 'what the second has, behind what the first has');
+    $nodes[0]->kill('CONT');
+    wait_for(sub { !grep { !$done->($nodes[0], $_) } @$first }, 'what the first has');
+    $nginx->quit;
 };
 
 done;
