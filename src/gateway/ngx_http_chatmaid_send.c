@@ -100,6 +100,7 @@ ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow)
     send->claim.flow = flow;
     send->operation.claim = &send->claim.lease.claim;
 
+    flow->kind = NGX_HTTP_CHATMAID_PACE_SEND;
     flow->leave = ngx_http_chatmaid_send_leave;
     flow->reply->key = &send->operation.key;
 
@@ -177,6 +178,7 @@ ngx_http_chatmaid_send_ask(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
+    ngx_int_t                      rc;
     ngx_http_chatmaid_facts_t     *facts;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
@@ -191,7 +193,18 @@ ngx_http_chatmaid_send_ask(ngx_http_request_t *r, void *data)
 
     ngx_http_chatmaid_facts_store_asked(facts);
 
-    return ngx_http_chatmaid_send_claim_ask(&send->claim);
+    rc = ngx_http_chatmaid_send_claim_ask(&send->claim);
+
+    /* Redis is asked for both at once */
+
+    if (rc == NGX_AGAIN && !send->claim.lease.claim.waited
+        && ngx_http_chatmaid_call_pace_is_set(r))
+    {
+        ngx_http_chatmaid_call_pace_expect(r, &send->flow->pace,
+                          ngx_max(ngx_http_chatmaid_flow_left(send->flow), 0));
+    }
+
+    return rc;
 }
 
 
@@ -209,6 +222,10 @@ ngx_http_chatmaid_send_asked(ngx_http_request_t *r, void *data)
                    claim->result, (ngx_uint_t) claim->may_be_accepted);
 
     ngx_http_chatmaid_send_note_claim(send);
+
+    if (claim->result != NGX_HTTP_CHATMAID_CLAIMED) {
+        ngx_http_chatmaid_call_pace_unexpect(&send->flow->pace);
+    }
 
     switch (claim->result) {
 
@@ -449,6 +466,10 @@ ngx_http_chatmaid_send_forward(ngx_http_request_t *r, void *data)
     if (rc == NGX_AGAIN) {
         ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_forward);
         return NGX_AGAIN;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
     }
 
     if (rc != NGX_OK) {

@@ -46,6 +46,9 @@ ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_add_event =
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_stream =
     ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_STREAM_LUA, 0);
 
+ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_pace =
+    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_PACE_LUA, 0);
+
 
 ngx_int_t
 ngx_http_chatmaid_store_script_init(ngx_log_t *log)
@@ -62,6 +65,7 @@ ngx_http_chatmaid_store_script_init(ngx_log_t *log)
         &ngx_http_chatmaid_store_script_remove,
         &ngx_http_chatmaid_store_script_add_event,
         &ngx_http_chatmaid_store_script_stream,
+        &ngx_http_chatmaid_store_script_pace,
         NULL
     };
 
