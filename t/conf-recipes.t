@@ -1,4 +1,4 @@
-# What README tells an operator to type, typed: each recipe is taken from there.
+# What docs/ tells an operator to type, typed: each recipe is taken from there.
 
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
@@ -7,14 +7,13 @@ use Mojo::File qw(path);
 
 my $api    = sandbox;
 my $redis  = redis_server;
-my $readme = path(__FILE__)->dirname->child('../README.md')->slurp;
+my @blocks = map { $_->slurp =~ /^```sh\n(.*?)^```$/gms } path(__FILE__)->dirname->child('../docs')->list->each;
 my $port   = $redis->port;
 
-# The indented lines from the one that has this text to the end of their block.
+# The whole block that has this text.
 sub recipe ($text) {
-    my ($recipe) = $readme =~ /^((?:    [^\n]*\n)*?    [^\n]*\Q$text\E[^\n]*\n(?:    [^\n]*\n)*)/m
-        or die "README has no recipe with $text";
-    return $recipe =~ s/^    //mgr;
+    my ($recipe) = grep { /\Q$text\E/ } @blocks or die "docs/ has no recipe with $text";
+    return $recipe;
 }
 
 # In bash, with a redis-cli that knows the port.
@@ -76,6 +75,15 @@ my $started  = nginx(key => live_key);
 ok($digits && $started->logged(qr/\[notice\].*chatmaid account "live:" has the key $digits of/), 'which key is in use');
 
 like(typed(recipe('ns chatmaid-1 test:')), qr/\Af660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da\b/, 'the test vector');
-like($readme, qr/f660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da/, 'is the one in README');
+like(path(__FILE__)->dirname->child('../docs/protocol.md')->slurp, qr/f660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da/, 'is the one in docs/protocol.md');
+
+# The directives of the internal location, from { to }.
+sub internal ($file) {
+    my ($block) = path(__FILE__)->dirname->sibling($file)->slurp =~ m[^( *)location \^~ /\.chatmaid/ (\{.*?^\1\})]ms ? $2 : '';
+    return [grep { length } map { s/\s*#.*//r =~ s/^\s+//r } split /\n/, $block];
+}
+
+is_deeply(internal('contrib/chatmaid-internal.conf'), internal('conf.example'), 'the snippet of the package is what conf.example has');
+cmp_ok(scalar @{internal('conf.example')}, '>', 10, 'all of it');
 
 done;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # The rooms of src/: which room a file belongs to, and which files it may
-# include.  It reads each #include "...", so the picture in README stays true.
+# include.  It reads each #include "...", so the picture in docs/development.md stays true.
 
 use strict;
 use warnings;

@@ -1,4 +1,4 @@
-# The store as a user of Redis who may do no more than it needs.  README shows
+# The store as a user of Redis who may do no more than it needs.  docs/redis.md shows
 # this line, with "chatmaid:" for the prefix.
 
 use Chatmaid::Test;
@@ -100,7 +100,7 @@ subtest 'without ROLE it is not used' => sub {
     my $blind = gateway('blind', "redis://gateway\@$address");
     user('-role');
     $redis->cli(qw(CLIENT KILL USER gateway));
-    wait_for(sub { $blind->logged(qr/is away: it answers to ROLE: "NOPERM .*README has the ACL/) }, 'the line');
+    wait_for(sub { $blind->logged(qr/is away: it answers to ROLE: "NOPERM .*docs\/redis\.md has the ACL/) }, 'the line');
     is(told(send_at($blind, message, key)), '503 store_unavailable unknown', 'a send');
     user('+role');
     wait_for(sub { told(send_at($_, message, key)) eq '201' }, 'a send') for $blind, $one, $two;

@@ -69,7 +69,7 @@ subtest 'other values' => sub {
     }
 };
 
-# As README, "Keys", has it: integers as ever, all else in its one form.
+# As docs/protocol.md has it: integers as ever, all else in its one form.
 subtest 'fingerprints' => sub {
     my %form = (1 => 1, '1.0' => 1, 100 => 100, '1e2' => 100, 0 => 0, '-0' => 0, '0.5' => '5e-1', '18446744073709551616' => '18446744073709551616', '1e19' => '1e19', '10000000000000000000' => '1e19', '1.25e400' => '125e398',
         9223372036854775807 => 9223372036854775807, '-1.50' => '-15e-1');

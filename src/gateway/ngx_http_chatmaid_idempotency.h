@@ -3,8 +3,8 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * What makes two sends the same: the operation key, the fingerprint of the
- * message, and the key made of both that Chatmaid deduplicates by.  README,
- * "Keys", documents the exact bytes: changing them is a breaking change.
+ * message, and the key made of both that Chatmaid deduplicates by.
+ * docs/protocol.md has the exact bytes: changing them is a breaking change.
  */
 
 

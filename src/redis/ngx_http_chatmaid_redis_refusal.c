@@ -24,7 +24,7 @@ static ngx_http_chatmaid_redis_refusal_t  ngx_http_chatmaid_redis_refusals[] = {
     { ngx_string("DENIED"), 1, 0,
       "its protected mode refuses this host" },
     { ngx_string("NOPERM"), 0, 0,
-      "its user may not do that, README has the ACL" },
+      "its user may not do that, docs/redis.md has the ACL" },
     { ngx_string("OOM"), 0, 0,
       "its memory is full, see its maxmemory" },
     { ngx_string("MISCONF"), 0, 0,

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The metrics, as README lists them.
+ * The metrics, as docs/monitoring.md lists them.
  */
 
 

@@ -3,8 +3,8 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * The shared store: records in Redis, on which any number of gateways agree.
- * Unfinished records stand in this nginx's zone as well; see README, "Redis
- * away".
+ * Unfinished records stand in this nginx's zone as well: see
+ * docs/redis.md.
  */
 
 

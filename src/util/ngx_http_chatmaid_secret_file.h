@@ -26,8 +26,8 @@ typedef enum {
 } ngx_http_chatmaid_secret_file_e;
 
 
-/* Reads the one line of a secret file; README has the rules for such files.
- * "path" becomes absolute.  secret->data has
+/* Reads the one line of a secret file; docs/directives.md has the rules for
+ * such files.  "path" becomes absolute.  secret->data has
  * NGX_HTTP_CHATMAID_SECRET_FILE_MAX + 1 bytes of cf->pool; the caller wipes and
  * frees it.  NGX_OK, or NGX_ERROR after a message that names the directive. */
 ngx_int_t ngx_http_chatmaid_secret_file_read(ngx_conf_t *cf,

@@ -15,8 +15,8 @@ static void ngx_http_chatmaid_webhook_settle(ngx_http_chatmaid_webhook_t *wh,
     ngx_uint_t status);
 
 
-/* In the order that README promises.  A request that passes all of them is
- * handed on. */
+/* In the order that docs/webhooks.md promises.  A request that passes all of
+ * them is handed on. */
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_webhook_steps[] = {
     ngx_http_chatmaid_webhook_verify_method,

@@ -18,8 +18,8 @@ typedef struct {
     ngx_str_t   timestamp;       /* or empty */
     ngx_str_t   message_id;      /* data.messageId, else data.id; or empty */
 
-    /* Equal for all copies of an event that come to one scope: see README,
-     * "Webhooks" */
+    /* Equal for all copies of an event that come to one scope: see
+     * docs/webhooks.md */
     u_char      id[NGX_HTTP_CHATMAID_ID_LEN];
 
     unsigned    has_message_id:1;    /* message_id is data.messageId */
