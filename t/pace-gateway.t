@@ -2,6 +2,7 @@
 # many later, who is told that there is no place in time, and what costs nothing.
 
 use Chatmaid::Test;
+use Chatmaid::Test::Metrics;
 use Time::HiRes qw(time);
 
 my $api = sandbox;
@@ -12,6 +13,7 @@ my %rates = (
     late   => 'chatmaid_rate 6r/m burst=1; chatmaid_timeout 15s;',
     free   => 'chatmaid_rate 6r/m burst=2; chatmaid_timeout 5s;',
     again  => 'chatmaid_rate 2r/s burst=1; chatmaid_retries 2;',
+    count  => 'chatmaid_rate 1r/m burst=1; chatmaid_timeout 5s;',
     reads  => 'chatmaid_rate 60r/m burst=1;',
     off    => 'chatmaid_rate 5r/s burst=1; chatmaid_idempotency off;',
 );
@@ -19,7 +21,7 @@ my $nginx = nginx(
     workers => 2,
     access  => 'pace=$chatmaid_pace_time code=$chatmaid_code id=$chatmaid_request_id',
     http    => 'chatmaid_sender +15550100001;',
-    server  => join("\n", (map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account $_; $rates{$_} }" } sort keys %rates),
+    server  => join("\n", $STATUS, (map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account $_; $rates{$_} }" } sort keys %rates),
         'location ^~ /none/ { chatmaid_gateway /.chatmaid/; chatmaid_account none; }',
         'location ^~ /burst-too/ { chatmaid_gateway /.chatmaid/; chatmaid_account burst; }'),
 );
@@ -90,6 +92,19 @@ subtest 'without records' => sub {
     keeps('sends', $start, $before, 0.2, 1);
 };
 
+subtest 'what is counted' => sub {
+    is(told(post(url('/count/send'), message)), 201, 'a send');
+    my $before = metrics;
+    is(told(post(url('/count/send'), message)), '429 rate_limited not_sent', 'a send that is refused') for 1 .. 3;
+    is(told(post(url('/none/send'), message)), 201, 'one without a pace');
+    counted('chatmaid_pace_refused_total', $before->{chatmaid_pace_refused_total} + 3, 'three');
+    is(metric('chatmaid_pace_wait_seconds_count'), $before->{chatmaid_pace_wait_seconds_count}, 'no wait');
+    is(metric('chatmaid_pace_waiting'), 0, 'nobody waits');
+    is($before->{chatmaid_pace_wait_seconds_count}, 12 + 2 + 2 + 3 + 3 + 1, 'before: each call that had a place');
+    my ($pace) = grep { $_->{account} eq 'burst' } @{get(url('/status?format=json'))->{json}{paces}};
+    is_deeply($pace, {account => 'burst', environment => 'test', rate => '5r/s', burst => '3', value => 0}, 'the pace of an account');
+};
+
 subtest 'a read whose caller leaves makes room' => sub {
     my ($start, $before) = (time, $api->count);
     is(told(get(url('/reads/phones'))), 200, 'a read');
@@ -105,7 +120,7 @@ subtest 'a send whose caller leaves goes on' => sub {
     is(told(get(url('/reads/phones'))), 200, 'a read');
     my $m    = message;
     my $send = later(POST => url('/reads/send'), $m, 'X-Request-Id' => 'left');
-    wait_for(sub { $nginx->get(url('/reads/operations/none')); 1 }, 'the other to be there');
+    wait_for(sub { metric('chatmaid_pace_waiting') == 1 }, 'it to wait');
     $send->abort;
     ok(wait_for(sub { made($m) == 1 }), 'its message is sent');
 };
