@@ -25,13 +25,14 @@ END
 $model .= <<'END';
 math.randomseed(tonumber(ARGV[3]))
 local tolerance = (burst - 1) * interval
-local own, all, of, away, last = {}, {}, {}, 0, nil
-for g = 1, gateways do own[g] = 0; of[g] = {} end
+local own, all, away, last = {}, {}, 0, {}
+for g = 1, gateways do own[g] = 0 end
 local mono, ahead_of_mono = TIME, 0
 
-local function add(g, at)
-    table.insert(all, at)
-    table.insert(of[g], at)
+local function add(g, at, now)
+    local place = {g = g, at = at}
+    table.insert(all, place)
+    table.insert(now, place)
 end
 
 local function take(g, key, ahead, want, limit, returned, count)
@@ -40,13 +41,14 @@ end
 
 local function note(g, reply, base)
     local free, taken, wait = reply[1], reply[2], reply[3]
-    for i = 1, free do add(g, base) end
+    local now = {}
+    for i = 1, free do add(g, base, now) end
     own[g] = math.max(own[g], base) + free * interval
     if taken == 1 then
-        add(g, base + wait)
+        add(g, base + wait, now)
         own[g] = math.max(own[g], base + wait) + interval
     end
-    return free + taken
+    last[g] = {places = now, count = free + taken, clock = string.format('%.0f', reply[4])}
 end
 
 for step = 1, steps do
@@ -61,27 +63,29 @@ for step = 1, steps do
         TIME = mono
         redis.call('HSET', 'own', 'clock', string.format('%.0f', math.max(own[g], 0)))
         note(g, take(g, 'own', 0, want, limit, 0, 0), mono)
-        last = nil
+        last[g] = nil
     else
         TIME = mono + ahead_of_mono
-        if last and last.g == g and math.random(3) == 1 then
-            -- what this gateway has just taken goes back
-            take(g, 'shared', math.max(0, own[g] - last.count * interval - mono), 0, 0, last.clock, last.count)
-            own[g] = own[g] - last.count * interval
-            for i = 1, last.count do table.remove(all); table.remove(of[g]) end
-            last = nil
+        local back = last[g]
+        if back and back.count > 0 and math.random(3) == 1 then
+            -- what this gateway has taken last goes back, which others may have followed
+            own[g] = own[g] - back.count * interval
+            take(g, 'shared', math.max(0, own[g] - mono), 0, 0, back.clock, back.count)
+            for _, place in ipairs(back.places) do place.returned = true end
+            last[g] = nil
         else
-            local reply = take(g, 'shared', math.max(0, own[g] - mono), want, limit, 0, 0)
-            local count = note(g, reply, mono)
-            last = count > 0 and {g = g, count = count, clock = string.format('%.0f', reply[4])} or nil
+            note(g, take(g, 'shared', math.max(0, own[g] - mono), want, limit, 0, 0), mono)
         end
     end
 end
 
 -- How far places are ever nearer to each other than burst and interval allow.
-local function worst(places)
+local function worst(g)
+    local places, worst = {}, 0
+    for _, place in ipairs(all) do
+        if not place.returned and (g == nil or place.g == g) then table.insert(places, place.at) end
+    end
     table.sort(places)
-    local worst = 0
     for i = 1, #places do
         for j = i + burst, #places do
             local short = (j - i + 1 - burst) * interval - (places[j] - places[i])
@@ -91,8 +95,8 @@ local function worst(places)
     return worst
 end
 
-local result = {all = worst(all), places = #all, time = mono - 1785000000000000}
-for g = 1, gateways do result['of' .. g] = worst(of[g]) end
+local result = {all = worst(), places = #all, time = mono - 1785000000000000}
+for g = 1, gateways do result['of' .. g] = worst(g) end
 return cjson.encode(result)
 END
 
