@@ -35,7 +35,7 @@ my @LAYERS = (
     {store  => [qw(store lease zone store_zone store_redis store_claim
         store_look store_untold untold_queue store_script notes account_limits
         upstream_state zone_conf zone_stat
-        streams pace_queue pace_clock)]},
+        streams pace_queue pace_places pace_state pace_clock)]},
     {redis  => [qw(redis redis_health redis_command redis_script redis_buffer
         redis_topology redis_sentinel redis_conn redis_greeting redis_reader redis_resolve redis_address
         redis_refusal redis_conf redis_url redis_tls)]},

@@ -153,7 +153,7 @@ ngx_http_chatmaid_call_pace_expect(ngx_http_request_t *r,
         return;
     }
 
-    if (!ngx_http_chatmaid_pace_queue_expect(&pace->account,
+    if (!ngx_http_chatmaid_pace_places_expect(&pace->account,
                         ngx_http_chatmaid_pace_clock_timeout(pace->clock.mcf),
                         &take))
     {
@@ -181,7 +181,7 @@ ngx_http_chatmaid_call_pace_unexpect(
     if (waiter->expected) {
         waiter->expected = 0;
 
-        ngx_http_chatmaid_pace_queue_unexpect(&waiter->pace->account);
+        ngx_http_chatmaid_pace_places_unexpect(&waiter->pace->account);
         ngx_http_chatmaid_call_pace_run(waiter->pace);
     }
 }
@@ -246,7 +246,7 @@ ngx_http_chatmaid_call_pace_begin(ngx_http_request_t *r,
 
     if (waiter->expected) {
         waiter->expected = 0;
-        ngx_http_chatmaid_pace_queue_unexpect(&pace->account);
+        ngx_http_chatmaid_pace_places_unexpect(&pace->account);
     }
 
     waiter->beginning = 1;
@@ -360,7 +360,7 @@ ngx_http_chatmaid_call_pace_hold(ngx_http_request_t *r, ngx_msec_t time)
         return;
     }
 
-    ngx_http_chatmaid_pace_queue_hold(&pace->account, time);
+    ngx_http_chatmaid_pace_places_hold(&pace->account, time);
     ngx_http_chatmaid_pace_clock_hold(&pace->clock);
     ngx_http_chatmaid_call_pace_run(pace);
 }
@@ -458,7 +458,9 @@ ngx_http_chatmaid_call_pace_take(ngx_http_chatmaid_call_pace_t *pace)
     if (ngx_http_chatmaid_pace_clock_take(&pace->clock, &pace->taking)
         != NGX_AGAIN)
     {
-        ngx_http_chatmaid_pace_queue_take_own(&pace->account, &pace->taking);
+        ngx_http_chatmaid_pace_places_take_own(&pace->account,
+                                               pace->taking.places,
+                                               pace->taking.limit);
     }
 }
 
@@ -470,10 +472,12 @@ ngx_http_chatmaid_call_pace_clock_handler(void *data,
     ngx_http_chatmaid_call_pace_t  *pace = data;
 
     if (places) {
-        ngx_http_chatmaid_pace_queue_taken(&pace->account, places);
+        ngx_http_chatmaid_pace_places_taken(&pace->account, places);
 
     } else {
-        ngx_http_chatmaid_pace_queue_take_own(&pace->account, &pace->taking);
+        ngx_http_chatmaid_pace_places_take_own(&pace->account,
+                                               pace->taking.places,
+                                               pace->taking.limit);
     }
 
     ngx_http_chatmaid_call_pace_run(pace);

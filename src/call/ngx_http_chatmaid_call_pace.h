@@ -57,8 +57,8 @@ void ngx_http_chatmaid_call_pace_unexpect(
 /*
  * The call is to be made, by a deadline in "left" milliseconds.  NGX_OK: it has
  * its place; NGX_AGAIN: the handler will be called, and then this is called
- * again; NGX_DECLINED: it can't have one in time, but in waiter->time, or there is
- * no room in the zone; NGX_ERROR.
+ * again; NGX_DECLINED: it can't have one in time, but in waiter->time, or the
+ * zone has no room for one that waits; NGX_ERROR.
  */
 ngx_int_t ngx_http_chatmaid_call_pace_wait(ngx_http_request_t *r,
     ngx_http_chatmaid_call_pace_waiter_t *waiter,

@@ -111,8 +111,8 @@ ngx_http_chatmaid_retry_hold(ngx_http_chatmaid_flow_t *flow)
 }
 
 
-/* Whether the account's clock says when the call may begin, after a 429 too, and
- * no pause of its own. */
+/* Whether the account's clock says when the call may begin, and no pause of its
+ * own.  The clock knows of a 429. */
 
 static ngx_uint_t
 ngx_http_chatmaid_retry_is_clocked(ngx_http_chatmaid_flow_t *flow)

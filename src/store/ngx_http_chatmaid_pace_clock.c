@@ -97,7 +97,7 @@ ngx_http_chatmaid_pace_clock_run(ngx_http_chatmaid_pace_clock_t *clock,
     ngx_http_chatmaid_store_script_number(&words,
                                           (rate->burst - 1) * rate->interval);
     ngx_http_chatmaid_store_script_number(&words,
-                                 ngx_http_chatmaid_pace_queue_ahead(account));
+                                 ngx_http_chatmaid_pace_places_ahead(account));
     ngx_http_chatmaid_store_script_number(&words, wanted);
     ngx_http_chatmaid_store_script_number(&words, (uint64_t) limit * 1000);
     ngx_http_chatmaid_store_script_number(&words, returned);

@@ -47,7 +47,8 @@ void ngx_http_chatmaid_pace_clock_return(ngx_http_chatmaid_pace_clock_t *clock,
  * back. */
 void ngx_http_chatmaid_pace_clock_hold(ngx_http_chatmaid_pace_clock_t *clock);
 
-/* As long as calls wait, a worker that is shutting down keeps its connection. */
+/* As long as calls wait, a worker that is shutting down keeps its connection to
+ * Redis. */
 void ngx_http_chatmaid_pace_clock_retain(ngx_http_chatmaid_main_conf_t *mcf);
 void ngx_http_chatmaid_pace_clock_release(ngx_http_chatmaid_main_conf_t *mcf);
 

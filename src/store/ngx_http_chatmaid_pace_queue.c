@@ -5,7 +5,6 @@
 
 
 #include "ngx_http_chatmaid_pace_queue.h"
-#include "ngx_http_chatmaid_zone.h"
 
 
 /* How soon a worker looks again that waits for what another one does. */
@@ -14,12 +13,6 @@
 /* If the worker of the first ticket does not take a place that is due, then
  * after this time another one does. */
 #define NGX_HTTP_CHATMAID_PACE_BUSY_TIME   200      /* milliseconds */
-
-/* A place that nobody has used for so long is lost. */
-#define NGX_HTTP_CHATMAID_PACE_STALE_TIME  1000     /* milliseconds */
-
-/* The same as in pace.lua. */
-#define NGX_HTTP_CHATMAID_PACE_MAX_WAIT    120000000  /* microseconds */
 
 
 /* A ticket in the zone.  The round makes callers take turns: a caller's n-th
@@ -36,39 +29,6 @@ typedef struct {
 } ngx_http_chatmaid_pace_waiting_t;
 
 
-/* One for each account with a pace.  Times are ngx_current_msec. */
-
-typedef struct {
-    ngx_queue_t       queue;
-    u_char            id[NGX_HTTP_CHATMAID_ID_LEN];
-
-    ngx_queue_t       tickets;     /* the next one to go first */
-    ngx_uint_t        waiting;
-    uint64_t          number;      /* the latest one */
-    uint64_t          round;       /* of the send that went last */
-
-    int64_t           clock;       /* this nginx's own, in microseconds */
-
-    ngx_uint_t        free;        /* places, since free_at */
-    ngx_msec_t        free_at;
-    ngx_msec_t        taken_at;    /* when "taken", the place after these */
-    uint64_t          shared;      /* the shared clock behind all these */
-    ngx_msec_t        refused_at;  /* when "refused", there is none before */
-    ngx_msec_t        held_at;     /* when "held", no place before this time */
-    ngx_msec_t        asked_until; /* when "asked" */
-    ngx_uint_t        expected;    /* calls that may follow */
-
-    unsigned          taken:1;
-    unsigned          refused:1;
-    unsigned          held:1;
-    unsigned          asked:1;
-} ngx_http_chatmaid_pace_state_t;
-
-
-static ngx_http_chatmaid_pace_state_t *ngx_http_chatmaid_pace_queue_find(
-    ngx_http_chatmaid_zone_t *zone, u_char *id);
-static ngx_http_chatmaid_pace_state_t *ngx_http_chatmaid_pace_queue_get(
-    ngx_http_chatmaid_zone_t *zone, u_char *id);
 static void ngx_http_chatmaid_pace_queue_insert(
     ngx_http_chatmaid_pace_state_t *state,
     ngx_http_chatmaid_pace_waiting_t *ticket, ngx_uint_t again);
@@ -79,12 +39,6 @@ static void ngx_http_chatmaid_pace_queue_decide(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_pace_account_t *account,
     ngx_http_chatmaid_pace_state_t *state, ngx_msec_t timeout,
     ngx_http_chatmaid_pace_next_t *next);
-static void ngx_http_chatmaid_pace_queue_settle(
-    ngx_http_chatmaid_pace_state_t *state);
-static void ngx_http_chatmaid_pace_queue_return(
-    ngx_http_chatmaid_pace_account_t *account,
-    ngx_http_chatmaid_pace_state_t *state,
-    ngx_http_chatmaid_pace_next_t *next);
 static void ngx_http_chatmaid_pace_queue_use(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_pace_state_t *state,
     ngx_http_chatmaid_pace_next_t *next);
@@ -92,29 +46,10 @@ static ngx_uint_t ngx_http_chatmaid_pace_queue_late(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_pace_account_t *account,
     ngx_http_chatmaid_pace_state_t *state,
     ngx_http_chatmaid_pace_next_t *next);
-static void ngx_http_chatmaid_pace_queue_ask(
-    ngx_http_chatmaid_pace_state_t *state, ngx_msec_t timeout);
 static ngx_msec_int_t ngx_http_chatmaid_pace_queue_limit(
     ngx_http_chatmaid_pace_state_t *state);
 static ngx_http_chatmaid_pace_waiting_t *ngx_http_chatmaid_pace_queue_own(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_pace_state_t *state);
-static void ngx_http_chatmaid_pace_queue_set(
-    ngx_http_chatmaid_pace_account_t *account,
-    ngx_http_chatmaid_pace_state_t *state,
-    ngx_http_chatmaid_pace_places_t *places);
-static int64_t ngx_http_chatmaid_pace_queue_clock(
-    ngx_http_chatmaid_pace_account_t *account,
-    ngx_http_chatmaid_pace_state_t *state);
-
-
-#define ngx_http_chatmaid_pace_queue_left(time)                               \
-    ((ngx_msec_int_t) ((time) - ngx_current_msec))
-
-#define ngx_http_chatmaid_pace_queue_now()                                    \
-    ((int64_t) ngx_current_msec * 1000)
-
-#define ngx_http_chatmaid_pace_queue_tolerance(account)                       \
-    ((int64_t) ((account)->rate->burst - 1) * (int64_t) (account)->rate->interval)
 
 
 ngx_int_t
@@ -129,7 +64,7 @@ ngx_http_chatmaid_pace_queue_add(ngx_http_chatmaid_pace_account_t *account,
 
     ngx_http_chatmaid_zone_lock(zone);
 
-    state = ngx_http_chatmaid_pace_queue_get(zone, account->id);
+    state = ngx_http_chatmaid_pace_state_get(zone, account->id);
 
     if (state) {
         waiting = ngx_http_chatmaid_zone_alloc(zone,
@@ -230,7 +165,7 @@ ngx_http_chatmaid_pace_queue_remove(ngx_http_chatmaid_pace_account_t *account,
 
     ngx_http_chatmaid_zone_lock(zone);
 
-    state = ngx_http_chatmaid_pace_queue_get(zone, account->id);
+    state = ngx_http_chatmaid_pace_state_find(zone, account->id);
 
     if (state) {
         for (q = ngx_queue_head(&state->tickets);
@@ -263,58 +198,15 @@ ngx_http_chatmaid_pace_queue_next(ngx_http_chatmaid_pace_account_t *account,
 
     next->epoch = zone->sh->factor;
 
-    state = ngx_http_chatmaid_pace_queue_find(zone, account->id);
+    state = ngx_http_chatmaid_pace_state_find(zone, account->id);
 
     if (state) {
-        ngx_http_chatmaid_pace_queue_settle(state);
+        ngx_http_chatmaid_pace_places_settle(state);
         ngx_http_chatmaid_pace_queue_decide(zone, account, state, timeout,
                                             next);
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
-}
-
-
-/* What has changed by time alone. */
-
-static void
-ngx_http_chatmaid_pace_queue_settle(ngx_http_chatmaid_pace_state_t *state)
-{
-    if (state->asked
-        && ngx_http_chatmaid_pace_queue_left(state->asked_until) <= 0)
-    {
-        state->asked = 0;               /* its worker has died */
-    }
-
-    if (state->refused
-        && ngx_http_chatmaid_pace_queue_left(state->refused_at) <= 0)
-    {
-        state->refused = 0;
-    }
-
-    if (state->free
-        && ngx_http_chatmaid_pace_queue_left(state->free_at)
-           < -NGX_HTTP_CHATMAID_PACE_STALE_TIME)
-    {
-        state->free = 0;
-        state->expected = 0;
-    }
-
-    /* a place that was taken ahead becomes free */
-
-    if (state->taken && state->free == 0
-        && ngx_http_chatmaid_pace_queue_left(state->taken_at) <= 0)
-    {
-        state->taken = 0;
-        state->free = 1;
-        state->free_at = state->taken_at;
-
-        if (ngx_http_chatmaid_pace_queue_left(state->free_at)
-            < -NGX_HTTP_CHATMAID_PACE_STALE_TIME)
-        {
-            state->free = 0;
-        }
-    }
 }
 
 
@@ -327,7 +219,10 @@ ngx_http_chatmaid_pace_queue_decide(ngx_http_chatmaid_zone_t *zone,
     ngx_msec_int_t  limit;
 
     if (ngx_queue_empty(&state->tickets)) {
-        ngx_http_chatmaid_pace_queue_return(account, state, next);
+        next->places = ngx_http_chatmaid_pace_places_return(account, state,
+                                                            &next->clock);
+        next->turn = next->places ? NGX_HTTP_CHATMAID_PACE_RETURN
+                                  : NGX_HTTP_CHATMAID_PACE_NONE;
         return;
     }
 
@@ -342,7 +237,7 @@ ngx_http_chatmaid_pace_queue_decide(ngx_http_chatmaid_zone_t *zone,
 
     if (state->taken) {
         next->turn = NGX_HTTP_CHATMAID_PACE_LOOK;
-        next->time = ngx_http_chatmaid_pace_queue_left(state->taken_at);
+        next->time = ngx_http_chatmaid_pace_state_left(state->taken_at);
         return;
     }
 
@@ -352,7 +247,7 @@ ngx_http_chatmaid_pace_queue_decide(ngx_http_chatmaid_zone_t *zone,
 
     if (state->asked
         || (state->refused
-            && limit <= ngx_http_chatmaid_pace_queue_left(state->refused_at)))
+            && limit <= ngx_http_chatmaid_pace_state_left(state->refused_at)))
     {
         next->turn = NGX_HTTP_CHATMAID_PACE_LOOK;
         next->time = NGX_HTTP_CHATMAID_PACE_LOOK_TIME;
@@ -363,29 +258,7 @@ ngx_http_chatmaid_pace_queue_decide(ngx_http_chatmaid_zone_t *zone,
     next->places = ngx_min(state->waiting, NGX_HTTP_CHATMAID_PACE_MAX_PLACES);
     next->limit = limit;
 
-    ngx_http_chatmaid_pace_queue_ask(state, timeout);
-}
-
-
-/* Nobody waits.  A call that is expected may still use the places. */
-
-static void
-ngx_http_chatmaid_pace_queue_return(ngx_http_chatmaid_pace_account_t *account,
-    ngx_http_chatmaid_pace_state_t *state,
-    ngx_http_chatmaid_pace_next_t *next)
-{
-    next->places = state->free + state->taken;
-
-    if (next->places == 0 || state->asked || state->expected) {
-        return;
-    }
-
-    next->turn = NGX_HTTP_CHATMAID_PACE_RETURN;
-    next->clock = state->shared;
-
-    state->clock -= next->places * account->rate->interval;
-    state->free = 0;
-    state->taken = 0;
+    ngx_http_chatmaid_pace_places_ask(state, timeout);
 }
 
 
@@ -403,7 +276,7 @@ ngx_http_chatmaid_pace_queue_use(ngx_http_chatmaid_zone_t *zone,
                             ngx_http_chatmaid_pace_waiting_t, queue);
 
     if (ticket->pid != ngx_pid
-        && ngx_http_chatmaid_pace_queue_left(state->free_at)
+        && ngx_http_chatmaid_pace_state_left(state->free_at)
            <= -NGX_HTTP_CHATMAID_PACE_BUSY_TIME)
     {
         ticket = ngx_http_chatmaid_pace_queue_own(zone, state);
@@ -498,7 +371,7 @@ ngx_http_chatmaid_pace_queue_late(ngx_http_chatmaid_zone_t *zone,
         {
             next->turn = NGX_HTTP_CHATMAID_PACE_LATE;
             next->number = ticket->number;
-            next->time = ngx_http_chatmaid_pace_queue_left(turn);
+            next->time = ngx_http_chatmaid_pace_state_left(turn);
 
             ngx_http_chatmaid_pace_queue_delete(zone, state, ticket);
             return 1;
@@ -513,15 +386,6 @@ ngx_http_chatmaid_pace_queue_late(ngx_http_chatmaid_zone_t *zone,
     }
 
     return 0;
-}
-
-
-static void
-ngx_http_chatmaid_pace_queue_ask(ngx_http_chatmaid_pace_state_t *state,
-    ngx_msec_t timeout)
-{
-    state->asked = 1;
-    state->asked_until = ngx_current_msec + timeout;
 }
 
 
@@ -541,253 +405,11 @@ ngx_http_chatmaid_pace_queue_limit(ngx_http_chatmaid_pace_state_t *state)
          q = ngx_queue_next(q))
     {
         ticket = ngx_queue_data(q, ngx_http_chatmaid_pace_waiting_t, queue);
-        left = ngx_http_chatmaid_pace_queue_left(ticket->deadline);
+        left = ngx_http_chatmaid_pace_state_left(ticket->deadline);
         longest = ngx_max(longest, left);
     }
 
     return longest;
-}
-
-
-void
-ngx_http_chatmaid_pace_queue_taken(ngx_http_chatmaid_pace_account_t *account,
-    ngx_http_chatmaid_pace_places_t *places)
-{
-    ngx_http_chatmaid_zone_t        *zone = account->zone->data;
-    ngx_http_chatmaid_pace_state_t  *state;
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    state = ngx_http_chatmaid_pace_queue_get(zone, account->id);
-
-    if (state) {
-        ngx_http_chatmaid_pace_queue_set(account, state, places);
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-}
-
-
-/* The same as pace.lua does in Redis. */
-
-void
-ngx_http_chatmaid_pace_queue_take_own(
-    ngx_http_chatmaid_pace_account_t *account,
-    ngx_http_chatmaid_pace_next_t *next)
-{
-    int64_t                           now, clock, free, interval, tolerance;
-    ngx_http_chatmaid_zone_t         *zone = account->zone->data;
-    ngx_http_chatmaid_pace_state_t   *state;
-    ngx_http_chatmaid_pace_places_t   places;
-
-    ngx_memzero(&places, sizeof(ngx_http_chatmaid_pace_places_t));
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    state = ngx_http_chatmaid_pace_queue_get(zone, account->id);
-
-    if (state) {
-        now = ngx_http_chatmaid_pace_queue_now();
-        clock = ngx_http_chatmaid_pace_queue_clock(account, state);
-        interval = account->rate->interval;
-        tolerance = ngx_http_chatmaid_pace_queue_tolerance(account);
-
-        free = (clock > now + tolerance)
-               ? 0 : (now + tolerance - clock) / interval + 1;
-
-        places.free = ngx_min((ngx_uint_t) free, next->places);
-
-        if (places.free < next->places) {
-            clock += places.free * interval;
-            places.wait = clock - tolerance - now;
-            places.taken = (places.wait
-                            <= ngx_min((uint64_t) next->limit * 1000,
-                                       NGX_HTTP_CHATMAID_PACE_MAX_WAIT));
-        }
-
-        ngx_http_chatmaid_pace_queue_set(account, state, &places);
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-}
-
-
-/* The own clock counts what the shared one has given, so that it knows what is
- * left when Redis goes away. */
-
-static void
-ngx_http_chatmaid_pace_queue_set(ngx_http_chatmaid_pace_account_t *account,
-    ngx_http_chatmaid_pace_state_t *state,
-    ngx_http_chatmaid_pace_places_t *places)
-{
-    int64_t     at;
-    ngx_msec_t  due;
-
-    due = ngx_current_msec + (ngx_msec_t) ((places->wait + 999) / 1000);
-
-    state->asked = 0;
-    state->shared = places->clock;
-    state->refused = (places->wait && !places->taken);
-    state->refused_at = due;
-
-    state->clock = ngx_http_chatmaid_pace_queue_clock(account, state)
-                   + places->free * account->rate->interval;
-
-    if (places->taken) {
-        at = (int64_t) due * 1000;
-        state->clock = ngx_max(state->clock, at) + account->rate->interval;
-    }
-
-    /* places from before a 429 of Chatmaid's are lost */
-
-    if (state->held
-        && ngx_http_chatmaid_pace_queue_left(state->held_at) > 0)
-    {
-        state->free = 0;
-        state->taken = (places->taken
-                        && (ngx_msec_int_t) (due - state->held_at) >= 0);
-
-    } else {
-        state->held = 0;
-        state->free += places->free;
-        state->taken = places->taken;
-    }
-
-    if (places->free) {
-        state->free_at = ngx_current_msec;
-    }
-
-    state->taken_at = due;
-}
-
-
-/* Not behind the time, and not further ahead than it can be. */
-
-static int64_t
-ngx_http_chatmaid_pace_queue_clock(ngx_http_chatmaid_pace_account_t *account,
-    ngx_http_chatmaid_pace_state_t *state)
-{
-    int64_t  now, last;
-
-    now = ngx_http_chatmaid_pace_queue_now();
-    last = now + ngx_http_chatmaid_pace_queue_tolerance(account)
-           + (int64_t) account->rate->interval
-           + NGX_HTTP_CHATMAID_PACE_MAX_WAIT;
-
-    return ngx_min(ngx_max(state->clock, now), last);
-}
-
-
-ngx_uint_t
-ngx_http_chatmaid_pace_queue_expect(ngx_http_chatmaid_pace_account_t *account,
-    ngx_msec_t timeout, ngx_uint_t *take)
-{
-    ngx_uint_t                       expected;
-    ngx_http_chatmaid_zone_t        *zone = account->zone->data;
-    ngx_http_chatmaid_pace_state_t  *state;
-
-    *take = 0;
-    expected = 0;
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    state = ngx_http_chatmaid_pace_queue_get(zone, account->id);
-
-    if (state) {
-        ngx_http_chatmaid_pace_queue_settle(state);
-
-        if (ngx_queue_empty(&state->tickets) && !state->asked) {
-
-            expected = 1;
-            state->expected++;
-
-            if (state->free == 0 && !state->taken) {
-                *take = 1;
-                ngx_http_chatmaid_pace_queue_ask(state, timeout);
-            }
-        }
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-
-    return expected;
-}
-
-
-void
-ngx_http_chatmaid_pace_queue_unexpect(
-    ngx_http_chatmaid_pace_account_t *account)
-{
-    ngx_http_chatmaid_zone_t        *zone = account->zone->data;
-    ngx_http_chatmaid_pace_state_t  *state;
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    state = ngx_http_chatmaid_pace_queue_find(zone, account->id);
-
-    if (state && state->expected) {
-        state->expected--;
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-}
-
-
-void
-ngx_http_chatmaid_pace_queue_hold(ngx_http_chatmaid_pace_account_t *account,
-    ngx_msec_t time)
-{
-    int64_t                          clock;
-    ngx_http_chatmaid_zone_t        *zone = account->zone->data;
-    ngx_http_chatmaid_pace_state_t  *state;
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    state = ngx_http_chatmaid_pace_queue_get(zone, account->id);
-
-    if (state) {
-        clock = ngx_http_chatmaid_pace_queue_now() + (int64_t) time * 1000
-                + ngx_http_chatmaid_pace_queue_tolerance(account);
-
-        state->clock = ngx_max(state->clock, clock);
-
-        if (!state->held
-            || ngx_http_chatmaid_pace_queue_left(state->held_at)
-               < (ngx_msec_int_t) time)
-        {
-            state->held = 1;
-            state->held_at = ngx_current_msec + time;
-        }
-
-        state->free = 0;
-        state->taken = 0;
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-}
-
-
-uint64_t
-ngx_http_chatmaid_pace_queue_ahead(ngx_http_chatmaid_pace_account_t *account)
-{
-    int64_t                          ahead;
-    ngx_http_chatmaid_zone_t        *zone = account->zone->data;
-    ngx_http_chatmaid_pace_state_t  *state;
-
-    ahead = 0;
-
-    ngx_http_chatmaid_zone_lock(zone);
-
-    state = ngx_http_chatmaid_pace_queue_find(zone, account->id);
-
-    if (state) {
-        ahead = ngx_http_chatmaid_pace_queue_clock(account, state)
-                - ngx_http_chatmaid_pace_queue_now();
-    }
-
-    ngx_http_chatmaid_zone_unlock(zone);
-
-    return ahead;
 }
 
 
@@ -822,51 +444,3 @@ ngx_http_chatmaid_pace_queue_waiting(ngx_shm_zone_t *shm_zone, u_char *id)
 }
 
 
-static ngx_http_chatmaid_pace_state_t *
-ngx_http_chatmaid_pace_queue_find(ngx_http_chatmaid_zone_t *zone, u_char *id)
-{
-    ngx_queue_t                     *q;
-    ngx_http_chatmaid_pace_state_t  *state;
-
-    for (q = ngx_queue_head(&zone->sh->paces);
-         q != ngx_queue_sentinel(&zone->sh->paces);
-         q = ngx_queue_next(q))
-    {
-        state = ngx_queue_data(q, ngx_http_chatmaid_pace_state_t, queue);
-
-        if (ngx_memcmp(state->id, id, NGX_HTTP_CHATMAID_ID_LEN) == 0) {
-            return state;
-        }
-    }
-
-    return NULL;
-}
-
-
-/* The same, but creates the state if there is none.  NULL: there is no room. */
-
-static ngx_http_chatmaid_pace_state_t *
-ngx_http_chatmaid_pace_queue_get(ngx_http_chatmaid_zone_t *zone, u_char *id)
-{
-    ngx_http_chatmaid_pace_state_t  *state;
-
-    state = ngx_http_chatmaid_pace_queue_find(zone, id);
-
-    if (state) {
-        return state;
-    }
-
-    state = ngx_http_chatmaid_zone_alloc(zone, NGX_HTTP_CHATMAID_ZONE_SEND,
-                                       sizeof(ngx_http_chatmaid_pace_state_t));
-    if (state == NULL) {
-        return NULL;
-    }
-
-    ngx_memzero(state, sizeof(ngx_http_chatmaid_pace_state_t));
-    ngx_memcpy(state->id, id, NGX_HTTP_CHATMAID_ID_LEN);
-
-    ngx_queue_init(&state->tickets);
-    ngx_queue_insert_tail(&zone->sh->paces, &state->queue);
-
-    return state;
-}
