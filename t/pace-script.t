@@ -9,7 +9,7 @@ use Mojo::JSON qw(decode_json);
 
 my $redis  = redis_server;
 my $store  = path(__FILE__)->to_abs->dirname->sibling('src', 'store');
-my $script = join '', map { $store->child("$_.lua")->slurp } qw(record pace);
+my $script = $store->child('pace.lua')->slurp;
 
 is($script =~ s/redis\.call\('TIME'\)/{math.floor(TIME \/ 1000000), TIME % 1000000}/, 1, 'its time is the one of the test');
 
@@ -61,7 +61,7 @@ for step = 1, steps do
 
     if mono < away then
         TIME = mono
-        redis.call('HSET', 'own', 'clock', string.format('%.0f', math.max(own[g], 0)))
+        redis.call('SET', 'own', string.format('%.0f', math.max(own[g], 0)))
         note(g, take(g, 'own', 0, want, limit, 0, 0), mono)
         last[g] = nil
     else

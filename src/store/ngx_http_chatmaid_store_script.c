@@ -10,7 +10,7 @@
 #include "ngx_http_chatmaid_lua.h"
 
 
-/* record.lua is a part of each script. */
+/* record.lua is a part of each script that reads or writes records. */
 #define ngx_http_chatmaid_store_script(text, lasts)                           \
     { ngx_string(NGX_HTTP_CHATMAID_RECORD_LUA text), lasts, { 0 } }
 
@@ -47,7 +47,7 @@ ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_stream =
     ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_STREAM_LUA, 0);
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_pace =
-    ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_PACE_LUA, 0);
+    { ngx_string(NGX_HTTP_CHATMAID_PACE_LUA), 0, { 0 } };
 
 
 ngx_int_t
@@ -88,19 +88,6 @@ ngx_http_chatmaid_store_script_begin(ngx_http_chatmaid_words_t *words,
 
     ngx_http_chatmaid_store_script_record(words, claim,
                                           ngx_http_chatmaid_claim_id(claim));
-
-    ngx_http_chatmaid_digits_hex(words->owner, claim->owner,
-                                 NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_store_script_word(words, words->owner,
-                                        sizeof(words->owner));
-
-    ngx_http_chatmaid_digits_hex(words->fingerprint, claim->fingerprint,
-                                 NGX_HTTP_CHATMAID_ID_LEN);
-    ngx_http_chatmaid_store_script_word(words, words->fingerprint,
-                                        sizeof(words->fingerprint));
-
-    ngx_http_chatmaid_store_script_number(words, claim->ttl);
-    ngx_http_chatmaid_store_script_number(words, claim->lease_time);
 }
 
 
@@ -171,6 +158,40 @@ ngx_http_chatmaid_store_script_number(ngx_http_chatmaid_words_t *words,
     last = ngx_http_chatmaid_digits_decimal(p, number);
 
     ngx_http_chatmaid_store_script_word(words, p, last - p);
+}
+
+
+void
+ngx_http_chatmaid_store_script_owner(ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_digits_hex(words->owner, claim->owner,
+                                 NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_store_script_word(words, words->owner,
+                                        sizeof(words->owner));
+}
+
+
+void
+ngx_http_chatmaid_store_script_fingerprint(ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_digits_hex(words->fingerprint, claim->fingerprint,
+                                 NGX_HTTP_CHATMAID_ID_LEN);
+    ngx_http_chatmaid_store_script_word(words, words->fingerprint,
+                                        sizeof(words->fingerprint));
+}
+
+
+/* A record in flight lives at least as long as its lease. */
+
+void
+ngx_http_chatmaid_store_script_lease(ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_store_script_number(words, claim->lease_time);
+    ngx_http_chatmaid_store_script_number(words, ngx_max(claim->ttl,
+                                                         claim->lease_time));
 }
 
 

@@ -12,6 +12,9 @@
 -- Returns how many places are free now; whether one more, the next, was taken
 -- (0, 1); the wait for that one; and the clock.
 
+-- Before Redis 7 a script that has called TIME may not write without this.
+redis.replicate_commands()
+
 -- No place is taken that is further away, so no clock is further ahead, unless
 -- the time of Redis was set back.
 local MAX_WAIT = 120000000
@@ -21,9 +24,10 @@ local ahead, wanted = tonumber(ARGV[3]), tonumber(ARGV[4])
 local limit = math.min(tonumber(ARGV[5]), MAX_WAIT)
 local returned, count = ARGV[6], tonumber(ARGV[7])
 
+local time = redis.call('TIME')
 local at = time[1] * 1000000 + time[2]
 
-local text = redis.call('HMGET', KEYS[1], 'clock')[1]
+local text = redis.call('GET', KEYS[1])
 local clock = 0
 
 if text and #text <= 16 and text:find('^%d+$') then
@@ -54,8 +58,7 @@ if free < wanted then
     end
 end
 
-redis.call('HSET', KEYS[1], 'clock', milliseconds(clock))
-redis.call('PEXPIRE', KEYS[1],
-           milliseconds(math.max(1, math.ceil((clock - at) / 1000))))
+redis.call('SET', KEYS[1], string.format('%.0f', clock), 'PX',
+           string.format('%.0f', math.max(1, math.ceil((clock - at) / 1000))))
 
 return {free, taken, wait, clock}
