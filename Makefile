@@ -7,6 +7,8 @@
 #   ROWS      what `make bench` and `make bench-instructions` measure
 #   REQUESTS  how many `make bench-instructions` counts for each
 #   PLOTS     what `make bench-growth` draws: body records connections redis
+#   FUZZ      the targets of `make fuzz` and `make fuzz-coverage`
+#   FUZZ_SECONDS  how long each of them runs
 #   JOBS      how many test files run at once (most of their time they wait)
 #   BUILD     another directory than build/
 #   DESTDIR   for `make install`
@@ -17,7 +19,7 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: module probe run test asan-test bench bench-instructions bench-growth \
-        install webhook clean help FORCE
+        fuzz fuzz-coverage install webhook clean help FORCE
 
 MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
@@ -126,6 +128,19 @@ asan-test:
 	@script/build-asan $(BUILD)/asan
 	@$(call prove,$(BUILD_DIR)/asan/nginx,$(BUILD_DIR)/asan/$(MODULE).so)
 
+# fuzz/README.md.
+export FUZZ_SECONDS ?= 60
+
+fuzz:
+	@script/install-packages build asan fuzz
+	@script/build-fuzz $(BUILD_DIR)/fuzz
+	@script/fuzz $(BUILD_DIR)/fuzz $(FUZZ)
+
+fuzz-coverage:
+	@script/install-packages build asan fuzz
+	@script/build-fuzz $(BUILD_DIR)/fuzz-coverage coverage
+	@script/fuzz --coverage $(BUILD_DIR)/fuzz-coverage $(FUZZ)
+
 # What a request costs: bench/README.md.
 bench: WHAT := cpu $(ROWS)
 bench-instructions: WHAT := instructions $(REQUESTS:%=--requests %) $(ROWS)
@@ -196,6 +211,8 @@ help:
 	@echo 'make run         a gateway and a sandbox to try, until Ctrl-C'
 	@echo 'make test        all tests'
 	@echo 'make asan-test   all tests with AddressSanitizer and UBSan'
+	@echo 'make fuzz        the fuzz targets, FUZZ_SECONDS each (FUZZ="event ...")'
+	@echo 'make fuzz-coverage  the lines that their inputs reach'
 	@echo 'make bench       CPU time of a request, beside proxy_pass (ROWS="get ...")'
 	@echo 'make bench-growth  how it grows with bodies, records, connections'
 	@echo 'make bench-instructions   instructions of a request; fails beyond a limit'
