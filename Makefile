@@ -9,6 +9,7 @@
 #   PLOTS     what `make bench-growth` draws: body records connections redis
 #   FUZZ      the targets of `make fuzz` and `make fuzz-coverage`
 #   FUZZ_SECONDS  how long each of them runs
+#   MUTANTS   words: those of `make mutants` with one of them
 #   JOBS      how many test files run at once (most of their time they wait)
 #   BUILD     another directory than build/
 #   DESTDIR   for `make install`
@@ -19,7 +20,7 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: module probe run test asan-test bench bench-instructions bench-growth \
-        fuzz fuzz-coverage install webhook clean help FORCE
+        fuzz fuzz-coverage mutants install webhook clean help FORCE
 
 MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
@@ -141,6 +142,12 @@ fuzz-coverage:
 	@script/build-fuzz $(BUILD_DIR)/fuzz-coverage coverage
 	@script/fuzz --coverage $(BUILD_DIR)/fuzz-coverage $(FUZZ)
 
+# Whether the tests notice when a check is taken out: t/mutants/mutants.txt.
+mutants:
+	@script/install-packages build run test
+	@mkdir -p $(BUILD)
+	@script/mutants $(BUILD_DIR)/mutants $(MUTANTS)
+
 # What a request costs: bench/README.md.
 bench: WHAT := cpu $(ROWS)
 bench-instructions: WHAT := instructions $(REQUESTS:%=--requests %) $(ROWS)
@@ -213,6 +220,7 @@ help:
 	@echo 'make asan-test   all tests with AddressSanitizer and UBSan'
 	@echo 'make fuzz        the fuzz targets, FUZZ_SECONDS each (FUZZ="event ...")'
 	@echo 'make fuzz-coverage  the lines that their inputs reach'
+	@echo 'make mutants     30 changes of a line, each of which a test must notice'
 	@echo 'make bench       CPU time of a request, beside proxy_pass (ROWS="get ...")'
 	@echo 'make bench-growth  how it grows with bodies, records, connections'
 	@echo 'make bench-instructions   instructions of a request; fails beyond a limit'
