@@ -9,6 +9,7 @@
 #   PLOTS     what `make bench-growth` draws: body records connections redis
 #   FUZZ      the targets of `make fuzz` and `make fuzz-coverage`
 #   FUZZ_SECONDS  how long each of them runs
+#   SOAK_SECONDS, SOAK_SEED  of `make soak`: how long, and the faults of which run
 #   MUTANTS   words: those of `make mutants` with one of them
 #   JOBS      how many test files run at once (most of their time they wait)
 #   BUILD     another directory than build/
@@ -20,7 +21,7 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: module probe run test asan-test bench bench-instructions bench-growth \
-        fuzz fuzz-coverage mutants install webhook clean help FORCE
+        fuzz fuzz-coverage mutants soak install webhook clean help FORCE
 
 MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
@@ -131,6 +132,8 @@ asan-test:
 
 # fuzz/README.md.
 export FUZZ_SECONDS ?= 60
+export SOAK_SECONDS ?= 300
+export SOAK_SEED
 
 fuzz:
 	@script/install-packages build asan fuzz
@@ -141,6 +144,12 @@ fuzz-coverage:
 	@script/install-packages build asan fuzz
 	@script/build-fuzz $(BUILD_DIR)/fuzz-coverage coverage
 	@script/fuzz --coverage $(BUILD_DIR)/fuzz-coverage $(FUZZ)
+
+# Faults under load, and what the journals say afterwards: t/soak.pl.
+soak:
+	@script/install-packages build run test
+	@$(MAKE) -s --no-print-directory module
+	@NGINX=nginx CHATMAID_MODULE=$(BUILD_DIR)/$(MODULE).so perl -It/lib t/soak.pl
 
 # Whether the tests notice when a check is taken out: t/mutants/mutants.txt.
 mutants:
@@ -220,6 +229,7 @@ help:
 	@echo 'make asan-test   all tests with AddressSanitizer and UBSan'
 	@echo 'make fuzz        the fuzz targets, FUZZ_SECONDS each (FUZZ="event ...")'
 	@echo 'make fuzz-coverage  the lines that their inputs reach'
+	@echo 'make soak        faults under load, SOAK_SECONDS (SOAK_SEED=... again)'
 	@echo 'make mutants     30 changes of a line, each of which a test must notice'
 	@echo 'make bench       CPU time of a request, beside proxy_pass (ROWS="get ...")'
 	@echo 'make bench-growth  how it grows with bodies, records, connections'
