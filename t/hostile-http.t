@@ -14,7 +14,7 @@ my $nginx    = nginx(
     api         => $api,
     connections => 8192,
     main        => 'worker_rlimit_nofile 16384;',
-    http        => 'chatmaid_webhook_secret_file %DIR%/webhook_secret; limit_conn_zone $server_name zone=sends:1m;',
+    http        => 'chatmaid_webhook_secret_file %DIR%/webhook_secret; limit_conn_zone $binary_remote_addr zone=sends:1m;',
     files       => {webhook_secret => webhook_secret . "\n"},
     gateway     => 'chatmaid_sender +15550100001; chatmaid_retries 0;',
     internal    => 'proxy_connect_timeout 20s;',
