@@ -21,7 +21,8 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: module probe run test asan-test bench bench-instructions bench-growth \
-        fuzz fuzz-coverage mutants soak install webhook clean help FORCE
+        fuzz fuzz-coverage mutants soak install uninstall deb deb-test webhook \
+        clean help FORCE
 
 MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
@@ -213,6 +214,34 @@ $(AVAILABLE_DIR)/$(SNIPPET):
 	mkdir -p $(@D)
 	echo 'load_module modules/$(MODULE).so;' > $@
 
+uninstall:
+	rm -f $(ENABLED_DIR)/50-$(SNIPPET) $(AVAILABLE_DIR)/$(SNIPPET) \
+	    $(MODULES_DIR)/$(MODULE).so
+
+
+# Debian's package, in build/.  It is made from a copy, for debhelper writes into
+# the tree.
+
+DEB      := libnginx-mod-http-chatmaid
+DEB_TREE := $(BUILD_DIR)/deb/$(DEB)
+
+deb:
+	@script/install-packages build deb
+	@echo "building $(DEB)"
+	@rm -rf $(BUILD_DIR)/deb && mkdir -p $(DEB_TREE)
+	@tar -c --exclude=./.git --exclude=./build --exclude='$(BUILD)' . \
+	    | tar -x -C $(DEB_TREE)
+	@cd $(DEB_TREE) && dpkg-buildpackage -b -us -uc > ../build.log 2>&1 \
+	     || { tail -n 20 ../build.log; exit 1; } >&2
+	@lintian --allow-root --fail-on error,warning $(BUILD_DIR)/deb/*.changes
+	@mv $(BUILD_DIR)/deb/$(DEB)_*.deb $(BUILD)/ && ls $(BUILD)/$(DEB)_*.deb
+
+# In a Debian of its own: it is installed, sends, is upgraded and removed.
+deb-test: TESTS := t/deb/package.t
+deb-test: deb
+	@script/install-packages build run test deb-test
+	@$(call prove,nginx,)
+
 
 # Variables given to make are in script/webhook's environment.
 webhook:
@@ -235,5 +264,8 @@ help:
 	@echo 'make bench-growth  how it grows with bodies, records, connections'
 	@echo 'make bench-instructions   instructions of a request; fails beyond a limit'
 	@echo 'make install     into the installed nginx (DESTDIR is honoured)'
+	@echo 'make uninstall   takes that away'
+	@echo 'make deb         build/$(DEB)_*.deb'
+	@echo 'make deb-test    installs, upgrades and removes it in a Debian of its own'
 	@echo 'make webhook     signs and sends a test event: URL=... SECRET_FILE=... EVENT=...'
 	@echo 'make clean       removes build/'

@@ -24,7 +24,7 @@ sub typed ($script) {
     return <$out> // '';
 }
 
-like(typed(recipe('ACL SETUSER') =~ s/PASSWORD/open-sesame-for-the-gateway/r), qr/\AOK\n\z/, 'the ACL');
+like(typed(recipe('SETUSER gateway') =~ s/PASSWORD/open-sesame-for-the-gateway/r), qr/\AOK\n\z/, 'the ACL');
 
 my $password = secret('open-sesame-for-the-gateway');
 nginx(files => {password => $password, key => live_key}, key => live_key, gateway => 'chatmaid_sender +15550100001;',
@@ -37,12 +37,11 @@ is(get('/health')->{json}{redis}, 'up', 'and Redis is well');
 $api->fault(no_answer('before'));
 is(post('/send', $m, 'Idempotency-Key' => 'order-2')->{status}, 502, 'an ambiguous one');
 
-my $records = recipe('HGETALL');
+my $records = recipe('--scan');
 my $said = typed($records);
-like($said, qr/^state\ndone\n/m, 'the record of an operation key');
-like($said, qr/^answer\n\{"data":/m, 'with the answer');
+like($said, qr/^2 done [0-9a-f]{64} \d+ 201 \{"data":/m, 'the record of an operation key, with the answer');
 like($said, qr/^chatmaid:op:[0-9a-f]{64}\n\z/m, 'the ambiguous ones');
-unlike(typed($records), qr/^state\ndone/m, 'it was deleted');
+unlike(typed($records), qr/^2 done/m, 'it was deleted');
 is(post('/send', $m, 'Idempotency-Key' => 'order-1')->{headers}{'idempotent-replayed'}, undef, 'so a retry is sent again');
 
 subtest 'a stream and its consumer group' => sub {
@@ -76,5 +75,14 @@ ok($digits && $started->logged(qr/\[notice\].*chatmaid account "live:" has the k
 
 like(typed(recipe('ns chatmaid-1 test:')), qr/\Af660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da\b/, 'the test vector');
 like(path(__FILE__)->dirname->child('../docs/protocol.md')->slurp, qr/f660fb0ecbc69c23a7c22126a5ffba91fa8aa691de473dddcdb785426be107da/, 'is the one in docs/protocol.md');
+
+# The directives of the internal location, from { to }.
+sub internal ($file) {
+    my ($block) = path(__FILE__)->dirname->sibling($file)->slurp =~ m[^( *)location \^~ /\.chatmaid/ (\{.*?^\1\})]ms ? $2 : '';
+    return [grep { length } map { s/\s*#.*//r =~ s/^\s+//r } split /\n/, $block];
+}
+
+is_deeply(internal('contrib/chatmaid-internal.conf'), internal('conf.example'), 'the snippet of the package is what conf.example has');
+cmp_ok(scalar @{internal('conf.example')}, '>', 10, 'all of it');
 
 done;
