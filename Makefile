@@ -170,8 +170,8 @@ bench bench-instructions bench-growth:
 
 # The longest first, so that none of them is left alone at the end; those that
 # mostly wait beside those that work.
-LONGEST := conf-directives volume-wait redis-away redis-fake redis-conf \
-           send-retries webhook-away send-retry-outcomes native-clients \
+LONGEST := hostile-differential conf-directives volume-wait redis-away \
+           redis-fake redis-conf send-retries webhook-away send-retry-outcomes native-clients \
            script-webhook volume-webhooks volume-redis send-claims \
            send-wait send-wait-leave \
            wait-failures volume-storm-redis send-idempotency webhook-conf \
