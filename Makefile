@@ -211,9 +211,9 @@ deb-test: deb
 	@$(call prove,nginx,)
 
 
-# Variables given to make are in script/webhook's environment.
 webhook:
-	@script/webhook
+	@script/chatmaid webhook $(EVENT) $(if $(URL),--url '$(URL)') \
+	    $(if $(SECRET_FILE),--secret-file '$(SECRET_FILE)')
 
 clean:
 	@rm -rf $(BUILD)

@@ -14,9 +14,9 @@ my $receiver = receiver;
 
 my $nginx = nginx(
     api    => $api,
-    gateway => 'chatmaid_sender +15550100001;',
+    gateway => 'chatmaid_sender +15550100001; chatmaid_account spring; chatmaid_idempotency_scope warehouse;',
     files  => {webhook_secret => webhook_secret . "\n"},
-    http   => "chatmaid_redis redis://127.0.0.1:$port timeout=30s;",
+    http   => "chatmaid_retries 0; chatmaid_redis redis://127.0.0.1:$port timeout=30s prefix=shop:;",
     server => 'location = /hook { chatmaid_webhook on; chatmaid_webhook_secret_file webhook_secret; proxy_pass http://127.0.0.1:' . $receiver->port . '; }
                location = /stream { chatmaid_webhook on; chatmaid_webhook_secret_file webhook_secret; chatmaid_webhook_stream chatmaid:events; }',
 );
@@ -44,12 +44,12 @@ sub chatmaid (@args) {
 }
 
 subtest 'records' => sub {
-    my ($code, $said) = chatmaid(record => 'order 1');
+    my ($code, $said) = chatmaid(record => 'order-1');
     is($code, 1, 'none');
-    like($said, qr/^chatmaid: no record of order 1$/m, 'says so');
+    like($said, qr/^chatmaid: no record of order-1$/m, 'says so');
 
-    is(post('/send', message, 'Idempotency-Key' => '"order 1"')->{status}, 201, 'a send');
-    ($code, $said) = chatmaid(record => 'order 1');
+    is(post('/send', message, 'Idempotency-Key' => 'order-1')->{status}, 201, 'a send');
+    ($code, $said) = chatmaid(record => 'order-1');
     is($code, 0, 'its record');
     like($said, qr/^state +done$/m, 'is done');
     like($said, qr/^begun +2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/m, 'when');
@@ -58,11 +58,20 @@ subtest 'records' => sub {
     like($said, qr/^answer +\{.*"id":"msg_/m, 'and its text');
 
     is((chatmaid('ambiguous'))[1], '', 'nothing is ambiguous');
-    $api->fault((no_answer('before')) x 9);
+    $api->fault(no_answer('before'));
     post('/send', message, 'Idempotency-Key' => 'order-2');
-    $api->clear_faults;
     my ($name) = (chatmaid(record => 'order-2'))[1] =~ /^name +(\S+)\nexpires .*^state +ambiguous$/ms;
     like((chatmaid('ambiguous'))[1], qr/\A\Q$name\E  begun 2\S+Z\n\z/, 'one is');
+
+    is($name, record_of('order-2', 'test:spring', 'warehouse') =~ s/^chatmaid/shop/r, 'by its name');
+
+    my %record = %{$redis->record($name)};
+    $redis->cli('DEL', $name);
+    $redis->cli('HSET', $name, %record, version => 1);
+    like((chatmaid(record => 'order-2'))[1], qr/^state +ambiguous$/m, 'one of version 1');
+    like((chatmaid('ambiguous'))[1], qr/^\Q$name\E /, 'is listed too');
+    $redis->cli('SET', $name, 'x y');
+    like((chatmaid(record => 'order-2'))[1], qr/^record +x y$/m, 'what is no record is shown as it is');
 
     is((chatmaid(record => 'order-2', '--delete'))[0], 0, 'deleted');
     is((chatmaid(record => 'order-2'))[0], 1, 'gone');
@@ -117,7 +126,7 @@ subtest 'check' => sub {
     ($code, $said) = chatmaid('check');
     is($code, 1, 'without Redis');
     like($said, qr/^FAILED +Redis: 127\.0\.0\.1:\d+: Connection refused/m, 'says why');
-    is((chatmaid(record => 'order 1'))[0], 2, 'and its records can\'t be asked for');
+    is((chatmaid(record => 'order-1'))[0], 2, 'and its records can\'t be asked for');
 };
 
 subtest 'what it does not know' => sub {
