@@ -45,8 +45,8 @@ sub send_to ($place, $m, $key) {
 
 # When the lease of the only record in flight ends, by Redis' clock.
 sub lease () {
-    return $redis->cli('EVAL', "for _, key in ipairs(redis.call('KEYS', '*')) do "
-        . "if redis.call('HGET', key, 'state') == 'in_flight' then return redis.call('HGET', key, 'lease') end end", 0);
+    my ($record) = grep { $_->{state} eq 'in_flight' } map { $redis->record($_) } split /\n/, $redis->cli('KEYS', '*:op:*');
+    return $record ? $record->{lease} : '';
 }
 
 for my $name (sort keys %replaced) {

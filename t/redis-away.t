@@ -150,7 +150,7 @@ END
     }
     my $here  = sends_later($one, $m{accepted}, $k{accepted});
     my @there = map { sends_later($_, $m{accepted}, $k{accepted}) } $two, $strict;
-    wait_for(sub { $redis->cli('INFO', 'commandstats') =~ /cmdstat_hmget:calls=(\d+)/ && $1 > 10 }, 'the waiters to look');
+    wait_for(sub { $redis->cli('INFO', 'commandstats') =~ /cmdstat_get:calls=(\d+)/ && $1 > 10 }, 'the waiters to look');
 
     killed($redis);
     is(told($_->result), '409 idempotency_in_flight unknown', 'a waiter at another gateway gives up') for @there;
@@ -176,13 +176,13 @@ END
     };
     my %state = (accepted => 'done', refused => 'ambiguous', strict => 'ambiguous');
     for my $case (sort keys %state) {
-        wait_for(sub { $redis->cli('HGET', record_of($k{$case}), 'state') eq $state{$case} }, "Redis to have $case as $state{$case}");
+        wait_for(sub { $redis->state_of(record_of($k{$case})) eq $state{$case} }, "Redis to have $case as $state{$case}");
     }
     is(replayed($at_once->($two, 'accepted')), 'replayed', 'accepted: replayed at the other gateway');
     is(told($at_once->($two, 'refused')), 201, 'refused: taken over there at once');
     is(told($at_once->($one, 'strict')), 201, 'with fallback=reject too');
     is(made($m{$_}), 1, "$_: one message") for qw(refused strict);
-    is($redis->cli('HGET', record_of($k{$_}), 'state'), 'done', "$_: Redis knows it") for qw(refused strict);
+    is($redis->state_of(record_of($k{$_})), 'done', "$_: Redis knows it") for qw(refused strict);
 };
 
 subtest 'claimed in the zone, finished in Redis' => sub {

@@ -130,7 +130,7 @@ my %error = map { $_ => 'refused' } 'LOADING Redis is loading', 'NOAUTH no',
     # of a command in a script: Redis 6, 7.0, 7.2
     'ERR Error running script (call to f_1): @user_script:1: The user executing the script can\'t run this command or subcommand',
     'ERR The user executing the script can\'t run this command or subcommand script: 1, on @user_script:1.',
-    'ERR ACL failure in script: User gateway has no permissions to run the \'hset\' command script: 1, on @user_script:1.';
+    'ERR ACL failure in script: User gateway has no permissions to run the \'set\' command script: 1, on @user_script:1.';
 $error{$_} = 'error' for 'ERR no', 'WRONGTYPE no', 'BUSYGROUP no', 'OOMPH no', '', 'LOADINGS', 'NOSCRIPT no',
     'ERR Error running script (call to f_1): @user_script:1: no';
 

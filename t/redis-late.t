@@ -12,10 +12,10 @@ use Mojo::IOLoop;
 
 my $api = sandbox;
 
-# Scripts, by the number of their arguments without the keys.  mark_ambiguous,
-# remove and renew have equal ones: which it is depends on what is done.
+# Scripts, by the number of their arguments without the keys.  mark_ambiguous
+# and renew have three, remove has one: which it is depends on what is done.
 
-my %SCRIPT = (8 => 'claim', 6 => 'finish', 4 => 'settle', 9 => 'add_event');
+my %SCRIPT = (5 => 'claim', 4 => 'finish', 3 => 'settle', 1 => 'settle', 7 => 'add_event');
 
 sub script (@words) { ($words[0] =~ /^EVAL/ && $SCRIPT{@words - 3 - $words[2]}) || '' }
 
@@ -26,7 +26,7 @@ sub server ($stalls) {
     my $server = {waiting => []};
     $server->{fake} = redis_fake(sub ($fake, $stream, @words) {
         my $kind  = script(@words);
-        my $reply = $kind eq 'claim' ? sprintf("*4\r\n\$7\r\nclaimed\r\n:%d\r\n:0\r\n\$1\r\n0\r\n", 1000 * time)
+        my $reply = $kind eq 'claim' ? sprintf("*3\r\n\$7\r\nclaimed\r\n:%d\r\n:0\r\n", 1000 * time)
             : $kind ? ":1\r\n" : "+OK\r\n";
         my $first = $kind eq $stalls && !$server->{stream};
         $server->{stream} = $stream if $first;

@@ -53,12 +53,12 @@ subtest 'a master that becomes a replica' => sub {
 
     my ($k, $m) = (key, message);
     is(told(send_at($gateways[0], $k, $m)), 201, 'a send');
-    wait_for(sub { $two->cli('HGET', record_of($k), 'state') eq 'done' }, 'its record at the replica');
+    wait_for(sub { $two->state_of(record_of($k)) eq 'done' }, 'its record at the replica');
 
     # The roles change, and nobody closes the connections.
     redis_replica_of($two);
     redis_replica_of($one, $two);
-    is($one->cli('HGET', record_of($k), 'state'), 'done', 'the record is still there');
+    is($one->state_of(record_of($k)), 'done', 'the record is still there');
 
     for my $nginx (@gateways) {
         is(told($nginx->get("/operations/$k")), '503 store_unavailable', 'but is not looked at');

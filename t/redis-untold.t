@@ -33,7 +33,7 @@ sub hooking ($edge, $body, @how) { $edge->later(POST => $edge->url('/hook'), $bo
 sub hooked (@hook)               { code(hooking(@hook)->result) }
 
 sub cases ($count)         { map { {key => key, message => message} } 1 .. $count }
-sub state_of ($redis, $case) { $redis->cli('HGET', record_of($case->{key}), 'state') }
+sub state_of ($redis, $case) { $redis->state_of(record_of($case->{key})) }
 
 sub wait_state ($redis, $state, @cases) {
     for my $case (@cases) {
@@ -48,15 +48,7 @@ sub back ($gateway, $redis) {
 }
 
 # The marks of events, by their state.
-sub marks ($redis, $state) {
-    my $count = $redis->cli('EVAL', q{
-        local n = 0
-        for _, key in ipairs(redis.call('KEYS', '*event:*')) do
-            if redis.call('HGET', key, 'state') == ARGV[1] then n = n + 1 end
-        end
-        return n}, 0, $state);
-    return $count =~ /\A\d+\z/ ? $count : 0;
-}
+sub marks ($redis, $state) { $redis->count_records('*event:*', $state) }
 
 sub killed ($redis) {
     $redis->kill('KILL');
@@ -184,9 +176,9 @@ subtest 'the same operation at both' => sub {
     is(told(send_at($gateways[1], $later)), 201, 'and one after it');
     $redis->start;
     wait_state($redis, 'done', $case, $later);
-    my $answer = $redis->cli('HGET', record_of($case->{key}), 'answer');
+    my $record = $redis->cli('GET', record_of($case->{key}));
     is(send_at($_, $case)->{json}{id}, $answers[0]{json}{id}, 'and both replay it') for @gateways;
-    is($redis->cli('HGET', record_of($case->{key}), 'answer'), $answer, 'no finish has replaced the other');
+    is($redis->cli('GET', record_of($case->{key})), $record, 'no finish has replaced the other');
 };
 
 subtest 'with the ttl that is left' => sub {

@@ -152,11 +152,11 @@ subtest 'replies of a wrong shape' => sub {
     my $nginx = nginx(name => 'shapes', workers => 1, http => 'chatmaid_redis ' . $fake->url . ';',
         gateway => 'chatmaid_sender +15550100001;');
     my $done  = sub ($status) { "*5\r\n\$4\r\ndone\r\n:1\r\n:0\r\n\$2\r\n{}\r\n\$" . length($status) . "\r\n$status\r\n" };
-    my %wrong = (numbers => "*3\r\n:1\r\n:2\r\n:3\r\n", short => "*3\r\n\$7\r\nclaimed\r\n:1\r\n:0\r\n",
+    my %wrong = (numbers => "*3\r\n:1\r\n:2\r\n:3\r\n", short => "*2\r\n\$7\r\nclaimed\r\n:1\r\n",
         nil => "*3\r\n\$-1\r\n:1\r\n:0\r\n", string => "\$2\r\nhi\r\n", empty => "*0\r\n", done => "*4\r\n\$4\r\ndone\r\n:1\r\n:0\r\n:1\r\n",
         unknown => "*3\r\n\$5\r\ntaken\r\n:1\r\n:0\r\n", zero => "*3\r\n\$10\r\nin_flight\0\r\n:1\r\n:0\r\n",
         early => "*3\r\n\$6\r\nreused\r\n:-9223372036854775808\r\n:0\r\n", late => "*3\r\n\$6\r\nreused\r\n:9223372036854775807\r\n:0\r\n",
-        long => "*4\r\n\$7\r\nclaimed\r\n:1\r\n:0\r\n\$2\r\n00\r\n", none => "*4\r\n\$7\r\nclaimed\r\n:1\r\n:0\r\n\$0\r\n\r\n",
+        long => "*4\r\n\$7\r\nclaimed\r\n:1\r\n:0\r\n\$1\r\n0\r\n", other => "*3\r\n\$7\r\nclaimed\r\n:1\r\n\$1\r\n0\r\n",
         map { ("status $_" => $done->($_)) } 'abc', -1, 199, 300, '', '99999999999999999999');
     for my $name (sort keys %wrong) {
         $reply = $wrong{$name};

@@ -46,7 +46,7 @@ subtest 'a duplicate at another gateway' => sub {
     my $first = sends_at('one', 'twice', $m, $k);
     my $id    = id_of($m);
     wait_for(sub { reads($id) }, 'a poll');
-    is($redis->cli('HGET', record_of($k, 'live:twice'), 'state'), 'done', 'the record is settled while its caller waits');
+    is($redis->state_of(record_of($k, 'live:twice')), 'done', 'the record is settled while its caller waits');
     is(waited(sends_at('two', 'twice', $m, $k, 'wait=0')->result), '201 pending', 'so another gateway has the answer');
     my $second = sends_at('two', 'twice', $m, $k);
     my $before = reads($id);

@@ -173,7 +173,7 @@ subtest 'a full zone while Redis is away' => sub {
     is(tally(many($nginx, map { "s-$_" } 1 .. 150)), '201: 150', 'sends go on');
     is(replayed($nginx->post('/send', text('m s-150'), 'Idempotency-Key' => 's-150')), 'replayed', 'the latest are known');
     $redis->start;
-    wait_for(sub { $redis->cli('HGET', record_of('s-150'), 'state') eq 'done' }, 'Redis to be told');
+    wait_for(sub { $redis->state_of(record_of('s-150')) eq 'done' }, 'Redis to be told');
     is($redis->cli('EXISTS', record_of('s-1')), 0, 'the first was dropped');
 };
 

@@ -26,9 +26,7 @@ sub gateways ($name, $url, $http = '') {
 sub lines ($nginx, $what) { scalar(() = $nginx->logged(qr/\[error\].* chatmaid redis .* is $what/)) }
 
 sub open_claims ($redis, $since) {
-    return $redis->cli('EVAL', "local n = 0 for _, key in ipairs(redis.call('KEYS', '*')) do "
-        . "local r = redis.call('HMGET', key, 'state', 'begun') "
-        . "if r[1] == 'in_flight' and tonumber(r[2]) >= tonumber(ARGV[1]) then n = n + 1 end end return n", 0, int(1000 * $since));
+    return $redis->count_records('*:op:*', 'in_flight', 1000 * $since);
 }
 
 # The replica gets all that the master has confirmed before the master dies.

@@ -22,9 +22,7 @@ sub gateways ($name, $timeout) {
 
 # Of operations that have begun since then: of others Redis may not know the end.
 sub open_claims ($since) {
-    return $redis->cli('EVAL', "local n = 0 for _, key in ipairs(redis.call('KEYS', '*')) do "
-        . "local r = redis.call('HMGET', key, 'state', 'begun') "
-        . "if r[1] == 'in_flight' and tonumber(r[2]) >= tonumber(ARGV[1]) then n = n + 1 end end return n", 0, int(1000 * $since));
+    return $redis->count_records('*:op:*', 'in_flight', 1000 * $since);
 }
 
 # Each worker is connected, and none is left of before a reload.

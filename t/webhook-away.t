@@ -21,15 +21,7 @@ sub killed ($redis) {
 
 # The events that Redis has as delivered: an answer alone does not mean that it has
 # been told.
-sub done_in ($redis) {
-    my $count = $redis->cli('EVAL', q{
-        local n = 0
-        for _, key in ipairs(redis.call('KEYS', '*event:*')) do
-            if redis.call('HGET', key, 'state') == 'done' then n = n + 1 end
-        end
-        return n}, 0);
-    return $count =~ /\A\d+\z/ ? $count : 0;
-}
+sub done_in ($redis) { $redis->count_records('*event:*', 'done') }
 
 sub recorded ($redis, $count) { wait_for(sub { done_in($redis) >= $count }, "$count events in Redis") }
 

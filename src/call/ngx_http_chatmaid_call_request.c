@@ -18,6 +18,15 @@
 #define NGX_HTTP_CHATMAID_CALL_REQUEST_SEND  NGX_HTTP_LOCK
 
 
+/* A header of calls.  Its hash is made when it is needed first. */
+
+typedef struct {
+    ngx_str_t     name;
+    u_char       *lowcase;
+    ngx_uint_t    hash;
+} ngx_http_chatmaid_call_request_name_t;
+
+
 static ngx_int_t ngx_http_chatmaid_call_request_body(ngx_http_request_t *sr,
     ngx_str_t *body);
 static ngx_int_t ngx_http_chatmaid_call_request_headers(ngx_http_request_t *r,
@@ -26,7 +35,36 @@ static ngx_int_t ngx_http_chatmaid_call_request_trace(ngx_http_request_t *r,
     ngx_http_request_t *sr);
 static ngx_uint_t ngx_http_chatmaid_call_request_traceparent(ngx_str_t *value);
 static ngx_table_elt_t *ngx_http_chatmaid_call_request_add(
-    ngx_http_request_t *sr, const char *name, ngx_str_t *value);
+    ngx_http_request_t *sr, ngx_http_chatmaid_call_request_name_t *name,
+    ngx_str_t *value);
+
+
+#define ngx_http_chatmaid_call_request_name(name, lowcase)                    \
+    { ngx_string(name), (u_char *) lowcase, 0 }
+
+static ngx_http_chatmaid_call_request_name_t
+    ngx_http_chatmaid_call_request_content_type =
+        ngx_http_chatmaid_call_request_name("Content-Type", "content-type");
+
+static ngx_http_chatmaid_call_request_name_t
+    ngx_http_chatmaid_call_request_user_agent =
+        ngx_http_chatmaid_call_request_name("User-Agent", "user-agent");
+
+static ngx_http_chatmaid_call_request_name_t
+    ngx_http_chatmaid_call_request_accept =
+        ngx_http_chatmaid_call_request_name("Accept", "accept");
+
+static ngx_http_chatmaid_call_request_name_t
+    ngx_http_chatmaid_call_request_x_request_id =
+        ngx_http_chatmaid_call_request_name("X-Request-Id", "x-request-id");
+
+static ngx_http_chatmaid_call_request_name_t
+    ngx_http_chatmaid_call_request_parent =
+        ngx_http_chatmaid_call_request_name("traceparent", "traceparent");
+
+static ngx_http_chatmaid_call_request_name_t
+    ngx_http_chatmaid_call_request_state =
+        ngx_http_chatmaid_call_request_name("tracestate", "tracestate");
 
 
 ngx_int_t
@@ -140,7 +178,8 @@ ngx_http_chatmaid_call_request_headers(ngx_http_request_t *r,
     if (sr->request_body->buf) {
         sr->headers_in.content_length_n = ngx_buf_size(sr->request_body->buf);
 
-        h = ngx_http_chatmaid_call_request_add(sr, "Content-Type", &json);
+        h = ngx_http_chatmaid_call_request_add(sr,
+                          &ngx_http_chatmaid_call_request_content_type, &json);
         if (h == NULL) {
             return NGX_ERROR;
         }
@@ -151,16 +190,20 @@ ngx_http_chatmaid_call_request_headers(ngx_http_request_t *r,
     h = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
                                          "user-agent", NULL);
 
-    h = ngx_http_chatmaid_call_request_add(sr, "User-Agent",
-                                           h ? &h->value : &own);
+    h = ngx_http_chatmaid_call_request_add(sr,
+                                    &ngx_http_chatmaid_call_request_user_agent,
+                                    h ? &h->value : &own);
     if (h == NULL) {
         return NGX_ERROR;
     }
 
     sr->headers_in.user_agent = h;
 
-    if (ngx_http_chatmaid_call_request_add(sr, "Accept", &json) == NULL
-        || ngx_http_chatmaid_call_request_add(sr, "X-Request-Id", request_id)
+    if (ngx_http_chatmaid_call_request_add(sr,
+                                &ngx_http_chatmaid_call_request_accept, &json)
+        == NULL
+        || ngx_http_chatmaid_call_request_add(sr,
+                      &ngx_http_chatmaid_call_request_x_request_id, request_id)
            == NULL)
     {
         return NGX_ERROR;
@@ -190,7 +233,8 @@ ngx_http_chatmaid_call_request_trace(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_call_request_add(sr, "traceparent", &h->value)
+    if (ngx_http_chatmaid_call_request_add(sr,
+                            &ngx_http_chatmaid_call_request_parent, &h->value)
         == NULL)
     {
         return NGX_ERROR;
@@ -200,7 +244,8 @@ ngx_http_chatmaid_call_request_trace(ngx_http_request_t *r,
          h;
          h = ngx_http_chatmaid_request_header(part, "tracestate", h))
     {
-        if (ngx_http_chatmaid_call_request_add(sr, "tracestate", &h->value)
+        if (ngx_http_chatmaid_call_request_add(sr,
+                             &ngx_http_chatmaid_call_request_state, &h->value)
             == NULL)
         {
             return NGX_ERROR;
@@ -262,8 +307,8 @@ ngx_http_chatmaid_call_request_traceparent(ngx_str_t *value)
 
 
 static ngx_table_elt_t *
-ngx_http_chatmaid_call_request_add(ngx_http_request_t *sr, const char *name,
-    ngx_str_t *value)
+ngx_http_chatmaid_call_request_add(ngx_http_request_t *sr,
+    ngx_http_chatmaid_call_request_name_t *name, ngx_str_t *value)
 {
     ngx_table_elt_t  *h;
 
@@ -272,19 +317,17 @@ ngx_http_chatmaid_call_request_add(ngx_http_request_t *sr, const char *name,
         return NULL;
     }
 
-    h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
+    if (name->hash == 0) {
+        name->hash = ngx_hash_key(name->lowcase, name->name.len);
+    }
+
+    h->hash = name->hash;
+    h->key = name->name;
+    h->lowcase_key = name->lowcase;
     h->value = *value;
 #if (nginx_version >= 1023000)
     h->next = NULL;
 #endif
-
-    h->lowcase_key = ngx_pnalloc(sr->pool, h->key.len);
-    if (h->lowcase_key == NULL) {
-        return NULL;
-    }
-
-    h->hash = ngx_hash_strlow(h->lowcase_key, h->key.data, h->key.len);
 
     return h;
 }

@@ -184,7 +184,7 @@ ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
 
     *decoded = *raw;
 
-    if (ngx_strlchr(raw->data, last, '%')) {
+    if (memchr(raw->data, '%', raw->len)) {
 
         decoded->data = ngx_pnalloc(pool, raw->len);
         if (decoded->data == NULL) {
@@ -211,7 +211,7 @@ ngx_http_chatmaid_uri_danger(ngx_str_t *raw, ngx_str_t *decoded)
 {
     u_char  *p, *last;
 
-    if (ngx_strlchr(raw->data, raw->data + raw->len, '\\')) {
+    if (memchr(raw->data, '\\', raw->len)) {
         /* some servers take it for a slash */
         return "the path must not hold a backslash";
     }

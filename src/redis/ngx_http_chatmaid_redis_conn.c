@@ -725,8 +725,6 @@ ngx_http_chatmaid_redis_conn_replies(ngx_http_chatmaid_redis_conn_t *conn)
             rc = conn->handlers->reply(conn->data, reply);
         }
 
-        freeReplyObject(reply);
-
     } while (rc == NGX_OK);
 
     return rc;

@@ -15,55 +15,58 @@ typedef size_t  ngx_http_chatmaid_redis_reader_elements_t;
 #endif
 
 
+static void ngx_http_chatmaid_redis_reader_free_reply(
+    ngx_http_chatmaid_redis_reader_t *reader);
+static void *ngx_http_chatmaid_redis_reader_create_string(
+    const redisReadTask *task, char *str, size_t len);
 static void *ngx_http_chatmaid_redis_reader_create_array(
     const redisReadTask *task,
     ngx_http_chatmaid_redis_reader_elements_t elements);
 static ngx_uint_t ngx_http_chatmaid_redis_reader_depth(
     const redisReadTask *task);
+static void *ngx_http_chatmaid_redis_reader_create_integer(
+    const redisReadTask *task, long long value);
+static void *ngx_http_chatmaid_redis_reader_create_nil(
+    const redisReadTask *task);
 #if (HIREDIS_MAJOR >= 1)
-static void *ngx_http_chatmaid_redis_reader_create_string(
-    const redisReadTask *task, char *str, size_t len);
 static void *ngx_http_chatmaid_redis_reader_create_double(
     const redisReadTask *task, double value, char *str, size_t len);
 static void *ngx_http_chatmaid_redis_reader_create_bool(
     const redisReadTask *task, int value);
 #endif
+static redisReply *ngx_http_chatmaid_redis_reader_create(
+    const redisReadTask *task);
+static void ngx_http_chatmaid_redis_reader_free_object(void *object);
 
 
-static redisReplyObjectFunctions  ngx_http_chatmaid_redis_reader_functions;
-static redisReplyObjectFunctions  ngx_http_chatmaid_redis_reader_hiredis;
+static redisReplyObjectFunctions  ngx_http_chatmaid_redis_reader_functions = {
+    ngx_http_chatmaid_redis_reader_create_string,
+    ngx_http_chatmaid_redis_reader_create_array,
+    ngx_http_chatmaid_redis_reader_create_integer,
+#if (HIREDIS_MAJOR >= 1)
+    ngx_http_chatmaid_redis_reader_create_double,
+#endif
+    ngx_http_chatmaid_redis_reader_create_nil,
+#if (HIREDIS_MAJOR >= 1)
+    ngx_http_chatmaid_redis_reader_create_bool,
+#endif
+    ngx_http_chatmaid_redis_reader_free_object
+};
 
 
 ngx_int_t
 ngx_http_chatmaid_redis_reader_open(ngx_http_chatmaid_redis_reader_t *reader)
 {
-    redisReader                *hiredis;
-    redisReplyObjectFunctions  *functions;
+    ngx_memzero(reader, sizeof(ngx_http_chatmaid_redis_reader_t));
 
-    hiredis = redisReaderCreate();
-    if (hiredis == NULL) {
+    reader->hiredis = redisReaderCreateWithFunctions(
+                                    &ngx_http_chatmaid_redis_reader_functions);
+
+    if (reader->hiredis == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_http_chatmaid_redis_reader_hiredis = *hiredis->fn;
-
-    functions = &ngx_http_chatmaid_redis_reader_functions;
-    *functions = *hiredis->fn;
-
-    functions->createArray = ngx_http_chatmaid_redis_reader_create_array;
-
-#if (HIREDIS_MAJOR >= 1)
-    functions->createString = ngx_http_chatmaid_redis_reader_create_string;
-    functions->createDouble = ngx_http_chatmaid_redis_reader_create_double;
-    functions->createBool = ngx_http_chatmaid_redis_reader_create_bool;
-#endif
-
-    hiredis->fn = functions;
-    hiredis->privdata = reader;
-
-    reader->hiredis = hiredis;
-    reader->received = 0;
-    reader->elements = 0;
+    reader->hiredis->privdata = reader;
 
     return NGX_OK;
 }
@@ -75,6 +78,11 @@ ngx_http_chatmaid_redis_reader_close(ngx_http_chatmaid_redis_reader_t *reader)
     if (reader->hiredis) {
         redisReaderFree(reader->hiredis);
         reader->hiredis = NULL;
+    }
+
+    if (reader->pool) {
+        ngx_destroy_pool(reader->pool);
+        reader->pool = NULL;
     }
 }
 
@@ -100,6 +108,10 @@ ngx_http_chatmaid_redis_reader_next(ngx_http_chatmaid_redis_reader_t *reader,
 {
     void  *next;
 
+    if (reader->given) {
+        ngx_http_chatmaid_redis_reader_free_reply(reader);
+    }
+
     next = NULL;
 
     if (redisReaderGetReply(reader->hiredis, &next) != REDIS_OK) {
@@ -110,6 +122,7 @@ ngx_http_chatmaid_redis_reader_next(ngx_http_chatmaid_redis_reader_t *reader,
         return NGX_AGAIN;
     }
 
+    reader->given = 1;
     reader->received = 0;
     reader->elements = 0;
     *reply = next;
@@ -118,13 +131,71 @@ ngx_http_chatmaid_redis_reader_next(ngx_http_chatmaid_redis_reader_t *reader,
 }
 
 
-/* NULL makes it no reply.  hiredis allocates an array when it is announced: so
- * it must not be one of two thousand million elements. */
+/* What a large reply has added to the pool is not kept. */
+
+static void
+ngx_http_chatmaid_redis_reader_free_reply(
+    ngx_http_chatmaid_redis_reader_t *reader)
+{
+    reader->given = 0;
+
+    if (reader->pool->d.next == NULL) {
+        ngx_reset_pool(reader->pool);
+        return;
+    }
+
+    ngx_destroy_pool(reader->pool);
+    reader->pool = NULL;
+}
+
+
+/*
+ * hiredis makes a reply by these functions.  NULL makes it no reply.  Its own
+ * ones allocate each part of a reply apart, by which a claim cost two thousand
+ * instructions more.  Verbatim strings and large numbers are RESP3.
+ */
+
+static void *
+ngx_http_chatmaid_redis_reader_create_string(const redisReadTask *task,
+    char *str, size_t len)
+{
+    redisReply                        *reply;
+    ngx_http_chatmaid_redis_reader_t  *reader;
+
+    if (task->type != REDIS_REPLY_STRING && task->type != REDIS_REPLY_STATUS
+        && task->type != REDIS_REPLY_ERROR)
+    {
+        return NULL;
+    }
+
+    reply = ngx_http_chatmaid_redis_reader_create(task);
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    reader = task->privdata;
+
+    reply->str = ngx_pnalloc(reader->pool, len + 1);
+    if (reply->str == NULL) {
+        return NULL;
+    }
+
+    ngx_memcpy(reply->str, str, len);
+    reply->str[len] = '\0';
+    reply->len = len;
+
+    return reply;
+}
+
+
+/* An array is allocated when it is announced: so it must not be one of two
+ * thousand million elements. */
 
 static void *
 ngx_http_chatmaid_redis_reader_create_array(const redisReadTask *task,
     ngx_http_chatmaid_redis_reader_elements_t elements)
 {
+    redisReply                        *reply;
     ngx_http_chatmaid_redis_reader_t  *reader;
 
     reader = task->privdata;
@@ -144,7 +215,19 @@ ngx_http_chatmaid_redis_reader_create_array(const redisReadTask *task,
 
     reader->elements += elements;
 
-    return ngx_http_chatmaid_redis_reader_hiredis.createArray(task, elements);
+    reply = ngx_http_chatmaid_redis_reader_create(task);
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    reply->element = ngx_pcalloc(reader->pool, elements * sizeof(redisReply *));
+    if (reply->element == NULL) {
+        return NULL;
+    }
+
+    reply->elements = elements;
+
+    return reply;
 }
 
 
@@ -161,26 +244,38 @@ ngx_http_chatmaid_redis_reader_depth(const redisReadTask *task)
 }
 
 
-#if (HIREDIS_MAJOR >= 1)
-
-/* Verbatim strings and large numbers are RESP3. */
-
 static void *
-ngx_http_chatmaid_redis_reader_create_string(const redisReadTask *task,
-    char *str, size_t len)
+ngx_http_chatmaid_redis_reader_create_integer(const redisReadTask *task,
+    long long value)
 {
-    switch (task->type) {
+    redisReply  *reply;
 
-    case REDIS_REPLY_STRING:
-    case REDIS_REPLY_STATUS:
-    case REDIS_REPLY_ERROR:
-        return ngx_http_chatmaid_redis_reader_hiredis.createString(task, str,
-                                                                   len);
-    default:
-        return NULL;
+    reply = ngx_http_chatmaid_redis_reader_create(task);
+
+    if (reply) {
+        reply->integer = value;
     }
+
+    return reply;
 }
 
+
+static void *
+ngx_http_chatmaid_redis_reader_create_nil(const redisReadTask *task)
+{
+    redisReply  *reply;
+
+    reply = ngx_http_chatmaid_redis_reader_create(task);
+
+    if (reply) {
+        reply->type = REDIS_REPLY_NIL;      /* not what it is none of */
+    }
+
+    return reply;
+}
+
+
+#if (HIREDIS_MAJOR >= 1)
 
 static void *
 ngx_http_chatmaid_redis_reader_create_double(const redisReadTask *task,
@@ -198,3 +293,45 @@ ngx_http_chatmaid_redis_reader_create_bool(const redisReadTask *task,
 }
 
 #endif
+
+
+/* A part of a reply, in the array that it belongs to, if there is one. */
+
+static redisReply *
+ngx_http_chatmaid_redis_reader_create(const redisReadTask *task)
+{
+    redisReply                        *reply, *array;
+    ngx_http_chatmaid_redis_reader_t  *reader;
+
+    reader = task->privdata;
+
+    if (reader->pool == NULL) {
+        reader->pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, ngx_cycle->log);
+
+        if (reader->pool == NULL) {
+            return NULL;
+        }
+    }
+
+    reply = ngx_pcalloc(reader->pool, sizeof(redisReply));
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    reply->type = task->type;
+
+    if (task->parent) {
+        array = task->parent->obj;
+        array->element[task->idx] = reply;
+    }
+
+    return reply;
+}
+
+
+/* It goes with the pool. */
+
+static void
+ngx_http_chatmaid_redis_reader_free_object(void *object)
+{
+}

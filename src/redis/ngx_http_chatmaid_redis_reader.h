@@ -27,8 +27,10 @@
 
 typedef struct {
     redisReader  *hiredis;          /* NULL: it is closed */
+    ngx_pool_t   *pool;             /* of the reply; NULL: there was none */
     size_t        received;         /* bytes of an unfinished reply */
     size_t        elements;         /* and elements */
+    unsigned      given:1;          /* there is a reply, for the caller */
 } ngx_http_chatmaid_redis_reader_t;
 
 
@@ -46,8 +48,8 @@ void ngx_http_chatmaid_redis_reader_close(
 ngx_int_t ngx_http_chatmaid_redis_reader_feed(
     ngx_http_chatmaid_redis_reader_t *reader, u_char *data, size_t n);
 
-/* The next whole reply, which the caller frees by freeReplyObject().
- * NGX_AGAIN: there is none yet; NGX_ERROR: what has come is no reply. */
+/* The next whole reply, which lives until this is called again or the reader is
+ * closed.  NGX_AGAIN: there is none yet; NGX_ERROR: what has come is no reply. */
 ngx_int_t ngx_http_chatmaid_redis_reader_next(
     ngx_http_chatmaid_redis_reader_t *reader, redisReply **reply);
 

@@ -2,16 +2,16 @@
 -- the script before it has left a mark.
 --
 -- KEYS: the event's record and the stream.
--- ARGV: owner, fingerprint, the mark's ttl in milliseconds (0: no mark), lease
--- time, the approximate maximum length of the stream (0: any), then the fields
--- of the entry: event, message ID, timestamp, body.
+-- ARGV: fingerprint, the mark's ttl in milliseconds (0: no mark), the approximate
+-- maximum length of the stream (0: any), then the fields of the entry: event,
+-- message ID, timestamp, body.
 --
 -- Returns 1, or 0 if the event had been delivered before.
 
-local fingerprint, ttl, maxlen = ARGV[2], ARGV[3], ARGV[5]
-local event, message_id, timestamp, body = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local fingerprint, ttl, maxlen = ARGV[1], ARGV[2], ARGV[3]
+local event, message_id, timestamp, body = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 
-local received = milliseconds(now)
+local received = string.format('%.0f', clock())
 local mark = ttl ~= '0'
 
 if mark then
@@ -34,11 +34,8 @@ else
 end
 
 if mark then
-    redis.call('HDEL', KEYS[1], 'owner', 'lease', 'maybe')
-    redis.call('HSET', KEYS[1], 'version', VERSION, 'state', 'done',
-               'begun', received, 'fingerprint', fingerprint,
-               'answer', '', 'status', '200')
-    redis.call('PEXPIRE', KEYS[1], ttl)
+    redis.call('SET', KEYS[1], '2 done ' .. fingerprint .. ' ' .. received
+                               .. ' 200 ', 'PX', ttl)
 end
 
 return 1

@@ -2,35 +2,34 @@
 --
 -- KEYS: the record and, if a send without a key may belong to the window
 -- before its own, the record of that window.
--- ARGV: owner, fingerprint, ttl and lease time in milliseconds, whether a try
--- may have been accepted ('0', '1'), an owner that has ended (or ''), and for a
--- send without a key its window in milliseconds and the number of that window
--- (else 0, 0).
+-- ARGV: owner, fingerprint, lease time and ttl (which is no shorter) in
+-- milliseconds, and whether a try may have been accepted ('0', '1'); then, where
+-- there is such a thing, an owner that has ended (or ''), and of a send without
+-- a key its window in milliseconds and the number of that window.
 --
--- Returns the state, the time, whether the record of the window before was
--- taken (0, 1), then: for 'claimed' whether an earlier try may have been
--- accepted ('0', '1'), for 'done' the answer and its status.
+-- Returns the state, the time, and whether the record of the window before was
+-- taken (0, 1); for 'done' also the answer and its status.  What it grants is
+-- 'claimed', or 'recovered' if an earlier try may have been accepted.
 
 local owner, fingerprint = ARGV[1], ARGV[2]
-local ttl, lease_time = tonumber(ARGV[3]), tonumber(ARGV[4])
+local lease_time, ttl = ARGV[3], ARGV[4]
 local maybe, former_owner = ARGV[5], ARGV[6]
 local window, window_number = tonumber(ARGV[7]), tonumber(ARGV[8])
 
-if window > 0 and math.floor(now / window) ~= window_number then
-    return {'clock', now, 0}
-end
-
+local now = clock()
 local key, previous = KEYS[1], 0
 local record, foreign
+
+if window and math.floor(now / window) ~= window_number then
+    return {'clock', now, 0}
+end
 
 if KEYS[2] then
     record, foreign = read(KEYS[2])
 
     -- A foreign one may say nothing of when it began.
 
-    if record and (not is_time(record.begun)
-                   or now - tonumber(record.begun) < window)
-    then
+    if record and (foreign or now - record.begun < window) then
         key, previous = KEYS[2], 1
     end
 end
@@ -72,16 +71,9 @@ if record then
 
         maybe = '1'
     end
-
-else
-    redis.call('HSET', key, 'begun', milliseconds(now))
 end
 
-redis.call('HSET', key, 'version', VERSION, 'state', 'in_flight',
-           'fingerprint', fingerprint, 'owner', owner, 'maybe', maybe,
-           'lease', milliseconds(now + lease_time))
+write(key, 'in_flight', fingerprint, record and record.begun or now, owner,
+      now + lease_time, maybe, 'PX', ttl)
 
--- A record in flight lives at least as long as its lease.
-redis.call('PEXPIRE', key, math.max(ttl, lease_time))
-
-return {'claimed', now, previous, maybe}
+return {maybe == '0' and 'claimed' or 'recovered', now, previous}

@@ -29,7 +29,7 @@ end
 
 -- A lease that has run out means the same as 'ambiguous'.
 
-if record.state == 'in_flight' and tonumber(record.lease) > now then
+if record.state == 'in_flight' and tonumber(record.lease) > clock() then
     return only_read({'in_flight', begun})
 end
 

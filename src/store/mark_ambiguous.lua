@@ -3,7 +3,7 @@
 -- is made.
 --
 -- KEYS: the record.
--- ARGV: owner, fingerprint, ttl and lease time in milliseconds.
+-- ARGV: owner, fingerprint, and ttl in milliseconds.
 --
 -- Returns 1, or 0 if the record is not the owner's any more.
 
@@ -17,13 +17,14 @@ then
     return only_read(0)
 end
 
-if not record then
-    redis.call('HSET', KEYS[1], 'version', VERSION,
-               'fingerprint', fingerprint, 'begun', milliseconds(now),
-               'owner', owner, 'lease', milliseconds(now))
-    redis.call('PEXPIRE', KEYS[1], ttl)
-end
+if record then
+    write(KEYS[1], 'ambiguous', record.fingerprint, record.begun, owner,
+          record.lease, '1', 'KEEPTTL')
 
-redis.call('HSET', KEYS[1], 'state', 'ambiguous', 'maybe', '1')
+else
+    local now = clock()
+
+    write(KEYS[1], 'ambiguous', fingerprint, now, owner, now, '1', 'PX', ttl)
+end
 
 return 1

@@ -27,12 +27,14 @@ static void ngx_http_chatmaid_store_claim_fall_back(
     ngx_http_chatmaid_claim_t *claim, ngx_uint_t granted);
 
 
-/* See claim.lua: {state, now, previous[, maybe or answer, status]}. */
+/* See claim.lua: {state, now, previous[, answer, status]}.  AMBIGUOUS is claimed
+ * as well. */
 
 static ngx_http_chatmaid_store_script_state_t
     ngx_http_chatmaid_store_claim_states[] =
 {
-    { ngx_string("claimed"), NGX_HTTP_CHATMAID_CLAIMED, 4 },
+    { ngx_string("claimed"), NGX_HTTP_CHATMAID_CLAIMED, 3 },
+    { ngx_string("recovered"), NGX_HTTP_CHATMAID_AMBIGUOUS, 3 },
     { ngx_string("done"), NGX_HTTP_CHATMAID_DONE, 5 },
     { ngx_string("in_flight"), NGX_HTTP_CHATMAID_IN_FLIGHT, 3 },
     { ngx_string("reused"), NGX_HTTP_CHATMAID_REUSED, 3 },
@@ -53,7 +55,7 @@ ngx_int_t
 ngx_http_chatmaid_store_claim(ngx_http_chatmaid_claim_t *claim)
 {
     ngx_int_t                  rc;
-    ngx_uint_t                 decided;
+    ngx_msec_t                 window;
     ngx_http_chatmaid_words_t  words;
 
     ngx_http_chatmaid_store_zone_check(claim);
@@ -69,20 +71,28 @@ ngx_http_chatmaid_store_claim(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
     /* whether a send without a key belongs to the window before */
-    decided = (claim->waited || claim->use_previous);
+    window = (claim->waited || claim->use_previous) ? 0 : claim->window;
 
-    if (claim->window && !decided) {
+    if (window) {
         ngx_http_chatmaid_store_script_record(&words, claim,
                                               claim->previous_id);
     }
 
+    ngx_http_chatmaid_store_script_owner(&words, claim);
+    ngx_http_chatmaid_store_script_fingerprint(&words, claim);
+    ngx_http_chatmaid_store_script_lease(&words, claim);
     ngx_http_chatmaid_store_script_word(&words,
                                         claim->may_be_accepted ? "1" : "0", 1);
 
-    ngx_http_chatmaid_store_script_former_owner(&words, claim,
-                                                claim->former_ended);
-    ngx_http_chatmaid_store_script_number(&words, decided ? 0 : claim->window);
-    ngx_http_chatmaid_store_script_number(&words, claim->window_number);
+    if (window || claim->former_ended) {
+        ngx_http_chatmaid_store_script_former_owner(&words, claim,
+                                                    claim->former_ended);
+    }
+
+    if (window) {
+        ngx_http_chatmaid_store_script_number(&words, window);
+        ngx_http_chatmaid_store_script_number(&words, claim->window_number);
+    }
 
     claim->asked_at = ngx_current_msec;
 
@@ -160,13 +170,7 @@ ngx_http_chatmaid_store_claim_is_reply(ngx_uint_t result, redisReply *reply)
         return 0;
     }
 
-    switch (result) {
-
-    case NGX_HTTP_CHATMAID_CLAIMED:
-        return element[3]->type == REDIS_REPLY_STRING
-               && element[3]->len == 1;
-
-    case NGX_HTTP_CHATMAID_DONE:
+    if (result == NGX_HTTP_CHATMAID_DONE) {
 
         if (element[3]->type != REDIS_REPLY_STRING
             || element[4]->type != REDIS_REPLY_STRING)
@@ -177,10 +181,9 @@ ngx_http_chatmaid_store_claim_is_reply(ngx_uint_t result, redisReply *reply)
         status = ngx_atoi((u_char *) element[4]->str, element[4]->len);
 
         return status >= NGX_HTTP_OK && status < NGX_HTTP_SPECIAL_RESPONSE;
-
-    default:
-        return 1;
     }
+
+    return 1;
 }
 
 
@@ -201,7 +204,8 @@ ngx_http_chatmaid_store_claim_read_reply(ngx_http_chatmaid_claim_t *claim,
     switch (result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
-        claim->may_be_accepted |= (element[3]->str[0] != '0');
+    case NGX_HTTP_CHATMAID_AMBIGUOUS:
+        claim->may_be_accepted |= (result == NGX_HTTP_CHATMAID_AMBIGUOUS);
         claim->taken_over |= claim->may_be_accepted;
         ngx_http_chatmaid_store_claim_in_zone(claim);
         return;
@@ -268,6 +272,7 @@ ngx_http_chatmaid_store_claim_remove(ngx_http_chatmaid_claim_t *claim)
     ngx_http_chatmaid_words_t  words;
 
     ngx_http_chatmaid_store_script_begin(&words, claim);
+    ngx_http_chatmaid_store_script_owner(&words, claim);
 
     (void) ngx_http_chatmaid_store_script_run(claim->mcf->redis,
                                 &ngx_http_chatmaid_store_script_remove, &words,

@@ -73,6 +73,8 @@ ngx_http_chatmaid_store_redis_renew(ngx_http_chatmaid_claim_t *claim)
     claim->asked_at = ngx_current_msec;
 
     ngx_http_chatmaid_store_script_begin(&words, claim);
+    ngx_http_chatmaid_store_script_owner(&words, claim);
+    ngx_http_chatmaid_store_script_lease(&words, claim);
 
     claim->renew_command = ngx_http_chatmaid_store_script_run(
                                   claim->mcf->redis,
@@ -113,6 +115,8 @@ ngx_http_chatmaid_store_redis_finish(ngx_http_chatmaid_claim_t *claim)
     }
 
     ngx_http_chatmaid_store_script_begin(&words, claim);
+    ngx_http_chatmaid_store_script_fingerprint(&words, claim);
+    ngx_http_chatmaid_store_script_number(&words, claim->ttl);
     ngx_http_chatmaid_store_script_word(&words, claim->answer.data,
                                         claim->answer.len);
     ngx_http_chatmaid_store_script_number(&words, claim->status);
@@ -175,6 +179,9 @@ ngx_http_chatmaid_store_redis_mark_ambiguous(ngx_http_chatmaid_claim_t *claim)
     (void) ngx_http_chatmaid_store_zone.mark_ambiguous(claim);
 
     ngx_http_chatmaid_store_script_begin(&words, claim);
+    ngx_http_chatmaid_store_script_owner(&words, claim);
+    ngx_http_chatmaid_store_script_fingerprint(&words, claim);
+    ngx_http_chatmaid_store_script_number(&words, claim->ttl);
 
     rc = ngx_http_chatmaid_store_script_run_claim(claim,
                          &ngx_http_chatmaid_store_script_mark_ambiguous, &words,
@@ -229,6 +236,7 @@ ngx_http_chatmaid_store_redis_remove(ngx_http_chatmaid_claim_t *claim)
     }
 
     ngx_http_chatmaid_store_script_begin(&words, claim);
+    ngx_http_chatmaid_store_script_owner(&words, claim);
 
     rc = ngx_http_chatmaid_store_script_run_claim(claim,
                                  &ngx_http_chatmaid_store_script_remove, &words,

@@ -84,19 +84,6 @@ ngx_http_chatmaid_store_script_begin(ngx_http_chatmaid_words_t *words,
 
     ngx_http_chatmaid_store_script_record(words, claim,
                                           ngx_http_chatmaid_claim_id(claim));
-
-    ngx_http_chatmaid_digits_hex(words->owner, claim->owner,
-                                 NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_store_script_word(words, words->owner,
-                                        sizeof(words->owner));
-
-    ngx_http_chatmaid_digits_hex(words->fingerprint, claim->fingerprint,
-                                 NGX_HTTP_CHATMAID_ID_LEN);
-    ngx_http_chatmaid_store_script_word(words, words->fingerprint,
-                                        sizeof(words->fingerprint));
-
-    ngx_http_chatmaid_store_script_number(words, claim->ttl);
-    ngx_http_chatmaid_store_script_number(words, claim->lease_time);
 }
 
 
@@ -167,6 +154,40 @@ ngx_http_chatmaid_store_script_number(ngx_http_chatmaid_words_t *words,
     last = ngx_http_chatmaid_digits_decimal(p, number);
 
     ngx_http_chatmaid_store_script_word(words, p, last - p);
+}
+
+
+void
+ngx_http_chatmaid_store_script_owner(ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_digits_hex(words->owner, claim->owner,
+                                 NGX_HTTP_CHATMAID_OWNER_LEN);
+    ngx_http_chatmaid_store_script_word(words, words->owner,
+                                        sizeof(words->owner));
+}
+
+
+void
+ngx_http_chatmaid_store_script_fingerprint(ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_digits_hex(words->fingerprint, claim->fingerprint,
+                                 NGX_HTTP_CHATMAID_ID_LEN);
+    ngx_http_chatmaid_store_script_word(words, words->fingerprint,
+                                        sizeof(words->fingerprint));
+}
+
+
+/* A record in flight lives at least as long as its lease. */
+
+void
+ngx_http_chatmaid_store_script_lease(ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_claim_t *claim)
+{
+    ngx_http_chatmaid_store_script_number(words, claim->lease_time);
+    ngx_http_chatmaid_store_script_number(words, ngx_max(claim->ttl,
+                                                         claim->lease_time));
 }
 
 

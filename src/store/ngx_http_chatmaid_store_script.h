@@ -62,13 +62,13 @@ typedef struct {
 /* At configuration, if there is a chatmaid_redis.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_store_script_init(ngx_log_t *log);
 
-/* Begins the words of a script with what all of them take: the record's key,
- * owner, fingerprint, ttl and lease time. */
+/* Begins the words of a script: the key of the claim's record. */
 void ngx_http_chatmaid_store_script_begin(ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_claim_t *claim);
 
 /* Add to them: the key of another record of the claim's kind, any key, a word,
- * a number.  Keys go before all words. */
+ * a number, the claim's owner, its fingerprint, the lease time and for how long
+ * the record is kept meanwhile.  Keys go before all words. */
 void ngx_http_chatmaid_store_script_record(ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_claim_t *claim, u_char *id);
 void ngx_http_chatmaid_store_script_key(ngx_http_chatmaid_words_t *words,
@@ -77,6 +77,12 @@ void ngx_http_chatmaid_store_script_word(ngx_http_chatmaid_words_t *words,
     void *data, size_t len);
 void ngx_http_chatmaid_store_script_number(ngx_http_chatmaid_words_t *words,
     uint64_t number);
+void ngx_http_chatmaid_store_script_owner(ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_claim_t *claim);
+void ngx_http_chatmaid_store_script_fingerprint(
+    ngx_http_chatmaid_words_t *words, ngx_http_chatmaid_claim_t *claim);
+void ngx_http_chatmaid_store_script_lease(ngx_http_chatmaid_words_t *words,
+    ngx_http_chatmaid_claim_t *claim);
 
 /* Adds the owner that the record had before; an empty word if none is known. */
 void ngx_http_chatmaid_store_script_former_owner(

@@ -184,6 +184,8 @@ ngx_http_chatmaid_store_untold_tell(ngx_http_chatmaid_claim_t *claim,
 
     case NGX_HTTP_CHATMAID_RECORD_DONE:
         script = &ngx_http_chatmaid_store_script_finish;
+        ngx_http_chatmaid_store_script_fingerprint(&words, claim);
+        ngx_http_chatmaid_store_script_number(&words, claim->ttl);
         ngx_http_chatmaid_store_script_word(&words, claim->answer.data,
                                             claim->answer.len);
         ngx_http_chatmaid_store_script_number(&words, claim->status);
@@ -191,10 +193,14 @@ ngx_http_chatmaid_store_untold_tell(ngx_http_chatmaid_claim_t *claim,
 
     case NGX_HTTP_CHATMAID_RECORD_REMOVED:
         script = &ngx_http_chatmaid_store_script_remove;
+        ngx_http_chatmaid_store_script_owner(&words, claim);
         break;
 
     default:
         script = &ngx_http_chatmaid_store_script_mark_ambiguous;
+        ngx_http_chatmaid_store_script_owner(&words, claim);
+        ngx_http_chatmaid_store_script_fingerprint(&words, claim);
+        ngx_http_chatmaid_store_script_number(&words, claim->ttl);
     }
 
     return ngx_http_chatmaid_store_script_run(claim->mcf->redis, script, &words,

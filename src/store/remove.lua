@@ -1,7 +1,7 @@
 -- Removes a record whose tries certainly have not been accepted.
 --
 -- KEYS: the record.
--- ARGV: owner, fingerprint, ttl and lease time in milliseconds.
+-- ARGV: owner.
 --
 -- Returns 1, or 0 if the record is not the owner's any more or an earlier try
 -- may have been accepted: then the record becomes ambiguous.
@@ -16,8 +16,9 @@ then
     return only_read(0)
 end
 
-if record.maybe ~= '0' or tonumber(record.lease) <= now then
-    redis.call('HSET', KEYS[1], 'state', 'ambiguous', 'maybe', '1')
+if record.maybe ~= '0' or tonumber(record.lease) <= clock() then
+    write(KEYS[1], 'ambiguous', record.fingerprint, record.begun, owner,
+          record.lease, '1', 'KEEPTTL')
     return 0
 end
 

@@ -1,12 +1,11 @@
 -- Starts the lease of a record anew.
 --
 -- KEYS: the record.
--- ARGV: owner, fingerprint, ttl and lease time in milliseconds.
+-- ARGV: owner, lease time and ttl (which is no shorter) in milliseconds.
 --
 -- Returns 1, or 0 if the record is not the owner's any more.
 
-local owner = ARGV[1]
-local ttl, lease_time = tonumber(ARGV[3]), tonumber(ARGV[4])
+local owner, lease_time, ttl = ARGV[1], ARGV[2], ARGV[3]
 
 local record, foreign = read(KEYS[1])
 
@@ -16,7 +15,7 @@ then
     return only_read(0)
 end
 
-redis.call('HSET', KEYS[1], 'lease', milliseconds(now + lease_time))
-redis.call('PEXPIRE', KEYS[1], math.max(ttl, lease_time))
+write(KEYS[1], 'in_flight', record.fingerprint, record.begun, owner,
+      clock() + lease_time, record.maybe, 'PX', ttl)
 
 return 1

@@ -22,7 +22,7 @@ local function ask(...)
 end
 
 local function age(id)
-    return math.max(0, now - tonumber(id:match('^%d+')))
+    return math.max(0, clock() - tonumber(id:match('^%d+')))
 end
 
 local function oldest(name, delivered)

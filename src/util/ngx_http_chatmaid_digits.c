@@ -7,6 +7,12 @@
 #include "ngx_http_chatmaid_digits.h"
 
 
+/* The sixteen bytes that begin with this digit. */
+#define NGX_HTTP_CHATMAID_DIGITS_HEX(d)                                       \
+    d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7"                           \
+    d "8" d "9" d "a" d "b" d "c" d "d" d "e" d "f"
+
+
 static ngx_int_t ngx_http_chatmaid_digits_value(u_char ch);
 
 
@@ -36,16 +42,23 @@ ngx_http_chatmaid_digits_decimal(u_char *p, uint64_t number)
 u_char *
 ngx_http_chatmaid_digits_hex(u_char *p, const u_char *data, size_t len)
 {
-    const u_char  *last;
+    size_t  i;
 
-    static const u_char  digits[] = "0123456789abcdef";
+    static const char  bytes[] =
+        NGX_HTTP_CHATMAID_DIGITS_HEX("0") NGX_HTTP_CHATMAID_DIGITS_HEX("1")
+        NGX_HTTP_CHATMAID_DIGITS_HEX("2") NGX_HTTP_CHATMAID_DIGITS_HEX("3")
+        NGX_HTTP_CHATMAID_DIGITS_HEX("4") NGX_HTTP_CHATMAID_DIGITS_HEX("5")
+        NGX_HTTP_CHATMAID_DIGITS_HEX("6") NGX_HTTP_CHATMAID_DIGITS_HEX("7")
+        NGX_HTTP_CHATMAID_DIGITS_HEX("8") NGX_HTTP_CHATMAID_DIGITS_HEX("9")
+        NGX_HTTP_CHATMAID_DIGITS_HEX("a") NGX_HTTP_CHATMAID_DIGITS_HEX("b")
+        NGX_HTTP_CHATMAID_DIGITS_HEX("c") NGX_HTTP_CHATMAID_DIGITS_HEX("d")
+        NGX_HTTP_CHATMAID_DIGITS_HEX("e") NGX_HTTP_CHATMAID_DIGITS_HEX("f");
 
-    for (last = data + len; data < last; data++) {
-        *p++ = digits[*data >> 4];
-        *p++ = digits[*data & 0xf];
+    for (i = 0; i < len; i++) {
+        ngx_memcpy(&p[2 * i], &bytes[2 * data[i]], 2);
     }
 
-    return p;
+    return p + 2 * len;
 }
 
 

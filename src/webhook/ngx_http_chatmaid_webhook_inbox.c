@@ -39,6 +39,8 @@ ngx_http_chatmaid_webhook_inbox_add(ngx_http_chatmaid_main_conf_t *mcf,
 
     ngx_http_chatmaid_store_script_key(&words, inbox->key.data,
                                        inbox->key.len);
+    ngx_http_chatmaid_store_script_fingerprint(&words, &mark);
+    ngx_http_chatmaid_store_script_number(&words, mark.ttl);
     ngx_http_chatmaid_store_script_number(&words, inbox->maxlen);
     ngx_http_chatmaid_store_script_word(&words, event->name.data,
                                         event->name.len);

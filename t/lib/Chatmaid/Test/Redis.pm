@@ -17,7 +17,7 @@ use Exporter ();
 use IO::Socket::IP;
 use IO::Socket::UNIX;
 
-our @EXPORT = qw(redis_server redis_sentinel redis_replica_of redis_fake record_of note_of probe ask up);
+our @EXPORT = qw(redis_server redis_sentinel redis_replica_of redis_fake record_of record_text note_of probe ask up);
 
 has [qw(port socket)];
 has host => '127.0.0.1';
@@ -154,6 +154,44 @@ sub unread ($self) {
     my $port = sprintf ':%04X', $self->port;
     return grep { my @field = split; $field[1] =~ /$port\z/ && $field[3] eq '01' && $field[4] !~ /:0+\z/ }
         slurp('/proc/net/tcp') =~ /^ *\d+: .*$/mg;
+}
+
+
+# --- Records -----------------------------------------------------------------
+
+# The fields of a record, those of another version too, or nothing if there is
+# none.
+
+sub record ($self, $name) {
+    return {$self->cli('HGETALL', $name) =~ /^(.*)\n(.*)$/mg} if $self->cli('TYPE', $name) eq 'hash';
+
+    my %record;
+    @record{qw(version state fingerprint begun rest)} = split / /, $self->cli('GET', $name), 5;
+    my $rest = delete $record{rest} // return;
+    if ($record{state} eq 'done') { @record{qw(status answer)} = split / /, $rest, 2 }
+    else { @record{qw(owner lease maybe)} = split / /, $rest }
+    return \%record;
+}
+
+sub state_of ($self, $name) { ($self->record($name) // {})->{state} // '' }
+
+# What stands in Redis for these fields, less those that are undef.
+sub record_text (%record) {
+    return join ' ', grep { defined } @record{qw(version state fingerprint begun owner lease maybe status answer)};
+}
+
+# How many records whose names match are in a state, of those that began at a time
+# in milliseconds or later.
+
+sub count_records ($self, $pattern, $state, $since = 0) {
+    my $count = $self->cli('EVAL', q{
+        local n = 0
+        for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+            local state, begun = redis.call('GET', key):match('^2 (%S+) %S+ (%d+)')
+            if state == ARGV[2] and tonumber(begun) >= tonumber(ARGV[3]) then n = n + 1 end
+        end
+        return n}, 0, $pattern, $state, int $since);
+    return $count =~ /\A\d+\z/ ? $count : 0;
 }
 
 
