@@ -63,6 +63,13 @@ subtest 'records' => sub {
     my ($name) = says($nginx, ['record', 'doubtful'], 0, qr/state        ambiguous/, 'an ambiguous one') =~ /\A(\S+)/;
     says($nginx, ['ambiguous'], 0, qr/\A\d{4}-\d\d-\d\dT[\d:]+Z  \Q$name\E\n\z/, 'is listed, by itself');
 
+    my @before = ([AUTH => $password], [SELECT => 3]);
+    my ($old)  = says($nginx, ['record', $key, '--account', 'other'], 0, qr/state        done/, 'a record of today') =~ /\A(\S+)/;
+    $redis->cli(@before, DEL => $old);
+    $redis->cli(@before, HSET => $old, qw(version 1 state ambiguous begun 1785000000000 lease 1785000008000 owner a maybe 1 fingerprint), 'f' x 64);
+    $redis->cli(@before, PEXPIRE => $old, 600000);
+    says($nginx, ['record', $key, '--account', 'other'], 0, qr/state        ambiguous\n  begun        2026-07-25T17:20:00Z/, 'one of version 1');
+
     says($nginx, ['record', $key, '--account', 'other', '--delete'], 0, qr/deleted/, 'deletes');
     says($nginx, ['record', $key, '--account', 'other'], 1, qr/no record/, 'it is gone');
     says($nginx, ['record', $key], 0, qr/state        done/, 'the other one is there');
