@@ -16,7 +16,7 @@ my $nginx = nginx(
     api    => $api,
     gateway => 'chatmaid_sender +15550100001; chatmaid_account spring; chatmaid_idempotency_scope warehouse;',
     files  => {webhook_secret => webhook_secret . "\n"},
-    http   => "chatmaid_retries 0; chatmaid_redis redis://127.0.0.1:$port timeout=30s prefix=shop:;",
+    http   => "# it's a comment {\nchatmaid_retries 0; chatmaid_redis redis://127.0.0.1:$port timeout=30s prefix=shop:;",
     server => 'location = /hook { chatmaid_webhook on; chatmaid_webhook_secret_file webhook_secret; proxy_pass http://127.0.0.1:' . $receiver->port . '; }
                location = /stream { chatmaid_webhook on; chatmaid_webhook_secret_file webhook_secret; chatmaid_webhook_stream chatmaid:events; }',
 );
@@ -112,7 +112,7 @@ subtest 'check' => sub {
     like($said, qr/^ok +Redis: a master$/m, 'Redis');
     like($said, qr/^ok +Redis' commands: /m, 'its ACL');
     like($said, qr/^ok +Redis' clock: /m, 'its clock');
-    like($said, qr/^ok +Chatmaid at 127\.0\.0\.1:$ca: the certificate is for developers-api\.chatmaid\.net, the clock /m, 'Chatmaid');
+    like($said, qr/^ok +Chatmaid at 127\.0\.0\.1:$ca: TLS for developers-api\.chatmaid\.net, the clock /m, 'Chatmaid');
 
     chmod 0644, $nginx->dir . '/webhook_secret';
     $redis->cli(qw(ACL SETUSER default -mget));
