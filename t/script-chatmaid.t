@@ -28,6 +28,7 @@ sub run ($at, @arguments) {
     my $pid = open(my $out, '-|') // die "fork: $!";
     if (!$pid) {
         delete $ENV{NGINX};
+        $ENV{ASAN_OPTIONS} = 'detect_leaks=0';      # -T ends without cleaning up
         open STDERR, '>&', \*STDOUT;
         exec $tool, '--nginx', "@command", @arguments or POSIX::_exit(127);
     }
