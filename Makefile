@@ -140,6 +140,7 @@ bench bench-instructions bench-growth:
 # mostly wait beside those that work.
 LONGEST := conf-directives volume-wait redis-away redis-fake redis-conf \
            send-retries webhook-away send-retry-outcomes native-clients \
+           docs script-chatmaid conf-survives \
            script-webhook volume-webhooks volume-redis send-claims \
            send-wait send-wait-leave \
            wait-failures volume-storm-redis send-idempotency webhook-conf \
