@@ -340,7 +340,8 @@ sub commands ($self) {
     my $bin = $self->{bin} = $self->tmp->child('bin')->make_path;
     my %run = (
         'curl'      => 'exec /usr/bin/curl -sS --max-time 60 "$@"',
-        'redis-cli' => "exec /usr/bin/redis-cli -s '$dir/redis.sock' \"\$@\"",
+        # Here is no Cluster whose redirects "-c" would follow.
+        'redis-cli' => "[ \"\$1\" != -c ] || shift\nexec /usr/bin/redis-cli -s '$dir/redis.sock' \"\$@\"",
         'systemctl' => 'exec nginx -s reload',
         'nginx'     => qq{real=\$(PATH=\${PATH#*:} command -v '$nginx')\nexport ASAN_OPTIONS=detect_leaks=0\nexec "\$real" -c '$dir/nginx.conf' -g 'daemon off;' "\$@"},
         'make'      => qq{if [ "\$1" = webhook ]; then exec /usr/bin/make -s -C '$TOP' "\$@"; fi\n}
