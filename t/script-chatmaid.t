@@ -1,146 +1,143 @@
-# script/chatmaid, the operator's tool, on a gateway and an edge with a Redis.
+# script/chatmaid, as an operator uses it on the machine of a gateway.
 
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
 use Chatmaid::Test::Webhook;
+use Chatmaid::Test::World qw(leaks_in);
 use Mojo::File qw(path);
 
-my $tool  = path(__FILE__)->to_abs->dirname->dirname->child('script/chatmaid');
-my $api   = sandbox(keys => [map { {key => $_, account => 'main'} } test_key, live_key]);
+my $api   = sandbox;
 my $redis = redis_server;
 my $port  = $redis->port;
+my $tool  = path(__FILE__)->dirname->sibling('script/chatmaid')->to_abs;
+my $receiver = receiver;
 
-# Each file that the module may read, and a password for Redis.
-my $password = secret('open-sesame-for-the-tool');
-$redis->cli('CONFIG', 'SET', 'requirepass', $password);
-my $to_redis = "chatmaid_redis redis://127.0.0.1:$port/3 password_file=%DIR%/password timeout=30s prefix=p[1]:;";
+my $nginx = nginx(
+    api    => $api,
+    gateway => 'chatmaid_sender +15550100001; chatmaid_account spring; chatmaid_idempotency_scope warehouse;',
+    files  => {webhook_secret => webhook_secret . "\n"},
+    http   => "# it's a comment {\nchatmaid_retries 0; chatmaid_redis redis://127.0.0.1:$port timeout=30s prefix=shop:;",
+    server => 'location = /hook { chatmaid_webhook on; chatmaid_webhook_secret_file webhook_secret; proxy_pass http://127.0.0.1:' . $receiver->port . '; }
+               location = /stream { chatmaid_webhook on; chatmaid_webhook_secret_file webhook_secret; chatmaid_webhook_stream chatmaid:events; }',
+);
 
-my $nginx = nginx(files => {password => $password,
-        'other.conf' => 'location ^~ /other/ { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; chatmaid_account "other"; }'}, http => "$to_redis chatmaid_retries 0;",
-    gateway => 'chatmaid_sender +15550100001; chatmaid_idempotency_scope $http_x_team;', server => <<'END');
-    location ^~ /main/  { chatmaid_gateway /.chatmaid/; chatmaid_sender +15550100001; }
-    include other*.conf;    # "{" in a comment
-END
+# nginx as the tool finds it, but for where the test has its files.
+my $bin = dir . '/bin';
+mkdir $bin, 0700;
+my ($program) = grep { -x } $ENV{NGINX} || (), map { "$_/nginx" } split /:/, $ENV{PATH};
+spurt("$bin/nginx", join(' ', '#!/bin/sh' . "\nexec", $program, '-p', $nginx->dir, '-e', $nginx->dir . "/tool.log", '"$@"') . "\n", 0700);
 
-# (exit status, what it prints).
-sub run ($at, @arguments) {
-    my @command = $at->program;
+# (exit code, what it printed).
+sub chatmaid (@args) {
     my $pid = open(my $out, '-|') // die "fork: $!";
     if (!$pid) {
-        delete $ENV{NGINX};
-        $ENV{ASAN_OPTIONS} = 'detect_leaks=0';      # -T ends without cleaning up
+        delete $ENV{NGINX};             # to nginx, sockets that it inherits
+        $ENV{PATH} = "$bin:$ENV{PATH}";
+        $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
         open STDERR, '>&', \*STDOUT;
-        exec $tool, '--nginx', "@command", @arguments or POSIX::_exit(127);
+        exec $tool, '-c', $nginx->dir . '/nginx.conf', @args or POSIX::_exit(127);
     }
-    my $said = do { local $/; <$out> } // '';
+    my $said = join '', <$out>;
     close $out;
-    return ($? >> 8, Chatmaid::Test::seen("script/chatmaid @arguments", $said));
-}
-
-sub says ($at, $arguments, $status, $pattern, $name) {
-    my ($is, $said) = run($at, @$arguments);
-    is($is, $status, "$name: status") or diag($said);
-    like($said, $pattern, $name);
-    return $said;
+    is(join(' ', leaks_in($said)), '', "@args: shows no secret");
+    return ($? >> 8, $said);
 }
 
 subtest 'records' => sub {
-    my ($m, $key) = (message, 'booking/8841');
-    my $id = $nginx->post($nginx->url('/main/send'), $m, 'Idempotency-Key' => $key)->{json}{id};
-    says($nginx, ['record', $key], 0, qr/\Ap\[1\]:op:[0-9a-f]{64}\n  account      test:\n  state        done\n.*answer       201 .*"$id"/s, 'a record');
-    says($nginx, ['record', 'never'], 1, qr/\Ano record of never\n\z/, 'none');
-    says($nginx, ['record', $key, '--account', 'other'], 1, qr/no record/, 'none of another account');
+    my ($code, $said) = chatmaid(record => 'order-1');
+    is($code, 1, 'none');
+    like($said, qr/^chatmaid: no record of order-1$/m, 'says so');
 
-    $nginx->post($nginx->url('/other/send'), $m, 'Idempotency-Key' => $key);
-    my $both = says($nginx, ['record', $key], 0, qr/account      test:other/, 'of each account');
-    is(scalar(() = $both =~ /^  state        done$/mg), 2, 'both');
+    is(post('/send', message, 'Idempotency-Key' => 'order-1')->{status}, 201, 'a send');
+    ($code, $said) = chatmaid(record => 'order-1');
+    is($code, 0, 'its record');
+    like($said, qr/^state +done$/m, 'is done');
+    like($said, qr/^begun +2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/m, 'when');
+    like($said, qr/^expires +in \d+ s$/m, 'until when');
+    like($said, qr/^status +201$/m, 'with the answer');
+    like($said, qr/^answer +\{.*"id":"msg_/m, 'and its text');
 
-    post('/send', $m, 'Idempotency-Key' => $key, 'X-Team' => 'mail');
-    says($nginx, ['record', $key, '--scope', 'mail', '--account', ''], 0, qr/state        done/, 'in its scope');
-
-    says($nginx, ['ambiguous'], 0, qr/\Anone\n\z/, 'nothing is ambiguous');
+    is((chatmaid('ambiguous'))[1], '', 'nothing is ambiguous');
     $api->fault(no_answer('before'));
-    $nginx->post($nginx->url('/main/send'), message, 'Idempotency-Key' => 'doubtful');
-    my ($name) = says($nginx, ['record', 'doubtful'], 0, qr/state        ambiguous/, 'an ambiguous one') =~ /\A(\S+)/;
-    says($nginx, ['ambiguous'], 0, qr/\A\d{4}-\d\d-\d\dT[\d:]+Z  \Q$name\E\n\z/, 'is listed, by itself');
+    post('/send', message, 'Idempotency-Key' => 'order-2');
+    my ($name) = (chatmaid(record => 'order-2'))[1] =~ /^name +(\S+)\nexpires .*^state +ambiguous$/ms;
+    like((chatmaid('ambiguous'))[1], qr/\A\Q$name\E  begun 2\S+Z\n\z/, 'one is');
 
-    my @before = ([AUTH => $password], [SELECT => 3]);
-    my ($old)  = says($nginx, ['record', $key, '--account', 'other'], 0, qr/state        done/, 'a record of today') =~ /\A(\S+)/;
-    $redis->cli(@before, DEL => $old);
-    $redis->cli(@before, HSET => $old, qw(version 1 state ambiguous begun 1785000000000 lease 1785000008000 owner a maybe 1 fingerprint), 'f' x 64);
-    $redis->cli(@before, PEXPIRE => $old, 600000);
-    says($nginx, ['record', $key, '--account', 'other'], 0, qr/state        ambiguous\n  begun        2026-07-25T17:20:00Z/, 'one of version 1');
+    is($name, record_of('order-2', 'test:spring', 'warehouse') =~ s/^chatmaid/shop/r, 'by its name');
 
-    says($nginx, ['record', $key, '--account', 'other', '--delete'], 0, qr/deleted/, 'deletes');
-    says($nginx, ['record', $key, '--account', 'other'], 1, qr/no record/, 'it is gone');
-    says($nginx, ['record', $key], 0, qr/state        done/, 'the other one is there');
+    my %record = %{$redis->record($name)};
+    $redis->cli('DEL', $name);
+    $redis->cli('HSET', $name, %record, version => 1);
+    like((chatmaid(record => 'order-2'))[1], qr/^state +ambiguous$/m, 'one of version 1');
+    like((chatmaid('ambiguous'))[1], qr/^\Q$name\E /, 'is listed too');
+    $redis->cli('SET', $name, 'x y');
+    like((chatmaid(record => 'order-2'))[1], qr/^record +x y$/m, 'what is no record is shown as it is');
+
+    is((chatmaid(record => 'order-2', '--delete'))[0], 0, 'deleted');
+    is((chatmaid(record => 'order-2'))[0], 1, 'gone');
+    is((chatmaid('ambiguous'))[1], '', 'nor listed');
 };
 
-subtest 'webhooks and their inbox' => sub {
-    my $edge = edge(files => {password => $password}, http => $to_redis, webhook => '-proxy_pass; chatmaid_webhook_stream events maxlen=100;');
-    says($edge, ['inbox', 'status'], 0, qr/\Aevents: 0 entries\n  no group reads it\n\z/, 'an empty stream');
-    says($edge, ['webhook', 'message.read', '--message', 'msg_1'], 0,
-        qr{\APOST http://127\.0\.0\.1:\d+/webhooks/chatmaid\n\{"event":"message\.read".*^HTTP/1\.1 200 }ms, 'a webhook is taken');
-    my ($entry) = says($edge, ['inbox', 'peek'], 0, qr/\Aevents:\n  \d+-\d+  message\.read  \{.*"messageId":"msg_1".*\n\z/, 'it is in the inbox')
-        =~ /(\d+-\d+)/;
-    says($edge, ['webhook', 'phone.connected'], 0, qr/^HTTP\/1\.1 200 /m, 'another');
-    says($edge, ['inbox', 'peek', 1], 0, qr/\Aevents:\n  \S+  phone\.connected .*\n\z/, 'the newest');
+subtest 'an event' => sub {
+    my ($code, $said) = chatmaid(webhook => 'message.failed', '--message', 'msg_1');
+    is($code, 0, 'is taken by this nginx');
+    my $body = $receiver->last->{body};
+    like($body, qr/"event":"message.failed".*"messageId":"msg_1".*"status":"failed"/, 'and handed on');
+    like($said, qr/\n\Q$body\E\n\nHTTP\/1\.1 200 .*\n/, 'both are shown');
+};
 
-    $redis->cli([AUTH => $password], [SELECT => 3], qw(XGROUP CREATE events mailroom 0));
-    $redis->cli([AUTH => $password], [SELECT => 3], qw(XREADGROUP GROUP mailroom w COUNT 1 STREAMS events >));
-    says($edge, ['inbox', 'status'], 0, qr/\Aevents: 2 entries\n  mailroom: \S+ new, 1 not acknowledged since \S+Z, 1 consumers\n\z/, 'who reads it');
-    says($edge, ['inbox', 'replay', $entry], 0, qr/\Aevents: \d+-\d+ is $entry once more\n\z/, 'an entry once more');
-    says($edge, ['inbox', 'status'], 0, qr/\Aevents: 3 entries/, 'it is there');
-    says($edge, ['inbox', 'replay', '1-1'], 1, qr/\Ano entry 1-1\n\z/, 'an unknown one');
-    says($nginx, ['inbox', 'status'], 1, qr/no webhook location has a chatmaid_webhook_stream/, 'no stream');
-    says($nginx, ['webhook', 'message.read'], 1, qr/no location has chatmaid_webhook on/, 'no edge');
+subtest 'the inbox' => sub {
+    my $url = url('/stream');
+    is((chatmaid('webhook', 'message.sent', '--url', $url))[0], 0, 'an event');
+    my ($code, $said) = chatmaid(qw(inbox peek));
+    my ($id) = $said =~ /^chatmaid:events (\d+-\d+)\n(?:  .*\n)*  event +message\.sent\n/m;
+    ok($id, 'is there');
 
-    spurt($edge->dir . '/webhook_secret', "whsec_of_somebody_else\n");
-    says($edge, ['webhook', 'message.read'], 1, qr/^HTTP\/1\.1 401 .*signature_mismatch/ms, 'refused');
+    like((chatmaid(qw(inbox status)))[1], qr/^entries +1\n^oldest +2\S+Z\n\z/m, 'one entry, no group');
+    $redis->cli(qw(XGROUP CREATE chatmaid:events mailroom $));
+    is((chatmaid(qw(inbox replay), $id))[0], 0, 'once more');
+    like((chatmaid(qw(inbox status)))[1], qr/^entries +2\n.*^group +mailroom: 0 consumers, 0 pending, 1 to come$/ms, 'for the group');
+    like((chatmaid(qw(inbox peek 1)))[1], qr/\A(?!.*\Q$id\E)chatmaid:events \d+-\d+\n(?:  .*\n)*  event +message\.sent\n/, 'the newest');
+
+    ($code, $said) = chatmaid(qw(inbox replay 1-1));
+    is($code, 1, 'what is not there');
+    like($said, qr/^chatmaid:events 1-1: no such entry$/m, 'is said');
 };
 
 subtest 'check' => sub {
-    my $said = says($nginx, ['check'], 0, qr/^ok    .*api_key: mode 0600$/m, 'all is well');
-    unlike($said, qr/^BAD/m, 'nothing is bad');
-    like($said, qr/^ok    developers-api\.chatmaid\.net at 127\.0\.0\.1:\d+: TLS is verified$/m, 'TLS');
-    like($said, qr/^ok    the clock is that of/m, 'the clock');
-    like($said, qr/^ok    Redis: $_/m, $_) for 'a master', 'its clock', 'EVAL is allowed', 'PING is allowed';
+    my ($code, $said) = chatmaid('check');
+    is($code, 0, 'all is well') or diag($said);
+    my $ca = $api->port;
+    like($said, qr/^ok +\S+\/$_: mode 0600, of \w+$/m, $_) for qw(api_key webhook_secret);
+    like($said, qr/^ok +Redis: a master$/m, 'Redis');
+    like($said, qr/^ok +Redis' commands: /m, 'its ACL');
+    like($said, qr/^ok +Redis' clock: /m, 'its clock');
+    like($said, qr/^ok +Chatmaid at 127\.0\.0\.1:$ca: TLS for developers-api\.chatmaid\.net, the clock /m, 'Chatmaid');
 
-    chmod 0644, $nginx->dir . '/api_key';
-    says($nginx, ['check'], 1, qr/^BAD   .*api_key: mode 0644 lets others read or change it$/m, 'a mode');
-    chmod 0600, $nginx->dir . '/api_key';
+    chmod 0644, $nginx->dir . '/webhook_secret';
+    $redis->cli(qw(ACL SETUSER default -mget));
+    ($code, $said) = chatmaid('check');
+    is($code, 1, 'two faults');
+    like($said, qr/^FAILED +(\S+webhook_secret): others can read it: chmod 600 \1$/m, 'a file');
+    like($said, qr/^FAILED +Redis' commands: the user may not use MGET$/m, 'a command');
+    is(() = $said =~ /^FAILED/mg, 2, 'no more');
 
-    my $foreign = sandbox(cert => 'foreign');
-    my $other = nginx(name => 'foreign', api => $foreign, http => "$to_redis", files => {password => $password});
-    says($other, ['check'], 1, qr/^BAD   developers-api\.chatmaid\.net at .*: verify error/m, 'an authority that is not ours');
-
-    $redis->cli([AUTH => $password], qw(ACL SETUSER little on >little-sesame ~p[1]:* nocommands +role +ping +select));
-    my $little = nginx(name => 'little', api => $api, files => {password => 'little-sesame'},
-        http => $to_redis =~ s{redis://}{redis://little@}r);
-    says($little, ['check'], 1, qr/^BAD   Redis: EVAL: Redis says: NOPERM/m, 'a user who may not');
+    $redis->stop;
+    ($code, $said) = chatmaid('check');
+    is($code, 1, 'without Redis');
+    like($said, qr/^FAILED +Redis: 127\.0\.0\.1:\d+: Connection refused/m, 'says why');
+    is((chatmaid(record => 'order-1'))[0], 2, 'and its records can\'t be asked for');
 };
 
-subtest 'what it can not do' => sub {
-    my $alone = nginx(name => 'alone', api => $api);
-    says($alone, ['record', 'a'], 1, qr/there is no chatmaid_redis/, 'no Redis');
-    says($alone, ['check'], 0, qr/TLS is verified/, 'but a check');
-    says($alone, ['nonsense'], 2, qr/^chatmaid record KEY/m, 'usage');
-    says($alone, ['record'], 2, qr/^chatmaid record KEY/m, 'no key');
-    says($alone, ['inbox', 'nonsense'], 2, qr/^chatmaid inbox peek/m, 'no such thing');
-    $alone->expect(qr/unexpected end of file/, 'a broken configuration');
-    spurt($alone->dir . '/nginx.conf', 'nonsense');
-    says($alone, ['check'], 1, qr/-T` fails: run it to see why/, 'a broken configuration');
-    $alone->write;
-};
-
-subtest 'TLS, a socket, Sentinels' => sub {
-    my $tls = redis_server(tls => 'good');
-    for my $url ('rediss://localhost:' . $tls->port . ' ca_file=%CA%', 'unix:' . $redis->socket . ':3 password_file=%DIR%/password') {
-        my $nginx = nginx(name => 'way' . ($url =~ /^(\w+)/)[0], api => $api, files => {password => $password}, http => "chatmaid_redis $url timeout=30s;",
-            gateway => 'chatmaid_sender +15550100001;');
-        post('/send', message, 'Idempotency-Key' => 'by-another-way');
-        says($nginx, ['record', 'by-another-way'], 0, qr/state        done/, $url =~ s/ .*//r);
+subtest 'what it does not know' => sub {
+    for my $args ([], ['nothing'], ['record'], [qw(inbox shut)], [qw(inbox replay)], [qw(record k --force)]) {
+        my ($code, $said) = chatmaid(@$args);
+        is($code, 2, "@$args: ends with 2");
+        like($said, qr/^   record KEY.*^   check /ms, "@$args: shows what there is");
     }
+    my ($code, $said) = chatmaid(qw(webhook a"b));
+    is($code, 2, 'no event\'s name');
+    like($said, qr/^chatmaid: no event's name: a"b$/m, 'says so');
 };
 
 done;

@@ -321,7 +321,7 @@ sub typed ($self, $script, %option) {
     $self->commands if !$self->{bin};
     $file->spurt(encode('UTF-8', <<"END" . ($option{strict} ? "set -euo pipefail\n" : '') . $self->here($script)));
 cd '@{[$self->work]}'
-export CURL_CA_BUNDLE='@{[$self->dir]}/edge.crt' PYTHONDONTWRITEBYTECODE=1 no_proxy='*' NO_PROXY='*'
+export CURL_CA_BUNDLE='@{[$self->dir]}/edge.crt' SSL_CERT_FILE='@{[$self->dir]}/edge.crt' PYTHONDONTWRITEBYTECODE=1 no_proxy='*' NO_PROXY='*'
 export REDIS_URL='unix://@{[$self->dir]}/redis.sock'
 PATH="$self->{bin}:/usr/bin:/bin:\$PATH:/usr/sbin:/sbin"
 END
