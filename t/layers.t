@@ -36,7 +36,8 @@ my @LAYERS = (
         store_look store_untold untold_queue store_script notes account_limits
         upstream_state zone_conf zone_stat
         streams pace_queue pace_places pace_state pace_clock)]},
-    {redis  => [qw(redis redis_health redis_command redis_script redis_buffer
+    {redis  => [qw(redis_mget redis redis_cluster redis_slot redis_node redis_told
+        redis_health redis_command redis_redirect redis_fifo redis_script redis_buffer
         redis_topology redis_sentinel redis_conn redis_greeting redis_reader redis_resolve redis_address
         redis_refusal redis_conf redis_url redis_tls)]},
     {util   => [qw(steps json json_parser json_fault json_text json_tree

@@ -93,9 +93,11 @@ ngx_http_chatmaid_wait_follow(ngx_http_chatmaid_flow_t *flow,
 
     rc = ngx_http_chatmaid_wait_path(flow, message, &id);
 
-    if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_wait_create(flow, query->until, &id, &waiter);
+    if (rc != NGX_OK) {
+        return rc;
     }
+
+    rc = ngx_http_chatmaid_wait_create(flow, query->until, &id, &waiter);
 
     if (rc != NGX_OK) {
         return rc;

@@ -79,6 +79,7 @@ struct ngx_http_chatmaid_record_s {
     unsigned                          state:2;
     unsigned                          may_be_accepted:1;
     unsigned                          untold:1;    /* it is in that queue */
+    unsigned                          auto_named:1;   /* as of a claim */
 };
 
 
