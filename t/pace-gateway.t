@@ -14,6 +14,7 @@ my %rates = (
     free   => 'chatmaid_rate 6r/m burst=2; chatmaid_timeout 5s;',
     again  => 'chatmaid_rate 2r/s burst=1; chatmaid_retries 2;',
     count  => 'chatmaid_rate 1r/m burst=1; chatmaid_timeout 5s;',
+    polls  => 'chatmaid_rate 2r/m burst=2;',
     reads  => 'chatmaid_rate 60r/m burst=1;',
     off    => 'chatmaid_rate 5r/s burst=1; chatmaid_idempotency off;',
 );
@@ -103,6 +104,17 @@ subtest 'what is counted' => sub {
     is($before->{chatmaid_pace_wait_seconds_count}, 12 + 2 + 2 + 3 + 3 + 1, 'before: each call that had a place');
     my ($pace) = grep { $_->{account} eq 'burst' } @{get(url('/status?format=json'))->{json}{paces}};
     is_deeply($pace, {account => 'burst', environment => 'test', rate => '5r/s', burst => '3', value => 0}, 'the pace of an account');
+};
+
+subtest 'a poll that has no place before the end of its wait' => sub {
+    my ($before, $refused) = ($api->count, metric('chatmaid_pace_refused_total'));
+    my $id     = post(url('/polls/send'), message)->{json}{id};
+    my $answer = get(url("/polls/messages/$id?wait=3&until=read"));
+    is(told($answer), 200, 'the wait ends with what is known');
+    is($answer->{headers}{'chatmaid-wait'}, 'timeout', 'as a timeout');
+    is($api->count, $before + 2, 'a send and a read were made');
+    is(metric('chatmaid_pace_refused_total'), $refused, 'nothing is refused');
+    is(metric('chatmaid_pace_waiting'), 0, 'nobody waits');
 };
 
 subtest 'a read whose caller leaves makes room' => sub {

@@ -514,8 +514,13 @@ ngx_http_chatmaid_call_pace_tell(ngx_http_chatmaid_call_pace_t *pace,
         } else {
             waiter->rc = NGX_DECLINED;
             waiter->time = next->time;
-            ngx_http_chatmaid_counters_add(
-                                     NGX_HTTP_CHATMAID_COUNT_PACE_REFUSED);
+
+            /* a poll is made later */
+
+            if (waiter->ticket.kind != NGX_HTTP_CHATMAID_PACE_POLL) {
+                ngx_http_chatmaid_counters_add(
+                                        NGX_HTTP_CHATMAID_COUNT_PACE_REFUSED);
+            }
         }
 
         if (!waiter->beginning) {
