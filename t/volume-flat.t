@@ -42,7 +42,7 @@ my @kinds = (
 
 # How many were answered with a status that is no 5xx.
 sub load ($requests, $path, @options) {
-    my $load = process('h2load', command => ['h2load', '--h1', '-n', $requests, '-c', 8, @options, $nginx->url($path)]);
+    my $load = process('h2load', command => ['h2load', '--h1', '-n', $requests, '-c', $requests < 8 ? $requests : 8, @options, $nginx->url($path)]);
     wait_for(sub { !$load->alive }, 'the load to end', 3600);
     my ($two, $three, $four) = $load->text =~ /status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx/ or return 0;
     return $two + $three + $four;
