@@ -171,7 +171,8 @@ bench bench-instructions bench-growth:
 # The longest first, so that none of them is left alone at the end; those that
 # mostly wait beside those that work.
 LONGEST := hostile-differential conf-directives volume-wait redis-away \
-           redis-fake redis-conf send-retries webhook-away send-retry-outcomes native-clients \
+           redis-fake redis-conf send-retries webhook-away \
+           send-retry-outcomes native-clients docs script-chatmaid conf-survives \
            script-webhook volume-webhooks volume-redis send-claims \
            send-wait send-wait-leave \
            wait-failures volume-storm-redis send-idempotency webhook-conf \
@@ -243,9 +244,9 @@ deb-test: deb
 	@$(call prove,nginx,)
 
 
-# Variables given to make are in script/webhook's environment.
 webhook:
-	@script/webhook
+	@script/chatmaid webhook $(EVENT) $(if $(URL),--url '$(URL)') \
+	    $(if $(SECRET_FILE),--secret-file '$(SECRET_FILE)')
 
 clean:
 	@rm -rf $(BUILD)

@@ -8,7 +8,7 @@ use Mojo::File qw(path);
 my $api    = sandbox;
 my $redis  = redis_server;
 my @blocks = map { $_->slurp =~ /^```sh\n(.*?)^```$/gms } path(__FILE__)->dirname->child('../docs')->list->each;
-my $port   = $redis->port;
+our $port  = $redis->port;
 
 # The whole block that has this text.
 sub recipe ($text) {
@@ -43,6 +43,20 @@ like($said, qr/^2 done [0-9a-f]{64} \d+ 201 \{"data":/m, 'the record of an opera
 like($said, qr/^chatmaid:op:[0-9a-f]{64}\n\z/m, 'the ambiguous ones');
 unlike(typed($records), qr/^2 done/m, 'it was deleted');
 is(post('/send', $m, 'Idempotency-Key' => 'order-1')->{headers}{'idempotent-replayed'}, undef, 'so a retry is sent again');
+
+subtest 'a Cluster' => sub {
+    my ($node) = redis_cluster(masters => 1);
+    local $port = $node->port;
+    like(typed(recipe('+asking') =~ s/PASSWORD/open-sesame-for-the-gateway/r), qr/\AOK\n\z/, 'the ACL');
+    my $nginx = nginx(name => 'cluster', files => {password => $password, key => live_key}, key => live_key, gateway => 'chatmaid_sender +15550100001;',
+        http => "chatmaid_redis redis+cluster://gateway\@127.0.0.1:$port password_file=%DIR%/password timeout=30s fallback=reject; chatmaid_retries 0;");
+    is($nginx->post('/send', $m, 'Idempotency-Key' => 'order-1')->{status}, 201, 'a send under it');
+    is($nginx->get('/health')->{json}{redis}, 'up', 'Redis is well');
+    my $record = recipe('redis-cli -c');
+    like(typed($record), qr/^2 done [0-9a-f]{64} \d+ 201 \{"data":.*^1$/ms, 'the record of an operation key');
+    unlike(typed($record), qr/^2 done/m, 'it was deleted');
+    $nginx->quit;
+};
 
 subtest 'a stream and its consumer group' => sub {
     my ($create, $read, $ack, $claim) = split /\n/, recipe('XREADGROUP');

@@ -8,6 +8,7 @@ use Chatmaid::Test::Webhook qw(webhook_secret event signed);
 my @commands = qw(eval evalsha time get set setrange del);
 my @notes    = qw(mget);                 # of webhooks, for those who wait
 my @line     = ('~chatmaid:*', 'nocommands', map { "+$_" } @commands, @notes, qw(ping role));
+my @cluster  = ('~chatmaid:*', 'nocommands', map { "+$_" } @commands, @notes, qw(ping cluster|slots asking));
 
 my $password = secret('password-of-the-gateway');
 my $api      = sandbox;
@@ -160,6 +161,47 @@ subtest 'a wrong password' => sub {
         wait_for(sub { told(send_at($gateway, message, key)) eq '201' }, 'a send');
     }
     is(cycle($fourth, $two), $whole, 'with the right one again');
+};
+
+subtest 'a Cluster needs other commands' => sub {
+    my @masters = redis_cluster;
+    my $users   = sub (@rules) { $_->cli('ACL', 'SETUSER', 'gateway', @rules) for @masters };
+    my $denials = sub () { join ' ', map { $_->cli('ACL', 'LOG') =~ /^object\n(.*)$/mg } @masters };
+    $users->(qw(reset on), ">$password", @cluster);
+    my $hosts = join ',', map { '127.0.0.1:' . $_->port } @masters;
+    my ($one, $two) = map { gateway($_, "redis+cluster://gateway\@$hosts") } qw(cluster-one cluster-two);
+
+    is(cycle($one, $two), $whole, 'a cycle');
+    $_->cli('SCRIPT', 'FLUSH') for @masters;
+    is(cycle($one, $two), $whole, 'once the scripts are forgotten');
+
+    # of a record that is on its way
+    my $asked = sub ($k) {
+        my $name   = tagged_record_of($k);
+        my $slot   = $masters[0]->cli(CLUSTER => 'KEYSLOT', $name);
+        my ($from) = grep { $_->cli(EXISTS => $name) !~ /^MOVED/ } @masters;
+        my ($to)   = grep { $_ != $from } @masters;
+        my $answer;
+        redis_slot_move($slot, $from, $to, \@masters, sub { $answer //= told(send_at($one, message, $k)) });
+        return $answer;
+    };
+    is($asked->(key), 201, 'while a slot is being moved');
+    is($denials->(), '', 'nothing was denied');
+    is(scalar($_->logged(qr/is away/)), 0, $_->name . ': Redis was never away') for $one, $two;
+
+    $users->('-asking');
+    is($asked->(key), '503 store_unavailable unknown', 'without ASKING: not while a slot is being moved');
+    like($denials->(), qr/\Aasking(?: asking)*\z/, 'by Redis, for that');
+    $users->('+asking');
+    wait_for(sub { told(send_at($one, message, key)) eq '201' }, 'a send');
+    is($asked->(key), 201, 'with it');
+
+    $users->('-cluster|slots');
+    my $blind = gateway('cluster-blind', "redis+cluster://gateway\@$hosts");
+    wait_for(sub { $blind->logged(qr/is away: it answers "NOPERM .*has the ACL/) }, 'without CLUSTER SLOTS: the line');
+    $users->('+cluster|slots');
+    wait_for(sub { told(send_at($blind, message, key)) eq '201' }, 'a send');
+    $_->quit for $one, $two, $blind;
 };
 
 done;

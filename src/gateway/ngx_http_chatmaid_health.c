@@ -9,28 +9,49 @@
 #include "ngx_http_chatmaid_upstream_state.h"
 
 
+/* How many servers are asked at most. */
+#define NGX_HTTP_CHATMAID_HEALTH_SERVERS  128
+
+
+typedef struct ngx_http_chatmaid_health_s  ngx_http_chatmaid_health_t;
+
+
+/* The question to one server. */
+
 typedef struct {
+    ngx_http_chatmaid_health_t          *health;
+    ngx_http_chatmaid_redis_command_t   *command;    /* under way, or NULL */
+} ngx_http_chatmaid_health_probe_t;
+
+
+struct ngx_http_chatmaid_health_s {
     ngx_http_chatmaid_flow_t            *flow;
     ngx_http_chatmaid_main_conf_t       *mcf;
-    ngx_http_chatmaid_redis_command_t   *command;    /* under way, or NULL */
-    unsigned                             redis_up:1;
-} ngx_http_chatmaid_health_t;
+    ngx_http_chatmaid_health_probe_t    *probes;
+    ngx_uint_t                           nprobes;
+    ngx_uint_t                           pending;    /* probes */
+    ngx_uint_t                           answered;   /* by "yes" */
+};
 
 
-static ngx_int_t ngx_http_chatmaid_health_probe(ngx_http_request_t *r,
+static ngx_int_t ngx_http_chatmaid_health_ask(ngx_http_request_t *r,
     void *data);
+static ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_health_probe(
+    ngx_http_chatmaid_health_probe_t *probe, ngx_uint_t *tag);
 static void ngx_http_chatmaid_health_probe_handler(void *data,
     ngx_uint_t error, redisReply *reply);
 static void ngx_http_chatmaid_health_leave(void *data);
 static ngx_int_t ngx_http_chatmaid_health_answer(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_health_expire(void *data);
+static ngx_uint_t ngx_http_chatmaid_health_redis_up(
+    ngx_http_chatmaid_health_t *health);
 static ngx_int_t ngx_http_chatmaid_health_text(
     ngx_http_chatmaid_health_t *health, ngx_str_t *text, ngx_uint_t *status);
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_health_steps[] = {
-    ngx_http_chatmaid_health_probe,     /* asks Redis to write */
+    ngx_http_chatmaid_health_ask,       /* Redis to write */
     ngx_http_chatmaid_health_answer,
     NULL
 };
@@ -77,43 +98,84 @@ ngx_http_chatmaid_health_init(ngx_http_chatmaid_flow_t *flow)
 /*
  * Each question is one to Redis: what the client knows of the server is as old
  * as its latest command, and a server that answers PING may refuse to write.
+ * All masters of a Cluster are asked.
  */
 
 static ngx_int_t
-ngx_http_chatmaid_health_probe(ngx_http_request_t *r, void *data)
+ngx_http_chatmaid_health_ask(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_health_t *health = data;
 
+    ngx_uint_t                         i, n;
+    ngx_uint_t                         tags[NGX_HTTP_CHATMAID_HEALTH_SERVERS];
+    ngx_http_chatmaid_redis_t         *redis;
+    ngx_http_chatmaid_health_probe_t  *probe;
+
+    if (health->mcf->redis == NULL) {
+        return NGX_OK;
+    }
+
+    redis = ngx_http_chatmaid_redis_get(health->mcf->redis);
+
+    if (redis == NULL) {
+        return NGX_OK;
+    }
+
+    n = ngx_http_chatmaid_redis_tags(redis, tags,
+                                     NGX_HTTP_CHATMAID_HEALTH_SERVERS);
+
+    health->nprobes = ngx_max(n, 1);
+    health->probes = ngx_pcalloc(r->pool,
+                                 health->nprobes
+                                 * sizeof(ngx_http_chatmaid_health_probe_t));
+    if (health->probes == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < health->nprobes; i++) {
+        probe = &health->probes[i];
+        probe->health = health;
+        probe->command = ngx_http_chatmaid_health_probe(probe,
+                                                        n ? &tags[i] : NULL);
+        health->pending += (probe->command != NULL);
+    }
+
+    return health->pending
+           ? ngx_http_chatmaid_flow_idle(health->flow,
+                                         ngx_http_chatmaid_health_answer)
+           : NGX_OK;
+}
+
+
+static ngx_http_chatmaid_redis_command_t *
+ngx_http_chatmaid_health_probe(ngx_http_chatmaid_health_probe_t *probe,
+    ngx_uint_t *tag)
+{
     u_char                          *p;
     ngx_http_chatmaid_words_t        words;
     ngx_http_chatmaid_redis_conf_t  *conf;
 
     u_char                           key[NGX_HTTP_CHATMAID_MAX_NAME];
 
-    conf = health->mcf->redis;
-
-    if (conf == NULL) {
-        return NGX_OK;
-    }
+    conf = probe->health->mcf->redis;
 
     p = ngx_cpymem(key, conf->prefix.data, conf->prefix.len);
     p = ngx_cpymem(p, "health", sizeof("health") - 1);
+
+    if (tag) {
+        p = ngx_sprintf(p, ":{%ui}", *tag);
+    }
 
     words.n = 0;
     words.nkeys = 0;
 
     ngx_http_chatmaid_store_script_key(&words, key, p - key);
 
-    health->command = ngx_http_chatmaid_store_script_run(conf,
+    return ngx_http_chatmaid_store_script_run(conf,
                                        &ngx_http_chatmaid_store_script_probe,
                                        &words,
                                        ngx_http_chatmaid_health_probe_handler,
-                                       health);
-
-    return health->command
-           ? ngx_http_chatmaid_flow_idle(health->flow,
-                                         ngx_http_chatmaid_health_answer)
-           : NGX_OK;
+                                       probe);
 }
 
 
@@ -121,13 +183,20 @@ static void
 ngx_http_chatmaid_health_probe_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    ngx_http_chatmaid_health_t *health = data;
+    ngx_http_chatmaid_health_probe_t *probe = data;
 
-    health->command = NULL;
-    health->redis_up = (ngx_http_chatmaid_store_script_result(error, reply)
-                        == 1);
+    ngx_http_chatmaid_health_t  *health;
 
-    ngx_http_chatmaid_flow_resume(health->flow);
+    health = probe->health;
+
+    probe->command = NULL;
+    health->answered += (ngx_http_chatmaid_store_script_result(error, reply)
+                         == 1);
+    health->pending--;
+
+    if (health->pending == 0) {
+        ngx_http_chatmaid_flow_resume(health->flow);
+    }
 }
 
 
@@ -136,11 +205,18 @@ ngx_http_chatmaid_health_leave(void *data)
 {
     ngx_http_chatmaid_health_t *health = data;
 
-    if (health->command) {
-        ngx_http_chatmaid_redis_cancel(
-                             ngx_http_chatmaid_redis_get(health->mcf->redis),
-                             health->command);
-        health->command = NULL;
+    ngx_uint_t                          i;
+    ngx_http_chatmaid_redis_command_t  *command;
+
+    for (i = 0; i < health->nprobes; i++) {
+        command = health->probes[i].command;
+
+        if (command) {
+            ngx_http_chatmaid_redis_cancel(
+                              ngx_http_chatmaid_redis_get(health->mcf->redis),
+                              command);
+            health->probes[i].command = NULL;
+        }
     }
 }
 
@@ -185,6 +261,13 @@ ngx_http_chatmaid_health_expire(void *data)
 }
 
 
+static ngx_uint_t
+ngx_http_chatmaid_health_redis_up(ngx_http_chatmaid_health_t *health)
+{
+    return health->nprobes > 0 && health->answered == health->nprobes;
+}
+
+
 /* Sends are refused where their records can't be kept: the status says so to
  * those who read no body. */
 
@@ -194,6 +277,7 @@ ngx_http_chatmaid_health_text(ngx_http_chatmaid_health_t *health,
 {
     u_char                              *p;
     const char                          *state, *redis;
+    ngx_uint_t                           up;
     ngx_http_request_t                  *r;
     ngx_http_chatmaid_loc_conf_t        *conf;
     ngx_http_chatmaid_redis_conf_t      *rcf;
@@ -206,11 +290,12 @@ ngx_http_chatmaid_health_text(ngx_http_chatmaid_health_t *health,
     upstream = ngx_http_chatmaid_upstream_state_get(health->mcf->zone,
                                             conf->gateway->upstream.upstream);
 
-    redis = (rcf == NULL) ? "off" : (health->redis_up ? "up" : "down");
+    up = ngx_http_chatmaid_health_redis_up(health);
+    redis = (rcf == NULL) ? "off" : (up ? "up" : "down");
     state = (upstream == NGX_HTTP_CHATMAID_UPSTREAM_DOWN) ? "degraded" : "ok";
     *status = NGX_HTTP_OK;
 
-    if (rcf && !health->redis_up) {
+    if (rcf && !up) {
         state = "degraded";
 
         if (rcf->reject && conf->idempotency) {

@@ -339,6 +339,8 @@ ngx_http_chatmaid_idempotency_record(ngx_http_request_t *r,
         ngx_http_chatmaid_idempotency_fingerprint(operation, fingerprint,
                                                   &fields[4]);
         n = 5;
+
+        operation->claim->auto_named = 1;
     }
 
     return ngx_http_chatmaid_idempotency_digest(r, operation, fields, n, id);

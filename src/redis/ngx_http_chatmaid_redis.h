@@ -89,7 +89,24 @@ void ngx_http_chatmaid_redis_cancel(ngx_http_chatmaid_redis_t *redis,
 void ngx_http_chatmaid_redis_retain(ngx_http_chatmaid_redis_t *redis);
 void ngx_http_chatmaid_redis_release(ngx_http_chatmaid_redis_t *redis);
 
-/* Whether commands are being answered, as far as is known: 1 or 0. */
+/* Whether keys are spread over a Redis Cluster, so that only those of one slot
+ * may be in one command: 1 or 0. */
+ngx_uint_t ngx_http_chatmaid_redis_is_cluster(
+    ngx_http_chatmaid_redis_t *redis);
+
+/* Numbers, up to n of them, such that a key with one in braces ("{17}") is at
+ * each of the servers, and one that nobody serves if there are such keys.
+ * Without a Cluster there are none. */
+ngx_uint_t ngx_http_chatmaid_redis_tags(ngx_http_chatmaid_redis_t *redis,
+    ngx_uint_t *tags, ngx_uint_t n);
+
+/* Whether a command with this key would be tried at all: 0 while the server
+ * that has it is known to be away. */
+ngx_uint_t ngx_http_chatmaid_redis_is_near(ngx_http_chatmaid_redis_t *redis,
+    const char *key, size_t len);
+
+/* Whether commands are being answered, by any server, as far as is known: 1 or
+ * 0. */
 ngx_uint_t ngx_http_chatmaid_redis_up(ngx_http_chatmaid_redis_t *redis);
 
 

@@ -275,6 +275,13 @@ ngx_http_chatmaid_redis_conf_prefix(ngx_http_chatmaid_redis_args_t *args,
         if (conf->prefix.data[i] < ' ' || conf->prefix.data[i] == 0x7f) {
             return "has a control character in its prefix";
         }
+
+        if (conf->url.cluster
+            && (conf->prefix.data[i] == '{' || conf->prefix.data[i] == '}'))
+        {
+            return "has a brace in its prefix, which a Redis Cluster would take "
+                   "for that of a hash tag";
+        }
     }
 
     return NGX_CONF_OK;

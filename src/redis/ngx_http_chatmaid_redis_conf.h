@@ -16,6 +16,7 @@
 
 
 #define NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX  128     /* bytes */
+#define NGX_HTTP_CHATMAID_REDIS_MAX_TAG     128     /* of a stream's key */
 
 
 struct ngx_http_chatmaid_redis_conf_s {

@@ -21,6 +21,10 @@
 #define NGX_HTTP_CHATMAID_REDIS_HEALTH_ERR   128
 
 
+static void ngx_http_chatmaid_redis_health_set_down(
+    ngx_http_chatmaid_redis_health_t *health, ngx_uint_t down);
+static void ngx_http_chatmaid_redis_health_count_up(
+    ngx_http_chatmaid_redis_health_t *health);
 static void ngx_http_chatmaid_redis_health_set_up(
     ngx_http_chatmaid_redis_health_t *health);
 static void ngx_http_chatmaid_redis_health_log_away(
@@ -32,22 +36,37 @@ static void ngx_http_chatmaid_redis_health_log_back(
 
 void
 ngx_http_chatmaid_redis_health_init(ngx_http_chatmaid_redis_health_t *health,
-    ngx_str_t *name, const char *meanwhile, ngx_shm_zone_t *alarms,
-    ngx_log_t *log)
+    ngx_http_chatmaid_redis_servers_t *servers, ngx_str_t *name,
+    ngx_str_t *thing, ngx_log_t *log)
 {
+    health->servers = servers;
     health->name = name;
-    health->meanwhile = meanwhile;
     health->log = log;
 
-    health->alarms = alarms;
-    health->alarm = ngx_http_chatmaid_alarm_id("redis", NULL);
+    health->alarm = ngx_http_chatmaid_alarm_id("redis", thing);
+}
+
+
+void
+ngx_http_chatmaid_redis_health_need(ngx_http_chatmaid_redis_health_t *health)
+{
+    if (health->counts) {
+        return;
+    }
+
+    health->counts = 1;
+    health->servers->down += health->down;
+
+    if (health->up) {
+        ngx_http_chatmaid_redis_health_count_up(health);
+    }
 }
 
 
 void
 ngx_http_chatmaid_redis_health_ready(ngx_http_chatmaid_redis_health_t *health)
 {
-    ngx_http_chatmaid_counters_connected(1);
+    ngx_http_chatmaid_redis_health_count_up(health);
 
     health->away = 0;
 
@@ -76,7 +95,7 @@ void
 ngx_http_chatmaid_redis_health_answered(
     ngx_http_chatmaid_redis_health_t *health)
 {
-    ngx_http_chatmaid_counters_connected(1);
+    ngx_http_chatmaid_redis_health_count_up(health);
 
     if (health->flapping) {
         return;
@@ -94,13 +113,12 @@ ngx_http_chatmaid_redis_health_answered(
         return;
     }
 
-    health->up = 1;
-    health->down = 0;
+    ngx_http_chatmaid_redis_health_set_down(health, 0);
     health->troubled = 0;
 
     /* the trouble may have been another worker's, which nobody asks any more */
 
-    if (ngx_http_chatmaid_alarm_pass(health->alarms, health->alarm)) {
+    if (ngx_http_chatmaid_alarm_pass(health->servers->alarms, health->alarm)) {
         ngx_http_chatmaid_redis_health_log_back(health);
     }
 }
@@ -111,14 +129,15 @@ ngx_http_chatmaid_redis_health_troubled(
     ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble)
 {
-    ngx_http_chatmaid_counters_connected(0);
+    ngx_http_chatmaid_redis_health_set_down(health, 1);
 
-    health->up = 0;
-    health->down = 1;
     health->trouble = ngx_current_msec;
     health->troubled = 1;
 
-    if (ngx_http_chatmaid_alarm_meet(health->alarms, health->alarm)) {
+    if (health->counts
+        && ngx_http_chatmaid_alarm_meet(health->servers->alarms,
+                                        health->alarm))
+    {
         ngx_http_chatmaid_redis_health_log_away(health, trouble);
     }
 }
@@ -170,22 +189,77 @@ ngx_http_chatmaid_redis_health_away(ngx_http_chatmaid_redis_health_t *health)
 
 
 void
+ngx_http_chatmaid_redis_health_gone(ngx_http_chatmaid_redis_health_t *health)
+{
+    if (!health->counts) {
+        return;
+    }
+
+    health->servers->down -= health->down;
+    health->counts = 0;
+    health->raised = 0;
+
+    if (health->down && health->servers->down == 0) {
+        ngx_http_chatmaid_counters_connected(1);
+    }
+
+    /* it may also have been met by requests */
+
+    if (ngx_http_chatmaid_alarm_lower(health->servers->alarms, health->alarm)) {
+        ngx_log_error(NGX_LOG_ERR, health->log, 0,
+                      "chatmaid redis \"%V\" is back at other nodes, which have "
+                      "its slots now", health->name);
+    }
+}
+
+
+void
 ngx_http_chatmaid_redis_health_down(ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble)
 {
-    ngx_http_chatmaid_counters_connected(0);
+    ngx_http_chatmaid_redis_health_set_down(health, 1);
 
-    health->up = 0;
-    health->down = 1;
-
-    if (health->raised) {
+    if (health->raised || !health->counts) {
         return;
     }
 
     health->raised = 1;
 
-    if (ngx_http_chatmaid_alarm_raise(health->alarms, health->alarm)) {
+    if (ngx_http_chatmaid_alarm_raise(health->servers->alarms, health->alarm)) {
         ngx_http_chatmaid_redis_health_log_away(health, trouble);
+    }
+}
+
+
+/* The flags "up" and "down", and how many are down. */
+
+static void
+ngx_http_chatmaid_redis_health_set_down(
+    ngx_http_chatmaid_redis_health_t *health, ngx_uint_t down)
+{
+    if (health->counts) {
+        health->servers->down += down;
+        health->servers->down -= health->down;
+
+        if (down) {
+            ngx_http_chatmaid_counters_connected(0);
+        }
+    }
+
+    health->up = !down;
+    health->down = down;
+}
+
+
+/* It answers; but it is no success where another one that is needed does
+ * not. */
+
+static void
+ngx_http_chatmaid_redis_health_count_up(
+    ngx_http_chatmaid_redis_health_t *health)
+{
+    if (health->counts && health->servers->down <= health->down) {
+        ngx_http_chatmaid_counters_connected(1);
     }
 }
 
@@ -202,11 +276,10 @@ ngx_http_chatmaid_redis_health_set_up(ngx_http_chatmaid_redis_health_t *health)
     /* the first PING of a new worker says nothing of what others meet */
 
     news = health->raised
-           ? ngx_http_chatmaid_alarm_lower(health->alarms, health->alarm)
-           : ngx_http_chatmaid_alarm_pass(health->alarms, health->alarm);
+           ? ngx_http_chatmaid_alarm_lower(health->servers->alarms, health->alarm)
+           : ngx_http_chatmaid_alarm_pass(health->servers->alarms, health->alarm);
 
-    health->up = 1;
-    health->down = 0;
+    ngx_http_chatmaid_redis_health_set_down(health, 0);
     health->raised = 0;
     health->troubled = 0;
 
@@ -253,7 +326,7 @@ ngx_http_chatmaid_redis_health_log_away(
                   health->name, trouble->reason,
                   (size_t) (p - text), text, (size_t) (e - err), err,
                   trouble->advice ? ": " : "",
-                  trouble->advice ? trouble->advice : "", health->meanwhile);
+                  trouble->advice ? trouble->advice : "", health->servers->meanwhile);
 }
 
 

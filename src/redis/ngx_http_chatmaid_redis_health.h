@@ -25,16 +25,26 @@
 #include "ngx_http_chatmaid_redis_refusal.h"
 
 
+/* What the servers of a client have in common. */
+
+typedef struct {
+    const char                         *meanwhile;  /* what goes on while one
+                                                     * is away */
+    ngx_shm_zone_t                     *alarms;
+    ngx_uint_t                          down;       /* how many that count are */
+} ngx_http_chatmaid_redis_servers_t;
+
+
 /* Others only read the flags. */
 
 typedef struct {
+    ngx_http_chatmaid_redis_servers_t  *servers;
     ngx_str_t                          *name;       /* for the log, as is */
-    const char                         *meanwhile;  /* what goes on */
     ngx_log_t                          *log;
-    ngx_shm_zone_t                     *alarms;
     ngx_http_chatmaid_alarm_id_t        alarm;
     ngx_msec_t                          trouble;    /* last refusal, timeout */
 
+    unsigned                            counts:1;   /* it is needed */
     unsigned                            up:1;       /* commands are answered */
     unsigned                            down:1;     /* known not to be up */
     unsigned                            raised:1;   /* the alarm, by us */
@@ -47,12 +57,15 @@ typedef struct {
 } ngx_http_chatmaid_redis_health_t;
 
 
-/* "name" and "meanwhile", which tells what goes on while the server is away,
- * must outlive it. */
+/* "servers" and "name" must outlive it; "thing" as of alarm_id(). */
 void ngx_http_chatmaid_redis_health_init(
     ngx_http_chatmaid_redis_health_t *health,
-    ngx_str_t *name, const char *meanwhile, ngx_shm_zone_t *alarms,
-    ngx_log_t *log);
+    ngx_http_chatmaid_redis_servers_t *servers, ngx_str_t *name,
+    ngx_str_t *thing, ngx_log_t *log);
+
+/* The server is needed from now on: what happens to it is logged and counted. */
+void ngx_http_chatmaid_redis_health_need(
+    ngx_http_chatmaid_redis_health_t *health);
 
 /* A greeting was answered. */
 void ngx_http_chatmaid_redis_health_ready(
@@ -91,6 +104,10 @@ void ngx_http_chatmaid_redis_health_failed(
 
 /* No command need wait for the next connection: it takes too long. */
 void ngx_http_chatmaid_redis_health_away(
+    ngx_http_chatmaid_redis_health_t *health);
+
+/* The server is needed no more, for others have taken its place. */
+void ngx_http_chatmaid_redis_health_gone(
     ngx_http_chatmaid_redis_health_t *health);
 
 /* There is no connection that answers commands, and the next PING will say

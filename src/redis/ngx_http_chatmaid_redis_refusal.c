@@ -34,15 +34,17 @@ static ngx_http_chatmaid_redis_refusal_t  ngx_http_chatmaid_redis_refusals[] = {
     { ngx_string("BUSY"), 0, 0,
       "a script of somebody's keeps it busy" },
     { ngx_string("MOVED"), 0, 0,
-      "it is a Redis Cluster, which is not followed" },
+      "another node of its Redis Cluster has the slot, see "
+      "redis+cluster://" },
     { ngx_string("ASK"), 0, 0,
-      "it is a Redis Cluster, which is not followed" },
+      "another node of its Redis Cluster has the slot, see "
+      "redis+cluster://" },
     { ngx_string("CROSSSLOT"), 0, 0,
-      "it is a Redis Cluster, which is not followed" },
+      "it is a node of a Redis Cluster, see redis+cluster://" },
     { ngx_string("CLUSTERDOWN"), 0, 0,
-      "it is a Redis Cluster, which is not followed" },
+      "some of the slots of its Redis Cluster have no master" },
     { ngx_string("TRYAGAIN"), 0, 0,
-      "it is a Redis Cluster, which is not followed" },
+      "a slot of its Redis Cluster is being moved" },
     { ngx_null_string, 0, 0, NULL }
 };
 

@@ -23,9 +23,6 @@ static ngx_int_t ngx_http_chatmaid_redis_sentinel_reply(void *data,
     redisReply *reply);
 static ngx_int_t ngx_http_chatmaid_redis_sentinel_answer(
     ngx_http_chatmaid_redis_sentinel_t *sentinel, redisReply *reply);
-static ngx_uint_t ngx_http_chatmaid_redis_sentinel_is_name(redisReply *reply);
-static void ngx_http_chatmaid_redis_sentinel_address(
-    ngx_http_chatmaid_redis_sentinel_t *sentinel);
 static void ngx_http_chatmaid_redis_sentinel_timer_handler(ngx_event_t *ev);
 static void ngx_http_chatmaid_redis_sentinel_lost(void *data,
     ngx_http_chatmaid_redis_conn_lost_t *lost);
@@ -322,133 +319,30 @@ static ngx_int_t
 ngx_http_chatmaid_redis_sentinel_answer(
     ngx_http_chatmaid_redis_sentinel_t *sentinel, redisReply *reply)
 {
-    ngx_int_t                        port;
-    redisReply                     **element;
-    ngx_http_chatmaid_redis_host_t  *master;
+    ngx_int_t     port;
+    ngx_str_t     name;
+    redisReply  **element;
 
     element = reply->element;
 
     if (reply->elements != 2
-        || !ngx_http_chatmaid_redis_sentinel_is_name(element[0])
+        || element[0]->type != REDIS_REPLY_STRING
         || element[1]->type != REDIS_REPLY_STRING)
     {
-        return NGX_ERROR;
+        return NGX_DECLINED;
     }
+
+    name.data = (u_char *) element[0]->str;
+    name.len = element[0]->len;
 
     port = ngx_atoi((u_char *) element[1]->str, element[1]->len);
 
-    if (port < 1 || port > 65535) {
-        return NGX_ERROR;
-    }
+    sentinel->moved = !ngx_http_chatmaid_redis_told_is(&sentinel->master.host,
+                                                       &name, port);
 
-    master = &sentinel->master;
-
-    sentinel->moved = (master->port != port
-                       || master->name.len != element[0]->len
-                       || ngx_memcmp(sentinel->name, element[0]->str,
-                                     element[0]->len)
-                          != 0);
-
-    if (!sentinel->moved) {
-        return NGX_OK;
-    }
-
-    master->name.data = sentinel->name;
-    master->name.len = element[0]->len;
-    ngx_memcpy(sentinel->name, element[0]->str, element[0]->len + 1);
-
-    master->port = (in_port_t) port;
-
-    ngx_http_chatmaid_redis_sentinel_address(sentinel);
-
-    return NGX_OK;
-}
-
-
-/* It gets into lines of the log, nginx's own too. */
-
-static ngx_uint_t
-ngx_http_chatmaid_redis_sentinel_is_name(redisReply *reply)
-{
-    size_t  i;
-
-    if (reply->type != REDIS_REPLY_STRING || reply->len == 0
-        || reply->len > NGX_HTTP_CHATMAID_REDIS_SENTINEL_NAME)
-    {
-        return 0;
-    }
-
-    for (i = 0; i < reply->len; i++) {
-        if (reply->str[i] <= ' ' || reply->str[i] >= 0x7f) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-static void
-ngx_http_chatmaid_redis_sentinel_address(
-    ngx_http_chatmaid_redis_sentinel_t *sentinel)
-{
-    ngx_str_t                       *name;
-    struct sockaddr_in              *sin;
-    ngx_http_chatmaid_redis_host_t  *master;
-#if (NGX_HAVE_INET6)
-    struct sockaddr_in6             *sin6;
-#endif
-
-    master = &sentinel->master;
-    name = &master->name;
-
-    ngx_memzero(&sentinel->sockaddr, sizeof(ngx_sockaddr_t));
-
-    sin = &sentinel->sockaddr.sockaddr_in;
-    sin->sin_addr.s_addr = ngx_inet_addr(name->data, name->len);
-
-    if (sin->sin_addr.s_addr != INADDR_NONE) {
-        sin->sin_family = AF_INET;
-        sentinel->addr.socklen = sizeof(struct sockaddr_in);
-        goto found;
-    }
-
-    ngx_memzero(&sentinel->sockaddr, sizeof(ngx_sockaddr_t));
-
-#if (NGX_HAVE_INET6)
-
-    sin6 = &sentinel->sockaddr.sockaddr_in6;
-
-    if (ngx_inet6_addr(name->data, name->len, sin6->sin6_addr.s6_addr)
-        == NGX_OK)
-    {
-        sin6->sin6_family = AF_INET6;
-        sentinel->addr.socklen = sizeof(struct sockaddr_in6);
-        goto found;
-    }
-
-#endif
-
-    master->dns = 1;
-    master->addrs = NULL;
-    master->naddrs = 0;
-
-    return;
-
-found:
-
-    sentinel->addr.sockaddr = &sentinel->sockaddr.sockaddr;
-    ngx_inet_set_port(sentinel->addr.sockaddr, master->port);
-
-    sentinel->addr.name.data = sentinel->text;
-    sentinel->addr.name.len = ngx_sock_ntop(sentinel->addr.sockaddr,
-                                            sentinel->addr.socklen,
-                                            sentinel->text,
-                                            NGX_SOCKADDR_STRLEN, 1);
-
-    master->dns = 0;
-    master->addrs = &sentinel->addr;
-    master->naddrs = 1;
+    return sentinel->moved
+           ? ngx_http_chatmaid_redis_told(&sentinel->master, &name, port)
+           : NGX_OK;
 }
 
 
@@ -515,7 +409,8 @@ ngx_http_chatmaid_redis_sentinel_settled(void *data)
     ngx_http_chatmaid_redis_sentinel_cancel(sentinel);
 
     if (sentinel->answered) {
-        sentinel->handler(sentinel->data, NGX_OK, &sentinel->master, NULL);
+        sentinel->handler(sentinel->data, NGX_OK, &sentinel->master.host,
+                          NULL);
 
     } else {
         sentinel->handler(sentinel->data, NGX_DECLINED, NULL,

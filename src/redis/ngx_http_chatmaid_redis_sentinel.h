@@ -14,9 +14,7 @@
 
 #include "ngx_http_chatmaid_redis_conn.h"
 #include "ngx_http_chatmaid_redis_resolve.h"
-
-
-#define NGX_HTTP_CHATMAID_REDIS_SENTINEL_NAME  255  /* bytes of a host's name */
+#include "ngx_http_chatmaid_redis_told.h"
 
 
 /* With NGX_OK "master" is a host, good until the next question: an address, or
@@ -39,12 +37,7 @@ typedef struct {
     ngx_event_t                           timer;     /* of the answer */
     ngx_uint_t                            tries;     /* of this question */
 
-    ngx_http_chatmaid_redis_host_t        master;
-    ngx_addr_t                            addr;      /* of the master */
-    ngx_sockaddr_t                        sockaddr;
-    u_char                                text[NGX_SOCKADDR_STRLEN];
-    u_char                         name[NGX_HTTP_CHATMAID_REDIS_SENTINEL_NAME
-                                        + 1];
+    ngx_http_chatmaid_redis_told_t        master;
 
     ngx_http_chatmaid_redis_trouble_t     trouble;   /* with the last one */
     u_char                                error[128];   /* what it answers */

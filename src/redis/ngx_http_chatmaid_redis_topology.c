@@ -29,6 +29,7 @@ ngx_int_t
 ngx_http_chatmaid_redis_topology_init(
     ngx_http_chatmaid_redis_topology_t *topology,
     ngx_http_chatmaid_redis_conf_t *conf,
+    ngx_http_chatmaid_redis_host_t *hosts, ngx_uint_t nhosts,
     ngx_http_chatmaid_redis_address_t *address,
     ngx_http_chatmaid_redis_topology_pt handler, void *data, ngx_log_t *log)
 {
@@ -44,8 +45,7 @@ ngx_http_chatmaid_redis_topology_init(
                                          topology, log);
     }
 
-    return ngx_http_chatmaid_redis_topology_resolve(topology, conf->url.hosts,
-                                                    conf->url.nhosts);
+    return ngx_http_chatmaid_redis_topology_resolve(topology, hosts, nhosts);
 }
 
 

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Where the master is: at the host of the URL, or where its Sentinels say.  It
+ * Where a server is: at the host it is known by, or where Sentinels say.  It
  * finds addresses; whether there is a master is known by the ROLE.
  */
 
@@ -33,10 +33,12 @@ typedef struct {
 } ngx_http_chatmaid_redis_topology_t;
 
 
-/* On zeroed memory; "address" must outlive it.  NGX_ERROR: no memory. */
+/* On zeroed memory; "hosts", which are of no interest with Sentinels, and
+ * "address" must outlive it.  NGX_ERROR: no memory. */
 ngx_int_t ngx_http_chatmaid_redis_topology_init(
     ngx_http_chatmaid_redis_topology_t *topology,
     ngx_http_chatmaid_redis_conf_t *conf,
+    ngx_http_chatmaid_redis_host_t *hosts, ngx_uint_t nhosts,
     ngx_http_chatmaid_redis_address_t *address,
     ngx_http_chatmaid_redis_topology_pt handler, void *data, ngx_log_t *log);
 

@@ -16,6 +16,7 @@ typedef struct {
 
     unsigned    tls:1;
     unsigned    sentinels:1;
+    unsigned    cluster:1;
 } ngx_http_chatmaid_redis_scheme_t;
 
 
@@ -38,16 +39,19 @@ static ngx_int_t ngx_http_chatmaid_redis_url_name(ngx_conf_t *cf,
 
 
 static ngx_http_chatmaid_redis_scheme_t  ngx_http_chatmaid_redis_schemes[] = {
-    { ngx_string("redis://"), 0, 0 },
-    { ngx_string("rediss://"), 1, 0 },
-    { ngx_string("redis+sentinel://"), 0, 1 },
-    { ngx_string("rediss+sentinel://"), 1, 1 },
-    { ngx_null_string, 0, 0 }
+    { ngx_string("redis://"), 0, 0, 0 },
+    { ngx_string("rediss://"), 1, 0, 0 },
+    { ngx_string("redis+sentinel://"), 0, 1, 0 },
+    { ngx_string("rediss+sentinel://"), 1, 1, 0 },
+    { ngx_string("redis+cluster://"), 0, 0, 1 },
+    { ngx_string("rediss+cluster://"), 1, 0, 1 },
+    { ngx_null_string, 0, 0, 0 }
 };
 
 
 /* redis://[user@]host[:port][/db], rediss://..., unix:/path[:db],
- * redis+sentinel://[user@]host[:port][,host[:port]...]/NAME[/db] */
+ * redis+sentinel://[user@]host[:port][,host[:port]...]/NAME[/db],
+ * redis+cluster://[user@]host[:port][,host[:port]...] */
 
 char *
 ngx_http_chatmaid_redis_url_parse(ngx_conf_t *cf, ngx_str_t *text,
@@ -68,7 +72,8 @@ ngx_http_chatmaid_redis_url_parse(ngx_conf_t *cf, ngx_str_t *text,
 
     if (scheme == NULL) {
         return "needs \"redis://\", \"rediss://\", \"redis+sentinel://\", "
-               "\"rediss+sentinel://\" or \"unix:\" before the host or path";
+               "\"rediss+sentinel://\", \"redis+cluster://\", "
+               "\"rediss+cluster://\" or \"unix:\" before the host or path";
     }
 
     rest.data += scheme->text.len;
@@ -76,6 +81,7 @@ ngx_http_chatmaid_redis_url_parse(ngx_conf_t *cf, ngx_str_t *text,
 
     url->tls = scheme->tls;
     url->sentinels = scheme->sentinels;
+    url->cluster = scheme->cluster;
 
     rv = ngx_http_chatmaid_redis_url_user(cf, &rest, url);
     if (rv != NGX_CONF_OK) {
@@ -281,11 +287,15 @@ ngx_http_chatmaid_redis_url_db(ngx_str_t *db,
         url->db = *db;
     }
 
+    if (n > 0 && url->cluster) {
+        return "has a database in the URL, but a Redis Cluster has 0 alone";
+    }
+
     return NGX_CONF_OK;
 }
 
 
-/* One, or with Sentinels one or more, a comma between them. */
+/* One; with Sentinels or a Cluster one or more, a comma between them. */
 
 static char *
 ngx_http_chatmaid_redis_url_hosts(ngx_conf_t *cf, ngx_str_t *text,
@@ -306,9 +316,9 @@ ngx_http_chatmaid_redis_url_hosts(ngx_conf_t *cf, ngx_str_t *text,
         }
     }
 
-    if (n > 1 && !url->sentinels) {
+    if (n > 1 && !url->sentinels && !url->cluster) {
         return "has several hosts in the URL, as only \"redis+sentinel://\" "
-               "may";
+               "and \"redis+cluster://\" may";
     }
 
     url->hosts = ngx_pcalloc(cf->pool,

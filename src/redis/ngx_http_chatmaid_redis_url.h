@@ -37,6 +37,7 @@ typedef struct {
 
     unsigned                         tls:1;     /* rediss */
     unsigned                         sentinels:1;   /* are the hosts */
+    unsigned                         cluster:1;     /* of the hosts */
 } ngx_http_chatmaid_redis_url_t;
 
 

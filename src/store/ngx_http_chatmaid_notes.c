@@ -6,7 +6,7 @@
 
 #include "ngx_http_chatmaid_notes.h"
 #include "ngx_http_chatmaid_crypto.h"
-#include "ngx_http_chatmaid_redis.h"
+#include "ngx_http_chatmaid_redis_mget.h"
 #include "ngx_http_chatmaid_store_script.h"
 #include "ngx_http_chatmaid_zone.h"
 
@@ -56,8 +56,9 @@ static void ngx_http_chatmaid_notes_tell(ngx_http_chatmaid_redis_t *redis,
     ngx_http_chatmaid_redis_conf_t *conf);
 static u_char *ngx_http_chatmaid_notes_waiting_key(u_char *p,
     ngx_http_chatmaid_redis_conf_t *conf);
-static void ngx_http_chatmaid_notes_look_handler(void *data, ngx_uint_t error,
-    redisReply *reply);
+static void ngx_http_chatmaid_notes_look_value(void *data, ngx_uint_t i,
+    redisReply *value);
+static void ngx_http_chatmaid_notes_look_done(void *data);
 static uint64_t ngx_http_chatmaid_notes_stamp(redisReply *reply);
 
 
@@ -321,9 +322,8 @@ ngx_http_chatmaid_notes_look_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
     ngx_http_chatmaid_notes_look_t *look)
 {
     u_char                     *p;
-    size_t                     *len;
+    ngx_str_t                  *keys;
     ngx_uint_t                  i;
-    const char                **argv;
     ngx_http_chatmaid_redis_t  *redis;
 
     redis = ngx_http_chatmaid_redis_get(conf);
@@ -333,29 +333,27 @@ ngx_http_chatmaid_notes_look_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
         return NGX_OK;
     }
 
-    argv = ngx_palloc(look->pool, (look->n + 1) * sizeof(char *));
-    len = ngx_palloc(look->pool, (look->n + 1) * sizeof(size_t));
+    keys = ngx_palloc(look->pool, look->n * sizeof(ngx_str_t));
     p = ngx_pnalloc(look->pool, look->n * NGX_HTTP_CHATMAID_MAX_NAME);
 
-    if (argv == NULL || len == NULL || p == NULL) {
+    if (keys == NULL || p == NULL) {
         return NGX_OK;
     }
 
     ngx_http_chatmaid_notes_tell(redis, conf);
 
-    argv[0] = "MGET";
-    len[0] = sizeof("MGET") - 1;
-
     for (i = 0; i < look->n; i++) {
-        argv[i + 1] = (char *) p;
+        keys[i].data = p;
         p = ngx_http_chatmaid_store_script_name(p, conf, "note:",
                                                 look->ids[i]);
-        len[i + 1] = (char *) p - argv[i + 1];
+        keys[i].len = p - keys[i].data;
     }
 
-    return ngx_http_chatmaid_redis_command(redis, look->n + 1, argv, len,
-                                           ngx_http_chatmaid_notes_look_handler,
-                                           look)
+    return (ngx_http_chatmaid_redis_mget(redis, look->pool, look->n, keys,
+                                         ngx_http_chatmaid_notes_look_value,
+                                         ngx_http_chatmaid_notes_look_done,
+                                         look)
+            == NGX_AGAIN)
            ? NGX_AGAIN : NGX_OK;
 }
 
@@ -400,21 +398,18 @@ ngx_http_chatmaid_notes_waiting_key(u_char *p,
 
 
 static void
-ngx_http_chatmaid_notes_look_handler(void *data, ngx_uint_t error,
-    redisReply *reply)
+ngx_http_chatmaid_notes_look_value(void *data, ngx_uint_t i, redisReply *value)
 {
     ngx_http_chatmaid_notes_look_t  *look = data;
 
-    ngx_uint_t  i;
+    look->stamps[i][1] = ngx_http_chatmaid_notes_stamp(value);
+}
 
-    if (error == NGX_HTTP_CHATMAID_REDIS_OK && reply->type == REDIS_REPLY_ARRAY
-        && reply->elements == look->n)
-    {
-        for (i = 0; i < look->n; i++) {
-            look->stamps[i][1] = ngx_http_chatmaid_notes_stamp(
-                                                          reply->element[i]);
-        }
-    }
+
+static void
+ngx_http_chatmaid_notes_look_done(void *data)
+{
+    ngx_http_chatmaid_notes_look_t  *look = data;
 
     look->handler(look);
 }

@@ -64,6 +64,8 @@ typedef struct {
     int64_t                         window_number;
     u_char                          previous_id[NGX_HTTP_CHATMAID_ID_LEN];
 
+    ngx_str_t                       hash_tag;     /* of an event that is added
+                                                   * to a stream */
     ngx_msec_t                      ttl;          /* milliseconds, as are */
     ngx_msec_t                      lease_time;   /* all times here */
     ngx_pool_t                     *pool;
@@ -96,6 +98,10 @@ typedef struct {
     unsigned                        redis_away:1; /* the reason of NO_STORE */
     unsigned                        former_removed:1;   /* and left nothing,
                                                          * but in Redis */
+
+    unsigned                        auto_named:1; /* id has the fingerprint in
+                                                   * it: its key is of our
+                                                   * form */
 
     /* the record is a webhook event's, not a send's: it has no answer, and is
      * never refused for want of Redis */

@@ -10,7 +10,12 @@
 #include "ngx_http_chatmaid_lua.h"
 
 
-/* record.lua is a part of each script. */
+static u_char *ngx_http_chatmaid_store_script_tagged(u_char *p,
+    ngx_http_chatmaid_redis_conf_t *conf, const char *kind,
+    ngx_http_chatmaid_claim_t *claim, u_char *id);
+
+
+/* record.lua is a part of each script that reads or writes records. */
 #define ngx_http_chatmaid_store_script(text, lasts)                           \
     { ngx_string(NGX_HTTP_CHATMAID_RECORD_LUA text), lasts, { 0 } }
 
@@ -46,6 +51,9 @@ ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_add_event =
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_stream =
     ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_STREAM_LUA, 0);
 
+ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_pace =
+    { ngx_string(NGX_HTTP_CHATMAID_PACE_LUA), 0, { 0 } };
+
 
 ngx_int_t
 ngx_http_chatmaid_store_script_init(ngx_log_t *log)
@@ -62,6 +70,7 @@ ngx_http_chatmaid_store_script_init(ngx_log_t *log)
         &ngx_http_chatmaid_store_script_remove,
         &ngx_http_chatmaid_store_script_add_event,
         &ngx_http_chatmaid_store_script_stream,
+        &ngx_http_chatmaid_store_script_pace,
         NULL
     };
 
@@ -92,15 +101,54 @@ ngx_http_chatmaid_store_script_record(ngx_http_chatmaid_words_t *words,
     ngx_http_chatmaid_claim_t *claim,
     u_char *id)
 {
-    u_char  *p, *key;
+    u_char                          *p, *key;
+    const char                      *kind;
+    ngx_http_chatmaid_redis_conf_t  *conf;
+
+    conf = claim->mcf->redis;
+    kind = claim->webhook_event ? "event:" : "op:";
 
     key = words->keys[words->nkeys];
-    p = ngx_http_chatmaid_store_script_name(key, claim->mcf->redis,
-                                            claim->webhook_event ? "event:"
-                                                                 : "op:",
-                                            id);
+
+    p = conf->url.cluster
+        ? ngx_http_chatmaid_store_script_tagged(key, conf, kind, claim, id)
+        : ngx_http_chatmaid_store_script_name(key, conf, kind, id);
 
     ngx_http_chatmaid_store_script_key(words, key, p - key);
+}
+
+
+/* All keys of a script have one hash tag.  Two records, those of a send without
+ * a key, have it from their message; a mark has it from its stream; else it is
+ * the id. */
+
+static u_char *
+ngx_http_chatmaid_store_script_tagged(u_char *p,
+    ngx_http_chatmaid_redis_conf_t *conf, const char *kind,
+    ngx_http_chatmaid_claim_t *claim, u_char *id)
+{
+    p = ngx_cpymem(p, conf->prefix.data, conf->prefix.len);
+    p = ngx_cpymem(p, kind, ngx_strlen(kind));
+
+    *p++ = '{';
+
+    if (claim->hash_tag.len) {
+        p = ngx_cpymem(p, claim->hash_tag.data, claim->hash_tag.len);
+
+    } else if (claim->auto_named) {
+        p = ngx_http_chatmaid_digits_hex(p, claim->fingerprint,
+                                         NGX_HTTP_CHATMAID_ID_LEN);
+    }
+
+    if (claim->hash_tag.len || claim->auto_named) {
+        *p++ = '}';
+        return ngx_http_chatmaid_digits_hex(p, id, NGX_HTTP_CHATMAID_ID_LEN);
+    }
+
+    p = ngx_http_chatmaid_digits_hex(p, id, NGX_HTTP_CHATMAID_ID_LEN);
+    *p++ = '}';
+
+    return p;
 }
 
 

@@ -20,10 +20,10 @@
 #define NGX_HTTP_CHATMAID_MAX_WORDS  12
 
 
-/* The longest name of a key: prefix, kind and id. */
+/* The longest name of a key: prefix, kind, hash tag and id. */
 #define NGX_HTTP_CHATMAID_MAX_NAME                                            \
-    (NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX + sizeof("event:") - 1                \
-     + 2 * NGX_HTTP_CHATMAID_ID_LEN)
+    (NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX + sizeof("event:{}") - 1              \
+     + NGX_HTTP_CHATMAID_REDIS_MAX_TAG + 2 * NGX_HTTP_CHATMAID_ID_LEN)
 
 
 /* Unix time in milliseconds: 15 digits, as in record.lua. */
@@ -162,6 +162,7 @@ extern ngx_http_chatmaid_redis_script_t
 extern ngx_http_chatmaid_redis_script_t
     ngx_http_chatmaid_store_script_add_event;
 extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_stream;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_pace;
 
 
 #endif /* _NGX_HTTP_CHATMAID_STORE_SCRIPT_H_INCLUDED_ */

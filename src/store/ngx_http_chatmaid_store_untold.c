@@ -6,6 +6,9 @@
  * tells the records in batches.  While Redis does not answer, a batch is one
  * record, which is the question whether it is back.  What was not confirmed
  * remains in the queue, and so does everything when this worker dies.
+ *
+ * Of several servers one may be away: its records are passed over, and the next
+ * batch goes on behind them.
  */
 
 
@@ -22,6 +25,9 @@
  * a second. */
 #define NGX_HTTP_CHATMAID_STORE_UNTOLD_PAUSE  250   /* milliseconds */
 #define NGX_HTTP_CHATMAID_STORE_UNTOLD_BATCH  50
+
+/* How many records are looked at for one batch. */
+#define NGX_HTTP_CHATMAID_STORE_UNTOLD_LOOKS  200
 
 /* A batch lasts no longer than one timeout of Redis, then it is the next look's
  * turn. */
@@ -40,9 +46,12 @@ typedef struct {
     ngx_http_chatmaid_main_conf_t  *mcf;
     ngx_event_t                     timer;
     ngx_uint_t                      pending;       /* of this batch */
+    uint64_t                        serial;        /* the last one of it */
 
-    unsigned                        failed:1;      /* some of this batch */
-    unsigned                        answering:1;   /* the last one was told */
+    unsigned                        told:1;        /* some of this batch */
+    unsigned                        left:1;        /* some were not */
+    unsigned                        answering:1;   /* some of the last one
+                                                    * were told */
 
     ngx_http_chatmaid_store_untold_record_t
         records[NGX_HTTP_CHATMAID_STORE_UNTOLD_BATCH];
@@ -119,6 +128,7 @@ ngx_http_chatmaid_store_untold_timer_handler(ngx_event_t *ev)
     }
 
     if (untold->pending == 0) {
+        untold->answering = 0;
         ngx_add_timer(ev, NGX_HTTP_CHATMAID_STORE_UNTOLD_PAUSE);
     }
 }
@@ -130,45 +140,63 @@ static void
 ngx_http_chatmaid_store_untold_tell_batch(
     ngx_http_chatmaid_store_untold_t *untold, ngx_pool_t *pool)
 {
-    uint64_t                                  serial;
-    ngx_uint_t                                n;
+    ngx_int_t                                 rc;
+    ngx_uint_t                                n, looks;
     ngx_http_chatmaid_claim_t                 claim;
     ngx_http_chatmaid_record_state_e          state;
     ngx_http_chatmaid_store_untold_record_t  *record;
 
     n = untold->answering ? NGX_HTTP_CHATMAID_STORE_UNTOLD_BATCH : 1;
 
-    untold->failed = 0;
-    serial = 0;
+    /* from the oldest one, unless it would be in the way of others */
 
-    while (untold->pending < n) {
+    if (!untold->left) {
+        untold->serial = 0;
+    }
+
+    untold->told = 0;
+    untold->left = 0;
+
+    for (looks = 0;
+         looks < NGX_HTTP_CHATMAID_STORE_UNTOLD_LOOKS && untold->pending < n;
+         looks++)
+    {
         ngx_memzero(&claim, sizeof(ngx_http_chatmaid_claim_t));
 
         claim.mcf = untold->mcf;
         claim.pool = pool;
 
-        if (ngx_http_chatmaid_untold_queue_next(&claim, &state, &serial)
+        if (ngx_http_chatmaid_untold_queue_next(&claim, &state,
+                                                &untold->serial)
             != NGX_OK)
         {
+            untold->serial = 0;
             return;
         }
 
         record = &untold->records[untold->pending];
-        record->serial = serial;
+        record->serial = untold->serial;
         ngx_memcpy(record->id, claim.id, NGX_HTTP_CHATMAID_ID_LEN);
 
-        if (ngx_http_chatmaid_store_untold_tell(&claim, state, record)
-            != NGX_OK)
-        {
+        rc = ngx_http_chatmaid_store_untold_tell(&claim, state, record);
+
+        if (rc == NGX_ERROR) {
             return;
         }
 
-        untold->pending++;
+        if (rc == NGX_OK) {
+            untold->pending++;
+
+        } else {
+            untold->left = 1;
+        }
 
         ngx_reset_pool(pool);       /* the command has its own copy */
     }
 }
 
+
+/* NGX_OK; NGX_DECLINED: the server that has it is away; NGX_ERROR. */
 
 static ngx_int_t
 ngx_http_chatmaid_store_untold_tell(ngx_http_chatmaid_claim_t *claim,
@@ -176,9 +204,16 @@ ngx_http_chatmaid_store_untold_tell(ngx_http_chatmaid_claim_t *claim,
     ngx_http_chatmaid_store_untold_record_t *record)
 {
     ngx_http_chatmaid_words_t          words;
+    ngx_http_chatmaid_redis_t         *redis;
     ngx_http_chatmaid_redis_script_t  *script;
 
     ngx_http_chatmaid_store_script_begin(&words, claim);
+
+    redis = ngx_http_chatmaid_redis_get(claim->mcf->redis);
+
+    if (!ngx_http_chatmaid_redis_is_near(redis, words.argv[0], words.len[0])) {
+        return NGX_DECLINED;
+    }
 
     switch (state) {
 
@@ -232,14 +267,16 @@ ngx_http_chatmaid_store_untold_handler(void *data, ngx_uint_t error,
     {
         ngx_http_chatmaid_untold_queue_told(untold->mcf, record->id,
                                           record->serial);
+        untold->told = 1;
+
     } else {
-        untold->failed = 1;
+        untold->left = 1;
     }
 
     untold->pending--;
 
     if (untold->pending == 0) {
-        untold->answering = !untold->failed;
+        untold->answering = untold->told;
         ngx_add_timer(&untold->timer, NGX_HTTP_CHATMAID_STORE_UNTOLD_PAUSE);
     }
 }

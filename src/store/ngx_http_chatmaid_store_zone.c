@@ -622,6 +622,7 @@ ngx_http_chatmaid_store_zone_create(ngx_http_chatmaid_zone_t *zone,
         ngx_memcpy(rec->fingerprint, claim->fingerprint,
                    NGX_HTTP_CHATMAID_ID_LEN);
         ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+        rec->auto_named = claim->auto_named;
     }
 
     return rec;

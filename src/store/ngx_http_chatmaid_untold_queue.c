@@ -123,6 +123,7 @@ ngx_http_chatmaid_untold_queue_copy(ngx_http_chatmaid_claim_t *claim,
     ngx_memcpy(claim->fingerprint, rec->fingerprint, NGX_HTTP_CHATMAID_ID_LEN);
     ngx_memcpy(claim->owner, rec->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
 
+    claim->auto_named = rec->auto_named;
     claim->webhook_event = (rec->kind == NGX_HTTP_CHATMAID_ZONE_EVENT);
     claim->ttl = rec->expires - ngx_current_msec;
 

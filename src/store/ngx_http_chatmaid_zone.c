@@ -9,7 +9,7 @@
 
 
 /* Whoever changes the shared layout changes this number. */
-#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  6
+#define NGX_HTTP_CHATMAID_ZONE_LAYOUT  7
 
 /* How many records are dropped at most for one allocation. */
 #define NGX_HTTP_CHATMAID_ZONE_EVICT   64
@@ -134,6 +134,7 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
     ngx_queue_init(&sh->unfinished);
     ngx_queue_init(&sh->untold);
     ngx_queue_init(&sh->accounts);
+    ngx_queue_init(&sh->paces);
     ngx_queue_init(&sh->streams);
     ngx_queue_init(&sh->upstreams);
 

@@ -79,6 +79,7 @@ struct ngx_http_chatmaid_record_s {
     unsigned                          state:2;
     unsigned                          may_be_accepted:1;
     unsigned                          untold:1;    /* it is in that queue */
+    unsigned                          auto_named:1;   /* as of a claim */
 };
 
 
@@ -103,6 +104,7 @@ typedef struct {
     ngx_msec_t                        teller_lease_end;
 
     ngx_queue_t                       accounts;    /* account_limits.c */
+    ngx_queue_t                       paces;       /* pace_queue.c */
     ngx_queue_t                       upstreams;   /* upstream_state.c */
     ngx_uint_t                        notes;       /* number of records */
     ngx_msec_t                        notes_wanted;   /* until this time */

@@ -6,6 +6,8 @@
 
 #include "ngx_http_chatmaid_webhook_conf.h"
 #include "ngx_http_chatmaid_conf_place.h"
+#include "ngx_http_chatmaid_redis_conf.h"
+#include "ngx_http_chatmaid_redis_slot.h"
 #include "ngx_http_chatmaid_rewrite.h"
 #include "ngx_http_chatmaid_secret_file.h"
 #include "ngx_http_chatmaid_webhook_signature.h"
@@ -47,6 +49,8 @@ static void ngx_http_chatmaid_webhook_conf_use(
 static ngx_int_t ngx_http_chatmaid_webhook_conf_add_stream(
     ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_webhook_inbox_t *inbox);
+static ngx_int_t ngx_http_chatmaid_webhook_conf_check_tag(ngx_conf_t *cf,
+    ngx_str_t *key);
 static char *ngx_http_chatmaid_webhook_conf_check_handler(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
 static char *ngx_http_chatmaid_webhook_conf_check_secrets(ngx_conf_t *cf,
@@ -288,6 +292,34 @@ ngx_http_chatmaid_webhook_conf_check_unused(ngx_conf_t *cf,
 }
 
 
+/* In a Cluster the marks of a stream take the hash tag of its key. */
+
+static ngx_int_t
+ngx_http_chatmaid_webhook_conf_check_tag(ngx_conf_t *cf, ngx_str_t *key)
+{
+    ngx_str_t    tag;
+    const char  *why;
+
+    tag = ngx_http_chatmaid_redis_slot_tag(key);
+
+    if (ngx_strlchr(tag.data, tag.data + tag.len, '}')) {
+        why = "a \"}\" in the whole of it, which is its hash tag";
+
+    } else if (tag.len > NGX_HTTP_CHATMAID_REDIS_MAX_TAG) {
+        why = "a hash tag of more than 128 bytes";
+
+    } else {
+        return NGX_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"chatmaid_webhook_stream\" \"%V\" has %s: no mark can "
+                       "be in the same slot of the Redis Cluster", key, why);
+
+    return NGX_ERROR;
+}
+
+
 char *
 ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf)
@@ -302,6 +334,14 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"chatmaid_webhook_stream\" \"%V\" needs a "
                            "\"chatmaid_redis\"", &conf->webhook_inbox->key);
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->webhook_inbox && mcf->redis->url.cluster
+        && ngx_http_chatmaid_webhook_conf_check_tag(cf,
+                                                    &conf->webhook_inbox->key)
+           != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 

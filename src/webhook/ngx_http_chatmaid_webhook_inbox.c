@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_webhook_inbox.h"
 #include "ngx_http_chatmaid_alarm.h"
+#include "ngx_http_chatmaid_redis_slot.h"
 #include "ngx_http_chatmaid_store_script.h"
 
 
@@ -34,6 +35,7 @@ ngx_http_chatmaid_webhook_inbox_add(ngx_http_chatmaid_main_conf_t *mcf,
     mark.webhook_event = 1;
     mark.mcf = mcf;
     mark.ttl = ttl;
+    mark.hash_tag = ngx_http_chatmaid_redis_slot_tag(&inbox->key);
 
     ngx_http_chatmaid_store_script_begin(&words, &mark);
 

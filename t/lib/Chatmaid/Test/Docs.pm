@@ -318,7 +318,7 @@ sub typed ($self, $script, %option) {
     $self->commands if !$self->{bin};
     $file->spurt(encode('UTF-8', <<"END" . ($option{strict} ? "set -euo pipefail\n" : '') . $self->here($script)));
 cd '@{[$self->work]}'
-export CURL_CA_BUNDLE='@{[$self->dir]}/edge.crt' PYTHONDONTWRITEBYTECODE=1 no_proxy='*' NO_PROXY='*'
+export CURL_CA_BUNDLE='@{[$self->dir]}/edge.crt' SSL_CERT_FILE='@{[$self->dir]}/edge.crt' PYTHONDONTWRITEBYTECODE=1 no_proxy='*' NO_PROXY='*'
 export REDIS_URL='unix://@{[$self->dir]}/redis.sock'
 PATH="$self->{bin}:/usr/bin:/bin:\$PATH:/usr/sbin:/sbin"
 END
@@ -339,7 +339,7 @@ sub commands ($self) {
         'curl'      => 'exec /usr/bin/curl -sS --max-time 60 "$@"',
         'redis-cli' => "exec /usr/bin/redis-cli -s '$dir/redis.sock' \"\$@\"",
         'systemctl' => 'exec nginx -s reload',
-        'nginx'     => qq{real=\$(PATH=\${PATH#*:} command -v '$nginx')\nexec "\$real" -c '$dir/nginx.conf' -g 'daemon off;' "\$@"},
+        'nginx'     => qq{real=\$(PATH=\${PATH#*:} command -v '$nginx')\nexport ASAN_OPTIONS=detect_leaks=0\nexec "\$real" -c '$dir/nginx.conf' -g 'daemon off;' "\$@"},
         'make'      => qq{if [ "\$1" = webhook ]; then exec /usr/bin/make -s -C '$TOP' "\$@"; fi\n}
             . qq{exec /usr/bin/make -n -C '$TOP' "\$@" > /dev/null},
     );
@@ -435,7 +435,7 @@ sub nginx_t ($self, $text) {
     $conf =~ s{[\w.-]+\.(?:chatmaid\.net|example)(?=[:;\s/])(?=[^;]*;)}{127.0.0.1}g if $conf =~ s{(\bserver\s+)[\w.-]+\.(?:chatmaid\.net|example)\b}{${1}127.0.0.1}g || 1;
 
     my $file = $self->tmp->child('page.conf')->spurt(encode('UTF-8', $conf));
-    open my $out, '-|', 'bash', '-c', 'exec "$0" -t -c "$1" -g "daemon off; pid $2;" 2>&1',
+    open my $out, '-|', 'bash', '-c', 'ASAN_OPTIONS=detect_leaks=0 exec "$0" -t -c "$1" -g "daemon off; pid $2;" 2>&1',
         $NGINX, $file, $self->tmp->child('t.pid') or die;
     my $said = do { local $/; <$out> };
     close $out;

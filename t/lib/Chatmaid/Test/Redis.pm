@@ -17,9 +17,10 @@ use Exporter ();
 use IO::Socket::IP;
 use IO::Socket::UNIX;
 
-our @EXPORT = qw(redis_server redis_sentinel redis_replica_of redis_fake record_of record_text note_of probe ask up);
+our @EXPORT = qw(redis_server redis_cluster redis_cluster_replica redis_slot_move redis_slot_keys redis_sentinel redis_replica_of redis_fake
+    record_of tagged_record_of record_text note_of probe ask up);
 
-has [qw(port socket)];
+has [qw(port socket bus)];
 has host => '127.0.0.1';
 
 sub import ($class, @names) {
@@ -82,6 +83,67 @@ sub redis_sentinel ($redis, %option) {
     my $self = Chatmaid::Test::Redis->new(name => $name, port => $port, socket => "$dir/redis.sock",
         command => ['redis-server', "$dir/sentinel.conf", '--sentinel']);
     return $self->start;
+}
+
+# A Redis Cluster of so many masters, which have all slots among them.
+
+sub redis_cluster (%option) {
+    my $count   = delete $option{masters} // 3;
+    my @masters = map { cluster_node(%option) } 1 .. $count;
+    my $share   = int(16384 / $count);
+    for my $i (0 .. $#masters) {
+        my $last = $i == $#masters ? 16383 : ($i + 1) * $share - 1;
+        cluster_slots($masters[$i], ADDSLOTS => $i * $share .. $last);
+        $masters[$i]->cli(CLUSTER => 'SET-CONFIG-EPOCH', $i + 1);
+        $masters[$i]->meet($masters[0]) if $i;
+    }
+    wait_for(sub { !grep { $_->cli(CLUSTER => 'INFO') !~ /cluster_state:ok.*cluster_known_nodes:$count\r/s } @masters }, 'the cluster');
+    return @masters;
+}
+
+sub cluster_node (%option) {
+    state $serial = 0;
+    my $bus  = test_port('bus' . $serial++);
+    my $node = redis_server(%option, args => ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf',
+        '--cluster-node-timeout', 2000, version() < 7 ? () : ('--cluster-port', $bus), $option{tls} ? ('--tls-cluster', 'yes') : (), @{$option{args} // []}]);
+    return $node->bus(version() < 7 ? $node->port + 10000 : $bus);
+}
+
+# By the thousand: all at once would be more than a socket takes.
+sub cluster_slots ($node, $command, @slots) {
+    while (my @some = splice @slots, 0, 1000) { $node->cli(CLUSTER => $command, @some) }
+}
+
+sub meet ($self, $other) { $self->cli(CLUSTER => 'MEET', '127.0.0.1', $other->port, $other->bus) }
+sub node_id ($self)      { $self->cli(CLUSTER => 'MYID') }
+
+# A further node, which is a replica of a master, and in step.
+
+sub redis_cluster_replica ($master, %option) {
+    my $replica = cluster_node(%option);
+    my $id      = $master->node_id;
+    $replica->meet($master);
+    wait_for(sub { $replica->cli(CLUSTER => 'REPLICATE', $id) eq 'OK' }, 'a replica');
+    wait_for(sub { $replica->cli('INFO', 'replication') =~ /master_link_status:up/ }, 'it to be in step');
+    wait_for(sub { $master->cli('INFO', 'replication') =~ /state=online/ }, 'the master to know it');
+    return $replica;
+}
+
+# Moves a slot, as redis-cli --cluster reshard does; calls "between" when the slot
+# is being moved, and again when its keys have been.
+
+sub redis_slot_move ($slot, $from, $to, $masters, $between = sub { }) {
+    $to->cli(CLUSTER => 'SETSLOT', $slot, 'IMPORTING', $from->node_id);
+    $from->cli(CLUSTER => 'SETSLOT', $slot, 'MIGRATING', $to->node_id);
+    $between->();
+    redis_slot_keys($slot, $from, $to);
+    $between->();
+    redis_slot_keys($slot, $from, $to);
+    $_->cli(CLUSTER => 'SETSLOT', $slot, 'NODE', $to->node_id) for $to, $from, grep { $_ != $to && $_ != $from } @$masters;
+}
+
+sub redis_slot_keys ($slot, $from, $to) {
+    $from->cli(MIGRATE => '127.0.0.1', $to->port, $_, 0, 5000) for split /\n/, $from->cli(CLUSTER => 'GETKEYSINSLOT', $slot, 1000);
 }
 
 # Makes one a replica of the other, and waits until it is in step; of nobody: a
@@ -197,10 +259,12 @@ sub count_records ($self, $pattern, $state, $since = 0) {
 
 # --- Keys --------------------------------------------------------------------
 
-# Of an operation's record, and of a note.
+# Of an operation's record, in a Cluster too, and of a note.
 sub record_of ($key, $account = 'test:', $scope = '') {
     return 'chatmaid:op:' . sha256_hex(Chatmaid::Test::netstrings('chatmaid-record-1', $account, $scope, $key));
 }
+
+sub tagged_record_of (@operation) { record_of(@operation) =~ s/op:(.*)/op:{$1}/r }
 
 sub note_of ($account, $id) {
     return 'chatmaid:note:' . sha256_hex(Chatmaid::Test::netstrings('chatmaid-note-1', $account, $id));
