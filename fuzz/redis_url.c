@@ -93,6 +93,7 @@ redis_url_check(ngx_str_t *text, ngx_http_chatmaid_redis_url_t *url)
 
     harness_check(url->nhosts >= 1);
     harness_check(url->sentinels == (url->master.len > 0));
+    harness_check(!url->cluster || url->db.len == 0);
 
     for (i = 0; i < url->db.len; i++) {
         harness_check(isdigit(url->db.data[i]));
