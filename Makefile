@@ -7,6 +7,10 @@
 #   ROWS      what `make bench` and `make bench-instructions` measure
 #   REQUESTS  how many `make bench-instructions` counts for each
 #   PLOTS     what `make bench-growth` draws: body records connections redis
+#   FUZZ      the targets of `make fuzz` and `make fuzz-coverage`
+#   FUZZ_SECONDS  how long each of them runs
+#   SOAK_SECONDS, SOAK_SEED  of `make soak`: how long, and the faults of which run
+#   MUTANTS   words: those of `make mutants` with one of them
 #   JOBS      how many test files run at once (most of their time they wait)
 #   BUILD     another directory than build/
 #   DESTDIR   for `make install`
@@ -17,7 +21,8 @@ SHELL       := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: module probe run test asan-test bench bench-instructions bench-growth \
-        install uninstall deb deb-test webhook clean help FORCE
+        fuzz fuzz-coverage mutants soak install uninstall deb deb-test webhook \
+        clean help FORCE
 
 MODULE  := ngx_http_chatmaid_module
 BUILD   ?= build
@@ -126,6 +131,33 @@ asan-test:
 	@script/build-asan $(BUILD)/asan
 	@$(call prove,$(BUILD_DIR)/asan/nginx,$(BUILD_DIR)/asan/$(MODULE).so)
 
+# fuzz/README.md.
+export FUZZ_SECONDS ?= 60
+export SOAK_SECONDS ?= 300
+export SOAK_SEED
+
+fuzz:
+	@script/install-packages build asan fuzz
+	@script/build-fuzz $(BUILD_DIR)/fuzz
+	@script/fuzz $(BUILD_DIR)/fuzz $(FUZZ)
+
+fuzz-coverage:
+	@script/install-packages build asan fuzz
+	@script/build-fuzz $(BUILD_DIR)/fuzz-coverage coverage
+	@script/fuzz --coverage $(BUILD_DIR)/fuzz-coverage $(FUZZ)
+
+# Faults under load, and what the journals say afterwards: t/soak.pl.
+soak:
+	@script/install-packages build run test
+	@$(MAKE) -s --no-print-directory module
+	@NGINX=nginx CHATMAID_MODULE=$(BUILD_DIR)/$(MODULE).so perl -It/lib t/soak.pl
+
+# Whether the tests notice when a check is taken out: t/mutants/mutants.txt.
+mutants:
+	@script/install-packages build run test
+	@mkdir -p $(BUILD)
+	@script/mutants $(BUILD_DIR)/mutants $(MUTANTS)
+
 # What a request costs: bench/README.md.
 bench: WHAT := cpu $(ROWS)
 bench-instructions: WHAT := instructions $(REQUESTS:%=--requests %) $(ROWS)
@@ -138,8 +170,9 @@ bench bench-instructions bench-growth:
 
 # The longest first, so that none of them is left alone at the end; those that
 # mostly wait beside those that work.
-LONGEST := conf-directives volume-wait redis-away redis-fake redis-conf \
-           send-retries webhook-away send-retry-outcomes native-clients \
+LONGEST := hostile-differential conf-directives volume-wait redis-away \
+           redis-fake redis-conf send-retries webhook-away \
+           send-retry-outcomes native-clients docs script-chatmaid conf-survives \
            script-webhook volume-webhooks volume-redis send-claims \
            send-wait send-wait-leave \
            wait-failures volume-storm-redis send-idempotency webhook-conf \
@@ -211,9 +244,9 @@ deb-test: deb
 	@$(call prove,nginx,)
 
 
-# Variables given to make are in script/webhook's environment.
 webhook:
-	@script/webhook
+	@script/chatmaid webhook $(EVENT) $(if $(URL),--url '$(URL)') \
+	    $(if $(SECRET_FILE),--secret-file '$(SECRET_FILE)')
 
 clean:
 	@rm -rf $(BUILD)
@@ -224,6 +257,10 @@ help:
 	@echo 'make run         a gateway and a sandbox to try, until Ctrl-C'
 	@echo 'make test        all tests'
 	@echo 'make asan-test   all tests with AddressSanitizer and UBSan'
+	@echo 'make fuzz        the fuzz targets, FUZZ_SECONDS each (FUZZ="event ...")'
+	@echo 'make fuzz-coverage  the lines that their inputs reach'
+	@echo 'make soak        faults under load, SOAK_SECONDS (SOAK_SEED=... again)'
+	@echo 'make mutants     30 changes of a line, each of which a test must notice'
 	@echo 'make bench       CPU time of a request, beside proxy_pass (ROWS="get ...")'
 	@echo 'make bench-growth  how it grows with bodies, records, connections'
 	@echo 'make bench-instructions   instructions of a request; fails beyond a limit'

@@ -85,6 +85,18 @@ typedef struct {
 } ngx_http_chatmaid_gateway_t;
 
 
+/* chatmaid_rate.  An account has one for all its locations. */
+
+typedef struct {
+    ngx_str_t                           text;      /* as configured */
+    uint64_t                            interval;  /* between two calls, in
+                                                    * microseconds; 0: none */
+    ngx_uint_t                          burst;
+    ngx_http_complex_value_t           *caller;    /* the location's own; NULL:
+                                                    * all callers are one */
+} ngx_http_chatmaid_rate_t;
+
+
 /* An account of this configuration, and its key. */
 
 typedef struct {
@@ -92,6 +104,7 @@ typedef struct {
     ngx_str_t                           name;
     u_char                             *id;
     ngx_http_chatmaid_api_key_t        *api_key;
+    ngx_http_chatmaid_rate_t           *pace;
 } ngx_http_chatmaid_account_t;
 
 
@@ -136,6 +149,8 @@ typedef struct {
     ngx_int_t                           retries;
     ngx_msec_t                          timeout;
     ngx_msec_t                          wait_max;
+    ngx_http_chatmaid_rate_t           *rate;      /* set here; NULL: none */
+    ngx_http_chatmaid_rate_t           *pace;      /* the account's */
 
     ngx_flag_t                          webhook;
     ngx_array_t                        *webhook_secrets;

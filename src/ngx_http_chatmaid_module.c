@@ -16,6 +16,7 @@
 #include "ngx_http_chatmaid_gateway_conf.h"
 #include "ngx_http_chatmaid_gateway.h"
 #include "ngx_http_chatmaid_internal.h"
+#include "ngx_http_chatmaid_pace_conf.h"
 #include "ngx_http_chatmaid_call.h"
 #include "ngx_http_chatmaid_api_key.h"
 #include "ngx_http_chatmaid_filter.h"
@@ -221,6 +222,13 @@ static ngx_command_t  ngx_http_chatmaid_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_chatmaid_loc_conf_t, wait_max),
+      NULL },
+
+    { ngx_string("chatmaid_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_chatmaid_pace_conf_rate,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("chatmaid_webhook"),
@@ -516,6 +524,7 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
      *     conf->account_name = { 0, NULL };
      *     conf->account = { 0, NULL };
      *     conf->scope = 0;
+     *     conf->pace = NULL;
      *     conf->status = 0;
      */
 
@@ -534,6 +543,7 @@ ngx_http_chatmaid_create_loc_conf(ngx_conf_t *cf)
     conf->retries = NGX_CONF_UNSET;
     conf->timeout = NGX_CONF_UNSET_MSEC;
     conf->wait_max = NGX_CONF_UNSET_MSEC;
+    conf->rate = NGX_CONF_UNSET_PTR;
     conf->webhook = NGX_CONF_UNSET;
     conf->webhook_secrets = NGX_CONF_UNSET_PTR;
     conf->webhook_tolerance = NGX_CONF_UNSET;
@@ -603,6 +613,7 @@ ngx_http_chatmaid_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->retries, prev->retries, 2);
     ngx_conf_merge_msec_value(conf->timeout, prev->timeout, 25 * 1000);
     ngx_conf_merge_msec_value(conf->wait_max, prev->wait_max, 60 * 1000);
+    ngx_conf_merge_ptr_value(conf->rate, prev->rate, NULL);
     ngx_conf_merge_value(conf->webhook, prev->webhook, 0);
     ngx_conf_merge_ptr_value(conf->webhook_secrets, prev->webhook_secrets,
                              NULL);

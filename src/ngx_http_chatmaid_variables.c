@@ -38,6 +38,10 @@ static ngx_int_t ngx_http_chatmaid_variables_store(ngx_http_request_t *r,
     ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
 static ngx_int_t ngx_http_chatmaid_variables_store_time(ngx_http_request_t *r,
     ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_pace_time(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
+static ngx_int_t ngx_http_chatmaid_variables_time(ngx_http_request_t *r,
+    ngx_msec_t time, ngx_str_t *value);
 static ngx_int_t ngx_http_chatmaid_variables_webhook(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_chatmaid_variables_event(ngx_http_request_t *r,
@@ -73,6 +77,7 @@ static ngx_http_variable_t  ngx_http_chatmaid_variables[] = {
     ngx_http_chatmaid_variables_of(attempts),
     ngx_http_chatmaid_variables_of(store),
     ngx_http_chatmaid_variables_of(store_time),
+    ngx_http_chatmaid_variables_of(pace_time),
 
     { ngx_string("chatmaid_webhook"), NULL,
       ngx_http_chatmaid_variables_webhook, 0,
@@ -260,24 +265,39 @@ ngx_http_chatmaid_variables_store(ngx_http_request_t *r,
 }
 
 
-/* As nginx writes $upstream_response_time. */
-
 static ngx_int_t
 ngx_http_chatmaid_variables_store_time(ngx_http_request_t *r,
     ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
 {
-    if (!facts->store_asked) {
-        return NGX_OK;
-    }
+    return facts->store_asked
+           ? ngx_http_chatmaid_variables_time(r, facts->store_time, value)
+           : NGX_OK;
+}
 
+
+static ngx_int_t
+ngx_http_chatmaid_variables_pace_time(ngx_http_request_t *r,
+    ngx_http_chatmaid_facts_t *facts, ngx_str_t *value)
+{
+    return facts->paced
+           ? ngx_http_chatmaid_variables_time(r, facts->pace_time, value)
+           : NGX_OK;
+}
+
+
+/* As nginx writes $upstream_response_time. */
+
+static ngx_int_t
+ngx_http_chatmaid_variables_time(ngx_http_request_t *r, ngx_msec_t time,
+    ngx_str_t *value)
+{
     value->data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN + 4);
     if (value->data == NULL) {
         return NGX_ERROR;
     }
 
     value->len = ngx_sprintf(value->data, "%T.%03M",
-                             (time_t) facts->store_time / 1000,
-                             facts->store_time % 1000)
+                             (time_t) time / 1000, time % 1000)
                  - value->data;
 
     return NGX_OK;

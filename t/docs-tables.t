@@ -89,4 +89,12 @@ for my $test (map { m{(t/[^/]+)\z} } glob "$top/t/*.t") {
 is($outcomes{$_}, join(' ', sort keys %{$seen{$_} // {}}), "$_: the outcomes that tests have seen")
     for grep { $_ ne 'internal_error' } sort keys %status;     # no test can bring about each kind
 
+
+# --- Tests that pages name ---------------------------------------------------
+
+for my $page (map { m{(docs/[^/]+)\z} } glob "$top/docs/*.md") {
+    my %named = map { $_ => 1 } slurp($page) =~ m{`(t/[\w.-]+\.t)`}g;
+    is(join(' ', grep { !-e "$top/$_" } sort keys %named), '', "$page: the tests that it names are there");
+}
+
 done_testing;

@@ -22,7 +22,7 @@ my @LAYERS = (
     {
         gateway => [qw(gateway gateway_conf internal uri flow send message sender
             idempotency send_claim read wait wait_query wait_topic wait_poll
-            message_status retry operation health)],
+            message_status retry operation health pace_conf)],
         webhook => [qw(webhook webhook_request webhook_verify webhook_deliver
             webhook_delivery webhook_inbox webhook_event webhook_signature
             webhook_conf)],
@@ -30,12 +30,12 @@ my @LAYERS = (
             status_page)],
     },
     {call   => [qw(call call_peer call_request api_key call_envelope call_result
-        call_error)]},
+        call_error call_pace)]},
     {answer => [qw(answer facts problem problem_native error_page)]},
     {store  => [qw(store lease zone store_zone store_redis store_claim
         store_look store_untold untold_queue store_script notes account_limits
         upstream_state zone_conf zone_stat
-        streams)]},
+        streams pace_queue pace_places pace_state pace_clock)]},
     {redis  => [qw(redis_mget redis redis_cluster redis_slot redis_node redis_told
         redis_health redis_command redis_redirect redis_fifo redis_script redis_buffer
         redis_topology redis_sentinel redis_conn redis_greeting redis_reader redis_resolve redis_address

@@ -34,7 +34,7 @@ for my $script (@scripts) {
     unlike(my $code = `luac5.1 -l -l -p $whole`, qr/SETGLOBAL/, "$name: sets no global variable");
     my %read = map { $_ => 1 } $code =~ /GETGLOBAL.*; (\w+)$/mg;
     is(join(' ', grep { !$given{$_} && !$own{$_} } sort keys %read), '', "$name: and reads none that is not there");
-    is($text =~ /^local VERSION = '\d+'$/m ? 'says' : '', $name eq 'record' ? 'says' : '', "$name: who says the version");
+    is($text =~ /'\^?2 / ? 'says' : '', $name eq 'record' ? 'says' : '', "$name: who says the version");
 
     # The C string, as Redis gets it: the script without its comments.
     my ($macro) = $header =~ /^#define NGX_HTTP_CHATMAID_\U$name\E_LUA \\\n((?:    ".*" \\\n)+)/m;

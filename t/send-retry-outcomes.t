@@ -20,7 +20,7 @@ my %more = (
     three     => 'chatmaid_timeout 6s; chatmaid_account three;',
     one       => 'chatmaid_timeout 3s; chatmaid_retries 9;',
     hasty_one => 'chatmaid_timeout 3s; chatmaid_retries 9; chatmaid_gateway /.hasty/;',
-    many      => 'chatmaid_retries 20;',
+    many      => 'chatmaid_retries 20; chatmaid_timeout 2m;',
     long      => 'chatmaid_gateway /.other/; chatmaid_account long; chatmaid_idempotency_wait 20s;',
 );
 my $nginx = nginx(

@@ -170,7 +170,7 @@ subtest 'the sender leaves while Redis is asked' => sub {
 };
 
 subtest 'a full zone' => sub {
-    my $edge   = edge(name => 'small', error_log => 'notice', http => 'chatmaid_zone chatmaid:64k;');
+    my $edge   = edge(name => 'small', error_log => 'notice', http => 'chatmaid_zone chatmaid:64k; proxy_read_timeout 10m;');
     my $count  = 300;
     my $events = sub { my @all = map { event('message.sent') } 1 .. $count; (\@all, map { hook_later_at($edge, $_) } @all) };
 

@@ -71,10 +71,13 @@ typedef struct {
     ngx_uint_t                      store;       /* claim->store */
     ngx_msec_t                      store_began;
     ngx_msec_t                      store_time;  /* all questions together */
+    ngx_msec_t                      pace_time;   /* waited for places */
 
     unsigned                        answered:1;  /* by the module itself */
     unsigned                        failed:1;
     unsigned                        store_asked:1;
+    unsigned                        paced:1;     /* it has had a place, or was
+                                                  * refused one */
 } ngx_http_chatmaid_facts_t;
 
 

@@ -44,6 +44,7 @@ ngx_http_chatmaid_flow_create(ngx_http_request_t *r,
 
     flow->request = r;
     flow->timeout = conf->timeout;
+    flow->kind = NGX_HTTP_CHATMAID_PACE_READ;
     flow->reply = reply;
 
     reply->flow = flow;
@@ -229,6 +230,7 @@ ngx_http_chatmaid_flow_call(ngx_http_chatmaid_flow_t *flow, ngx_str_t *body)
     }
 
     flow->call = call;
+    flow->has_place = 0;
     flow->attempts++;
     flow->reply->tried = 1;
 
@@ -525,6 +527,8 @@ ngx_http_chatmaid_flow_cleanup(void *data)
     if (flow->pause.timer_set) {
         ngx_del_timer(&flow->pause);
     }
+
+    ngx_http_chatmaid_call_pace_leave(&flow->pace);
 
     ngx_http_chatmaid_flow_leave(flow);
 }

@@ -15,6 +15,7 @@
 #include "ngx_http_chatmaid.h"
 #include "ngx_http_chatmaid_answer.h"
 #include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_call_pace.h"
 #include "ngx_http_chatmaid_steps.h"
 
 
@@ -36,6 +37,9 @@ struct ngx_http_chatmaid_flow_s {
     ngx_uint_t                   kept_closed;  /* those that do not */
     ngx_event_t                  pause;      /* before the next call */
     ngx_msec_t                   next_try;   /* its time, when postponed */
+    ngx_http_chatmaid_call_pace_waiter_t
+                                 pace;       /* for the next call's place */
+    ngx_http_chatmaid_pace_kind_e  kind;     /* of the calls */
 
     ngx_msec_t                   timeout;    /* of the whole flow */
     ngx_event_t                  deadline;
@@ -58,6 +62,7 @@ struct ngx_http_chatmaid_flow_s {
     unsigned                     single:1;   /* no call is tried again */
     unsigned                     exists:1;   /* Chatmaid always has the path */
     unsigned                     postponed:1;
+    unsigned                     has_place:1;  /* the next call */
 };
 
 

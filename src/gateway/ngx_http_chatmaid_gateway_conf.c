@@ -8,6 +8,7 @@
 #include "ngx_http_chatmaid_gateway.h"
 #include "ngx_http_chatmaid_conf_place.h"
 #include "ngx_http_chatmaid_crypto.h"
+#include "ngx_http_chatmaid_pace_conf.h"
 #include "ngx_http_chatmaid_secret_file.h"
 #include "ngx_http_chatmaid_rewrite.h"
 #include <openssl/crypto.h>
@@ -466,7 +467,7 @@ ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
             return NGX_CONF_ERROR;
         }
 
-        return NGX_CONF_OK;
+        return ngx_http_chatmaid_pace_conf_join(cf, conf, &account[i]);
     }
 
     account = ngx_array_push(&mcf->accounts);
@@ -479,5 +480,10 @@ ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
     account->id = conf->account_id;
     account->api_key = conf->api_key;
 
-    return NGX_CONF_OK;
+    account->pace = ngx_pcalloc(cf->pool, sizeof(ngx_http_chatmaid_rate_t));
+    if (account->pace == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_chatmaid_pace_conf_join(cf, conf, account);
 }

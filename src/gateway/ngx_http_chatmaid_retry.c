@@ -19,6 +19,11 @@
 #define NGX_HTTP_CHATMAID_RETRY_JITTER       1000   /* milliseconds */
 
 
+static ngx_uint_t ngx_http_chatmaid_retry_is_clocked(
+    ngx_http_chatmaid_flow_t *flow);
+static void ngx_http_chatmaid_retry_pace_handler(void *data);
+static ngx_int_t ngx_http_chatmaid_retry_limited(
+    ngx_http_chatmaid_flow_t *flow, ngx_msec_t time, const char *detail);
 static ngx_int_t ngx_http_chatmaid_retry_postpone(
     ngx_http_chatmaid_flow_t *flow, ngx_msec_t time);
 static ngx_int_t ngx_http_chatmaid_retry_wait(ngx_http_chatmaid_flow_t *flow,
@@ -33,12 +38,10 @@ ngx_http_chatmaid_retry_held(ngx_http_chatmaid_flow_t *flow, ngx_msec_t *left)
 {
     ngx_msec_int_t                  own;
     ngx_http_request_t             *r;
-    ngx_http_chatmaid_problem_t    *problem;
     ngx_http_chatmaid_loc_conf_t   *conf;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
     r = flow->request;
-    problem = &flow->reply->problem;
 
     mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
@@ -54,11 +57,23 @@ ngx_http_chatmaid_retry_held(ngx_http_chatmaid_flow_t *flow, ngx_msec_t *left)
         return NGX_OK;
     }
 
-    ngx_http_chatmaid_problem_set(r->pool, problem,
-                                  NGX_HTTP_CHATMAID_RATE_LIMITED,
-                                  "Chatmaid's rate limit was reached");
+    return ngx_http_chatmaid_retry_limited(flow, *left,
+                                          "Chatmaid's rate limit was reached");
+}
 
-    problem->retry_after = (*left + 999) / 1000;
+
+static ngx_int_t
+ngx_http_chatmaid_retry_limited(ngx_http_chatmaid_flow_t *flow,
+    ngx_msec_t time, const char *detail)
+{
+    ngx_http_chatmaid_problem_t  *problem;
+
+    problem = &flow->reply->problem;
+
+    ngx_http_chatmaid_problem_set(flow->request->pool, problem,
+                                  NGX_HTTP_CHATMAID_RATE_LIMITED, "%s", detail);
+
+    problem->retry_after = ngx_max((time + 999) / 1000, 1);
 
     return NGX_DECLINED;
 }
@@ -70,10 +85,22 @@ ngx_http_chatmaid_retry_hold(ngx_http_chatmaid_flow_t *flow)
     ngx_int_t   rc;
     ngx_msec_t  left;
 
+    if (flow->has_place || flow->pace.waiting || flow->pace.called) {
+        return ngx_http_chatmaid_retry_place(flow);
+    }
+
     rc = ngx_http_chatmaid_retry_held(flow, &left);
 
-    if (rc != NGX_OK || left == 0) {
+    if (rc != NGX_OK) {
         return rc;
+    }
+
+    if (ngx_http_chatmaid_retry_is_clocked(flow)) {
+        return ngx_http_chatmaid_retry_place(flow);
+    }
+
+    if (left == 0) {
+        return NGX_OK;
     }
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, flow->request->connection->log, 0,
@@ -81,6 +108,74 @@ ngx_http_chatmaid_retry_hold(ngx_http_chatmaid_flow_t *flow)
 
     return ngx_http_chatmaid_retry_wait(flow,
                                    ngx_http_chatmaid_retry_jitter(flow, left));
+}
+
+
+/* Whether the account's clock says when the call may begin, and no pause of its
+ * own.  The clock knows of a 429. */
+
+static ngx_uint_t
+ngx_http_chatmaid_retry_is_clocked(ngx_http_chatmaid_flow_t *flow)
+{
+    return ngx_http_chatmaid_call_pace_is_set(flow->request)
+           && (!flow->postponed || flow->reply->problem.limited
+               || (ngx_msec_int_t) (flow->next_try - ngx_current_msec) <= 0);
+}
+
+
+/* A further try goes before others: it has had its turn. */
+
+ngx_int_t
+ngx_http_chatmaid_retry_place(ngx_http_chatmaid_flow_t *flow)
+{
+    ngx_int_t                              rc;
+    ngx_msec_int_t                         left;
+    ngx_http_chatmaid_facts_t             *facts;
+    ngx_http_chatmaid_call_pace_waiter_t  *pace;
+
+    if (flow->has_place
+        || !ngx_http_chatmaid_call_pace_is_set(flow->request))
+    {
+        return NGX_OK;
+    }
+
+    pace = &flow->pace;
+    facts = flow->reply->facts;
+
+    pace->handler = ngx_http_chatmaid_retry_pace_handler;
+    pace->data = flow;
+    pace->ticket.again = (flow->attempts > 0);
+
+    left = ngx_http_chatmaid_flow_left(flow);
+
+    rc = ngx_http_chatmaid_call_pace_wait(flow->request, pace, flow->kind,
+                                          ngx_max(left, 0));
+
+    if (rc == NGX_AGAIN || rc == NGX_ERROR) {
+        return rc;
+    }
+
+    facts->paced = 1;
+    facts->pace_time += ngx_current_msec - pace->began;
+
+    if (rc == NGX_OK) {
+        flow->has_place = 1;
+        return NGX_OK;
+    }
+
+    return ngx_http_chatmaid_retry_limited(flow, pace->time,
+                                 "the account's pace leaves no place in time");
+}
+
+
+/* In an event of its own: no flow runs within another. */
+
+static void
+ngx_http_chatmaid_retry_pace_handler(void *data)
+{
+    ngx_http_chatmaid_flow_t *flow = data;
+
+    (void) ngx_http_chatmaid_retry_wait(flow, 0);
 }
 
 
@@ -108,6 +203,7 @@ ngx_http_chatmaid_retry_pause(ngx_http_chatmaid_flow_t *flow)
 
         flow->attempts--;
         flow->kept_closed++;
+        flow->has_place = ngx_http_chatmaid_call_pace_is_set(flow->request);
 
         return ngx_http_chatmaid_retry_postpone(flow, 0);
     }
@@ -121,6 +217,11 @@ ngx_http_chatmaid_retry_pause(ngx_http_chatmaid_flow_t *flow)
     if (problem->limited) {
         ngx_http_chatmaid_account_limits_hold(mcf->zone, conf->account_id,
                                               time);
+
+        if (ngx_http_chatmaid_call_pace_is_set(r)) {
+            ngx_http_chatmaid_call_pace_hold(r,
+                              ngx_min(time, NGX_HTTP_CHATMAID_MAX_HOLD));
+        }
     }
 
     if (flow->single || flow->attempts > (ngx_uint_t) conf->retries) {
@@ -153,7 +254,10 @@ ngx_http_chatmaid_retry_postpone(ngx_http_chatmaid_flow_t *flow,
                    "chatmaid call failed after %ui tries, next one in %M",
                    flow->attempts, time);
 
-    if (flow->reply->problem.retry_after) {
+    if (ngx_http_chatmaid_retry_is_clocked(flow)) {
+        time = 0;
+
+    } else if (flow->reply->problem.retry_after) {
         time = ngx_http_chatmaid_retry_jitter(flow, time);
     }
 

@@ -20,8 +20,13 @@ ngx_int_t ngx_http_chatmaid_retry_held(ngx_http_chatmaid_flow_t *flow,
     ngx_msec_t *left);
 
 /* Before any call.  NGX_OK: it may begin; NGX_AGAIN: the account is held back,
- * a timer resumes the flow, which asks again; NGX_DECLINED: as above. */
+ * or the call waits for its place in the account's pace, and the flow will be
+ * resumed to ask again; NGX_DECLINED: as above; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_retry_hold(ngx_http_chatmaid_flow_t *flow);
+
+/* The same for a poll, which is not made while the account is held back: asks
+ * for its place in the account's pace, if there is one. */
+ngx_int_t ngx_http_chatmaid_retry_place(ngx_http_chatmaid_flow_t *flow);
 
 /* After a call that failed with reply->problem: holds the account's calls back
  * if Chatmaid says so.  NGX_AGAIN: a timer resumes the flow for another try;

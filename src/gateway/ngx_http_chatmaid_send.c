@@ -55,6 +55,8 @@ static ngx_int_t ngx_http_chatmaid_send_write(ngx_http_request_t *r,
     void *data);
 static ngx_int_t ngx_http_chatmaid_send_forward(ngx_http_request_t *r,
     void *data);
+static ngx_uint_t ngx_http_chatmaid_send_is_lost(
+    ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_permit(ngx_http_request_t *r,
     ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_forwarded(ngx_http_request_t *r,
@@ -100,6 +102,7 @@ ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow)
     send->claim.flow = flow;
     send->operation.claim = &send->claim.lease.claim;
 
+    flow->kind = NGX_HTTP_CHATMAID_PACE_SEND;
     flow->leave = ngx_http_chatmaid_send_leave;
     flow->reply->key = &send->operation.key;
 
@@ -177,11 +180,17 @@ ngx_http_chatmaid_send_ask(ngx_http_request_t *r, void *data)
 {
     ngx_http_chatmaid_send_t *send = data;
 
+    ngx_int_t                      rc;
     ngx_http_chatmaid_facts_t     *facts;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
     facts = send->flow->reply->facts;
+
+    if (send->claim.lease.held) {
+        ngx_http_chatmaid_facts_store_asked(facts);
+        return ngx_http_chatmaid_lease_ask_again(&send->claim.lease);
+    }
 
     if (!conf->idempotency) {
         facts->idempotency = NGX_HTTP_CHATMAID_RESULT_OFF;
@@ -191,7 +200,18 @@ ngx_http_chatmaid_send_ask(ngx_http_request_t *r, void *data)
 
     ngx_http_chatmaid_facts_store_asked(facts);
 
-    return ngx_http_chatmaid_send_claim_ask(&send->claim);
+    rc = ngx_http_chatmaid_send_claim_ask(&send->claim);
+
+    /* Redis is asked for both at once */
+
+    if (rc == NGX_AGAIN && !send->claim.lease.claim.waited
+        && ngx_http_chatmaid_call_pace_is_set(r))
+    {
+        ngx_http_chatmaid_call_pace_expect(r, &send->flow->pace,
+                          ngx_max(ngx_http_chatmaid_flow_left(send->flow), 0));
+    }
+
+    return rc;
 }
 
 
@@ -210,12 +230,22 @@ ngx_http_chatmaid_send_asked(ngx_http_request_t *r, void *data)
 
     ngx_http_chatmaid_send_note_claim(send);
 
+    if (claim->result != NGX_HTTP_CHATMAID_CLAIMED) {
+        ngx_http_chatmaid_call_pace_unexpect(&send->flow->pace);
+    }
+
     switch (claim->result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
         ngx_http_chatmaid_send_log_recorded(r, claim);
         ngx_http_chatmaid_idempotency_claimed(&send->operation);
         ngx_http_chatmaid_lease_begin(&send->claim.lease);
+
+        if (send->body.len) {           /* written when it was ours before */
+            ngx_http_chatmaid_flow_go(send->flow,
+                                      ngx_http_chatmaid_send_forward);
+        }
+
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_DONE:
@@ -444,11 +474,20 @@ ngx_http_chatmaid_send_forward(ngx_http_request_t *r, void *data)
 
     ngx_int_t  rc;
 
+    if (ngx_http_chatmaid_send_is_lost(send)) {
+        ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_ask);
+        return NGX_OK;
+    }
+
     rc = ngx_http_chatmaid_send_permit(r, send);
 
     if (rc == NGX_AGAIN) {
         ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_forward);
         return NGX_AGAIN;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
     }
 
     if (rc != NGX_OK) {
@@ -458,6 +497,23 @@ ngx_http_chatmaid_send_forward(ngx_http_request_t *r, void *data)
     }
 
     return ngx_http_chatmaid_flow_call(send->flow, &send->body);
+}
+
+
+/* While it waited for its place the store was away for longer than its lease.
+ * Nothing was sent, so it may ask for the record again. */
+
+static ngx_uint_t
+ngx_http_chatmaid_send_is_lost(ngx_http_chatmaid_send_t *send)
+{
+    ngx_http_chatmaid_flow_t   *flow;
+    ngx_http_chatmaid_lease_t  *lease;
+
+    flow = send->flow;
+    lease = &send->claim.lease;
+
+    return flow->pace.pace && flow->attempts == 0 && !flow->answered
+           && lease->held && !ngx_http_chatmaid_lease_is_running(lease);
 }
 
 

@@ -93,9 +93,11 @@ ngx_http_chatmaid_wait_follow(ngx_http_chatmaid_flow_t *flow,
 
     rc = ngx_http_chatmaid_wait_path(flow, message, &id);
 
-    if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_wait_create(flow, query->until, &id, &waiter);
+    if (rc != NGX_OK) {
+        return rc;
     }
+
+    rc = ngx_http_chatmaid_wait_create(flow, query->until, &id, &waiter);
 
     if (rc != NGX_OK) {
         return rc;
@@ -291,6 +293,12 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r, void *data)
                                            ngx_http_chatmaid_wait_forward);
     }
 
+    if (rc == NGX_DECLINED && waiter->topic->seen) {
+        ngx_http_chatmaid_wait_topic_skip(waiter->topic);
+
+        return ngx_http_chatmaid_flow_idle(flow, ngx_http_chatmaid_wait_turn);
+    }
+
     if (rc != NGX_OK) {
         return rc;
     }
@@ -304,7 +312,8 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r, void *data)
 }
 
 
-/* A poll has been permitted already, and is tried once. */
+/* A poll has been permitted already, and is tried once.  It comes last in the
+ * account's pace. */
 
 static ngx_int_t
 ngx_http_chatmaid_wait_permit(ngx_http_chatmaid_waiter_t *waiter)
@@ -314,8 +323,11 @@ ngx_http_chatmaid_wait_permit(ngx_http_chatmaid_waiter_t *waiter)
     waiter->flow->single = waiter->topic->seen;
 
     if (waiter->topic->seen) {
-        return NGX_OK;
+        waiter->flow->kind = NGX_HTTP_CHATMAID_PACE_POLL;
+        return ngx_http_chatmaid_retry_place(waiter->flow);
     }
+
+    waiter->flow->kind = NGX_HTTP_CHATMAID_PACE_READ;
 
     rc = ngx_http_chatmaid_wait_topic_look(waiter->topic);
 

@@ -378,6 +378,16 @@ ngx_http_chatmaid_wait_topic_again(ngx_http_chatmaid_wait_topic_t *topic)
 }
 
 
+void
+ngx_http_chatmaid_wait_topic_skip(ngx_http_chatmaid_wait_topic_t *topic)
+{
+    topic->poller = NULL;
+    topic->permitted = 0;
+
+    ngx_http_chatmaid_wait_topic_again(topic);
+}
+
+
 /*
  * Chatmaid may be out of order while a message is waited for, so the next poll
  * asks again.  An answer like "no such message" is for all waiters.

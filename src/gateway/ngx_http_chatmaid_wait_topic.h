@@ -118,6 +118,9 @@ ngx_int_t ngx_http_chatmaid_wait_topic_answered(
     ngx_http_chatmaid_waiter_t *waiter, ngx_str_t *data);
 void ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_waiter_t *waiter);
 
+/* By the poller, which is none any more: its poll is not made now. */
+void ngx_http_chatmaid_wait_topic_skip(ngx_http_chatmaid_wait_topic_t *topic);
+
 /* By the poller, after a first call that failed with reply->problem: there is
  * another try, not before flow->next_try.  It stays the poller if it is in that
  * pause itself. */

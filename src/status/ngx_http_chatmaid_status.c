@@ -70,9 +70,11 @@ ngx_http_chatmaid_status_handler(ngx_http_request_t *r)
 
     rc = ngx_http_discard_request_body(r);
 
-    if (rc == NGX_OK) {
-        rc = ngx_http_chatmaid_status_format(r, &format);
+    if (rc != NGX_OK) {
+        return rc;
     }
+
+    rc = ngx_http_chatmaid_status_format(r, &format);
 
     if (rc != NGX_OK) {
         return rc;

@@ -7,6 +7,7 @@
 #include "ngx_http_chatmaid_status_metrics.h"
 #include "ngx_http_chatmaid_account_limits.h"
 #include "ngx_http_chatmaid_facts.h"
+#include "ngx_http_chatmaid_pace_queue.h"
 #include "ngx_http_chatmaid_problem.h"
 #include "ngx_http_chatmaid_streams.h"
 #include "ngx_http_chatmaid_upstream_state.h"
@@ -48,6 +49,11 @@ static void ngx_http_chatmaid_status_metrics_accounts(
 static void ngx_http_chatmaid_status_metrics_held(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf);
+static void ngx_http_chatmaid_status_metrics_pace(
+    ngx_http_chatmaid_status_writer_t *w,
+    ngx_http_chatmaid_main_conf_t *mcf);
+static ngx_uint_t ngx_http_chatmaid_status_metrics_has_pace(
+    ngx_http_chatmaid_main_conf_t *mcf);
 static void ngx_http_chatmaid_status_metrics_streams(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf);
@@ -57,6 +63,9 @@ static void ngx_http_chatmaid_status_metrics_stream(
 static void ngx_http_chatmaid_status_metrics_build(
     ngx_http_chatmaid_status_writer_t *w);
 static void ngx_http_chatmaid_status_metrics_page(
+    ngx_http_chatmaid_status_writer_t *w,
+    ngx_http_chatmaid_main_conf_t *mcf);
+static void ngx_http_chatmaid_status_metrics_paces(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf);
 static void ngx_http_chatmaid_status_metrics_upstreams(
@@ -203,6 +212,7 @@ ngx_http_chatmaid_status_metrics_write(ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_status_metrics_zone(w, mcf);
     ngx_http_chatmaid_status_metrics_accounts(w, mcf);
     ngx_http_chatmaid_status_metrics_held(w, mcf);
+    ngx_http_chatmaid_status_metrics_pace(w, mcf);
     ngx_http_chatmaid_status_metrics_streams(w, mcf);
     ngx_http_chatmaid_status_metrics_build(w);
 
@@ -491,6 +501,57 @@ ngx_http_chatmaid_status_metrics_held(ngx_http_chatmaid_status_writer_t *w,
 }
 
 
+/* Only where an account has one. */
+
+static void
+ngx_http_chatmaid_status_metrics_pace(ngx_http_chatmaid_status_writer_t *w,
+    ngx_http_chatmaid_main_conf_t *mcf)
+{
+    ngx_http_chatmaid_counters_t  *counters;
+
+    counters = ngx_http_chatmaid_counters;
+
+    if (!ngx_http_chatmaid_status_metrics_has_pace(mcf)) {
+        return;
+    }
+
+    ngx_http_chatmaid_status_metrics_gauge(w, "chatmaid_pace_waiting",
+                                "Calls that wait for their place in the pace "
+                                "of an account.",
+                                ngx_http_chatmaid_pace_queue_waiting(mcf->zone,
+                                                                     NULL));
+    ngx_http_chatmaid_status_metrics_histogram(w,
+                                "chatmaid_pace_wait_seconds",
+                                "Time that calls have waited for their place.",
+                                &counters->pace);
+
+    ngx_http_chatmaid_status_writer_metric(w, "chatmaid_pace_refused_total",
+                                           "counter",
+                                           "Calls that could not have a place "
+                                           "before their deadline.");
+    ngx_http_chatmaid_status_writer_sample(w, NULL, 0,
+                       counters->counts[NGX_HTTP_CHATMAID_COUNT_PACE_REFUSED]);
+}
+
+
+static ngx_uint_t
+ngx_http_chatmaid_status_metrics_has_pace(ngx_http_chatmaid_main_conf_t *mcf)
+{
+    ngx_uint_t                    i;
+    ngx_http_chatmaid_account_t  *account;
+
+    account = mcf->accounts.elts;
+
+    for (i = 0; i < mcf->accounts.nelts; i++) {
+        if (account[i].pace->interval) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* What Redis did not say is left out. */
 
 static void
@@ -595,8 +656,52 @@ ngx_http_chatmaid_status_metrics_page(ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_status_metrics_gauge(w, "redis_configured", NULL,
                                            mcf->redis != NULL);
 
+    ngx_http_chatmaid_status_metrics_paces(w, mcf);
     ngx_http_chatmaid_status_metrics_upstreams(w, mcf);
     ngx_http_chatmaid_status_metrics_refusals(w);
+}
+
+
+/* The pace of each account, and how many of its calls wait. */
+
+static void
+ngx_http_chatmaid_status_metrics_paces(ngx_http_chatmaid_status_writer_t *w,
+    ngx_http_chatmaid_main_conf_t *mcf)
+{
+    u_char                             burst[NGX_INT_T_LEN];
+    ngx_uint_t                         i;
+    ngx_http_chatmaid_account_t       *account;
+    ngx_http_chatmaid_status_label_t   labels[4];
+
+    ngx_http_chatmaid_status_writer_metric(w, "paces", NULL, NULL);
+
+    labels[0].name = "account";
+    labels[2].name = "rate";
+    labels[3].name = "burst";
+    labels[3].value.data = burst;
+
+    account = mcf->accounts.elts;
+
+    for (i = 0; i < mcf->accounts.nelts; i++) {
+
+        if (account[i].pace->interval == 0) {
+            continue;
+        }
+
+        labels[0].value = account[i].name;
+
+        ngx_http_chatmaid_status_metrics_label(&labels[1], "environment",
+                account[i].api_key->environment == NGX_HTTP_CHATMAID_LIVE
+                ? "live" : "test");
+
+        labels[2].value = account[i].pace->text;
+        labels[3].value.len = ngx_sprintf(burst, "%ui", account[i].pace->burst)
+                              - burst;
+
+        ngx_http_chatmaid_status_writer_sample(w, labels, 4,
+                             ngx_http_chatmaid_pace_queue_waiting(mcf->zone,
+                                                              account[i].id));
+    }
 }
 
 

@@ -116,6 +116,11 @@ function state(now) {
       `${one.environment}, key ${one.fingerprint}`]);
   }
 
+  for (const one of now.paces) {
+    items.push([`Pace ${one.account || '(no name)'}`, one.rate, one.value ? 'warn' : '',
+      `burst ${one.burst}, ${number(one.value)} waiting`]);
+  }
+
   const refused = sum(now.chatmaid_upstream_auth_failures_total);
   items.push(['Key refused', number(refused), refused ? 'warn' : '']);
 

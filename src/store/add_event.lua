@@ -34,7 +34,7 @@ else
 end
 
 if mark then
-    redis.call('SET', KEYS[1], '2 done ' .. fingerprint .. ' ' .. received
+    redis.call('SET', KEYS[1], DONE .. fingerprint .. ' ' .. received
                                .. ' 200 ', 'PX', ttl)
 end
 

@@ -16,7 +16,7 @@ then
     return only_read(0)
 end
 
-redis.call('SET', KEYS[1], '2 done ' .. fingerprint .. ' '
+redis.call('SET', KEYS[1], DONE .. fingerprint .. ' '
                            .. (record and record.begun or clock()) .. ' '
                            .. status .. ' ' .. answer, 'PX', ttl)
 

@@ -8,8 +8,6 @@
 #include "ngx_http_chatmaid_zone.h"
 
 
-#define NGX_HTTP_CHATMAID_MAX_HOLD   60000      /* milliseconds */
-
 /*
  * Limits per minute.  A minute starts when a call ends, because Chatmaid may
  * have seen the call at any time before.  Reads count towards the limit of all

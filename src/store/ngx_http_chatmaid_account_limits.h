@@ -14,6 +14,9 @@
 #include "ngx_http_chatmaid.h"
 
 
+/* The longest that Chatmaid can hold an account back. */
+#define NGX_HTTP_CHATMAID_MAX_HOLD   60000      /* milliseconds */
+
 /* An account is known by its id, conf->account_id. */
 
 /* For how many milliseconds from now no call of the account may begin; 0: a

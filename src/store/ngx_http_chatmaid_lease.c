@@ -35,7 +35,7 @@ ngx_http_chatmaid_lease_ask(ngx_http_chatmaid_lease_t *lease)
     claim->zone_only = 0;
     claim->redis_away = 0;
 
-    if (!claim->waited) {
+    if (claim->window && !claim->waited) {
         claim->use_previous = 0;
     }
 
@@ -53,6 +53,18 @@ ngx_http_chatmaid_lease_begin(ngx_http_chatmaid_lease_t *lease)
     lease->renewal.log = lease->claim.pool->log;
 
     ngx_add_timer(&lease->renewal, lease->renewal_time);
+}
+
+
+ngx_int_t
+ngx_http_chatmaid_lease_ask_again(ngx_http_chatmaid_lease_t *lease)
+{
+    ngx_http_chatmaid_lease_end(lease);
+
+    lease->lost = 0;
+    lease->claim.window = 0;
+
+    return ngx_http_chatmaid_lease_ask(lease);
 }
 
 

@@ -33,6 +33,10 @@ typedef struct {
  * random bytes. */
 ngx_int_t ngx_http_chatmaid_lease_ask(ngx_http_chatmaid_lease_t *lease);
 
+/* The same for a lease that has run out before anything was done under it: for
+ * the same record, whatever window it is now. */
+ngx_int_t ngx_http_chatmaid_lease_ask_again(ngx_http_chatmaid_lease_t *lease);
+
 /* The store has granted it: it is held, and renewed until it ends. */
 void ngx_http_chatmaid_lease_begin(ngx_http_chatmaid_lease_t *lease);
 

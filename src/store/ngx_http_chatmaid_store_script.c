@@ -15,7 +15,7 @@ static u_char *ngx_http_chatmaid_store_script_tagged(u_char *p,
     ngx_http_chatmaid_claim_t *claim, u_char *id);
 
 
-/* record.lua is a part of each script. */
+/* record.lua is a part of each script that reads or writes records. */
 #define ngx_http_chatmaid_store_script(text, lasts)                           \
     { ngx_string(NGX_HTTP_CHATMAID_RECORD_LUA text), lasts, { 0 } }
 
@@ -51,6 +51,9 @@ ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_add_event =
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_stream =
     ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_STREAM_LUA, 0);
 
+ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_pace =
+    { ngx_string(NGX_HTTP_CHATMAID_PACE_LUA), 0, { 0 } };
+
 
 ngx_int_t
 ngx_http_chatmaid_store_script_init(ngx_log_t *log)
@@ -67,6 +70,7 @@ ngx_http_chatmaid_store_script_init(ngx_log_t *log)
         &ngx_http_chatmaid_store_script_remove,
         &ngx_http_chatmaid_store_script_add_event,
         &ngx_http_chatmaid_store_script_stream,
+        &ngx_http_chatmaid_store_script_pace,
         NULL
     };
 

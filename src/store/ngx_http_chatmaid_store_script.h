@@ -162,6 +162,7 @@ extern ngx_http_chatmaid_redis_script_t
 extern ngx_http_chatmaid_redis_script_t
     ngx_http_chatmaid_store_script_add_event;
 extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_stream;
+extern ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_pace;
 
 
 #endif /* _NGX_HTTP_CHATMAID_STORE_SCRIPT_H_INCLUDED_ */

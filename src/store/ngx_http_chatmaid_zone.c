@@ -134,6 +134,7 @@ ngx_http_chatmaid_zone_format(ngx_http_chatmaid_zone_t *zone)
     ngx_queue_init(&sh->unfinished);
     ngx_queue_init(&sh->untold);
     ngx_queue_init(&sh->accounts);
+    ngx_queue_init(&sh->paces);
     ngx_queue_init(&sh->streams);
     ngx_queue_init(&sh->upstreams);
 

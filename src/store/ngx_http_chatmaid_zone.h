@@ -104,6 +104,7 @@ typedef struct {
     ngx_msec_t                        teller_lease_end;
 
     ngx_queue_t                       accounts;    /* account_limits.c */
+    ngx_queue_t                       paces;       /* pace_queue.c */
     ngx_queue_t                       upstreams;   /* upstream_state.c */
     ngx_uint_t                        notes;       /* number of records */
     ngx_msec_t                        notes_wanted;   /* until this time */

@@ -14,6 +14,9 @@
 -- record, so each field is checked before it is used.  A function that a script
 -- does not call costs it some time as well.
 
+-- How a record that is done begins.
+local DONE = '2 done '
+
 -- Chatmaid's answers are no longer than that.
 local MAX_ANSWER = 4194304
 

@@ -49,6 +49,8 @@ enum {
     NGX_HTTP_CHATMAID_COUNT_POLL_UNCHANGED,
     NGX_HTTP_CHATMAID_COUNT_POLL_ERROR,
 
+    NGX_HTTP_CHATMAID_COUNT_PACE_REFUSED,
+
     NGX_HTTP_CHATMAID_COUNT_WEBHOOK_VERIFIED,
     NGX_HTTP_CHATMAID_COUNT_WEBHOOK_DUPLICATE,
 
@@ -135,7 +137,7 @@ typedef struct {
     ngx_atomic_t    webhooks[NGX_HTTP_CHATMAID_COUNTERS_CODES];  /* refused */
 
     ngx_http_chatmaid_histogram_t
-                    tries, redis, webhook_age,
+                    tries, redis, webhook_age, pace,
                     routes[NGX_HTTP_CHATMAID_COUNTERS_ROUTES];
 
     ngx_http_chatmaid_counters_request_t

@@ -117,13 +117,13 @@ ngx_http_chatmaid_json_text_pair(ngx_str_t *rest, ngx_str_t *name,
 {
     u_char  *p, *last;
 
-    last = rest->data + rest->len;
-
     p = ngx_http_chatmaid_json_text_begin(rest, '{');
 
     if (p == NULL) {
         return 0;
     }
+
+    last = rest->data + rest->len;
 
     name->data = p + 1;
     p = ngx_http_chatmaid_json_text_quoted(p, last);
@@ -163,10 +163,14 @@ ngx_http_chatmaid_json_text_begin(ngx_str_t *rest, u_char bracket)
 {
     u_char  *p, *last;
 
+    if (rest->len == 0) {
+        return NULL;                    /* its data may be NULL */
+    }
+
     p = rest->data;
     last = p + rest->len;
 
-    if (p == last || (*p != bracket && *p != ',')) {
+    if (*p != bracket && *p != ',') {
         return NULL;
     }
 

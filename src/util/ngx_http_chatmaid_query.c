@@ -33,12 +33,12 @@ ngx_http_chatmaid_query_next(ngx_str_t *args, ngx_str_t *name,
 {
     u_char  *p, *last, *end;
 
+    if (args->len == 0) {
+        return 0;                       /* its data may be NULL */
+    }
+
     p = args->data;
     last = args->data + args->len;
-
-    if (p == last) {
-        return 0;
-    }
 
     end = ngx_strlchr(p, last, '&');
     if (end == NULL) {
@@ -125,9 +125,10 @@ ngx_http_chatmaid_query_add(ngx_pool_t *pool, ngx_str_t *args,
         return NGX_ERROR;
     }
 
-    p = ngx_cpymem(d, args->data, args->len);
+    p = d;
 
     if (args->len) {
+        p = ngx_cpymem(p, args->data, args->len);
         *p++ = '&';
     }
 
@@ -149,6 +150,10 @@ ngx_http_chatmaid_query_rename(ngx_pool_t *pool, ngx_str_t *args,
 {
     size_t   n, len;
     u_char  *p, *last, *d;
+
+    if (args->len == 0) {
+        return NGX_OK;
+    }
 
     p = args->data;
     last = args->data + args->len;

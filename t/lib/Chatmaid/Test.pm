@@ -128,6 +128,7 @@ http {
         keepalive_timeout   1h;
         keepalive_requests  1000000000;
         default_type        application/json;
+        %server%
         location / { return 201 '$body'; }
     }
 }
