@@ -25,17 +25,18 @@ my $nginx = nginx(
 my $bin = dir . '/bin';
 mkdir $bin, 0700;
 my ($program) = grep { -x } $ENV{NGINX} || (), map { "$_/nginx" } split /:/, $ENV{PATH};
-spurt("$bin/nginx", join(' ', '#!/bin/sh' . "\nexec", $program, '-p', $nginx->dir, '-e', $nginx->dir . "/tool.log", '"$@"') . "\n", 0700);
+spurt("$bin/nginx", qq(#!/bin/sh\nexec $program -p "\$OF" -e "\$OF/tool.log" "\$@"\n), 0700);
+my $of = $nginx;
 
 # (exit code, what it printed).
 sub chatmaid (@args) {
     my $pid = open(my $out, '-|') // die "fork: $!";
     if (!$pid) {
         delete $ENV{NGINX};             # to nginx, sockets that it inherits
-        $ENV{PATH} = "$bin:$ENV{PATH}";
+        @ENV{qw(PATH OF)} = ("$bin:$ENV{PATH}", $of->dir);
         $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
         open STDERR, '>&', \*STDOUT;
-        exec $tool, '-c', $nginx->dir . '/nginx.conf', @args or POSIX::_exit(127);
+        exec $tool, '-c', $of->dir . '/nginx.conf', @args or POSIX::_exit(127);
     }
     my $said = join '', <$out>;
     close $out;
@@ -129,6 +130,73 @@ subtest 'check' => sub {
     is((chatmaid(record => 'order-1'))[0], 2, 'and its records can\'t be asked for');
 };
 
+# The name of the record of an ambiguous send.
+sub ambiguous_send ($nginx, $path, $key) {
+    $api->fault(no_answer('before'));
+    is($nginx->post($nginx->url($path), message, 'Idempotency-Key' => $key)->{status}, 502, "$key: ambiguous");
+    return (chatmaid(record => $key))[1] =~ /^name +(\S+)$/m ? $1 : '';
+}
+
+subtest 'a password, a database, a prefix like a pattern, files that are included, two accounts' => sub {
+    my $word   = secret('password-of-the-tool');
+    my $locked = redis_server(host => '::1', args => ['--requirepass', $word]);
+    my $part   = $locked->port;
+    my @as     = (['AUTH', $word], ['SELECT', 3]);
+    $of = nginx(
+        name    => 'locked',
+        api     => $api,
+        gateway => 'chatmaid_sender +15550100001;',
+        files   => {
+            word         => "$word\n",
+            'redis.inc'  => qq(chatmaid_redis "redis://[::1]:$part/3" timeout=30s "prefix=p[1]*?\\\\:" password_file=word;\nchatmaid_retries 0;\n),
+            'place1.inc' => "location ^~ /spring/ { chatmaid_gateway /.chatmaid/; chatmaid_account spring; chatmaid_sender +15550100001; }\n",
+            'place2.inc' => "location ^~ /autumn/ { chatmaid_gateway /.chatmaid/; chatmaid_account autumn; chatmaid_sender +15550100001; }\n",
+        },
+        http   => 'include redis.inc;',
+        server => 'include place[0-9].inc;',
+    );
+    my %name = map { $_ => ambiguous_send($of, "/$_/send", "of-$_") } qw(spring autumn);
+    is($name{$_}, record_of("of-$_", "test:$_") =~ s/^chatmaid:/p[1]*?\\:/r, "$_: its record") for sort keys %name;
+    $locked->cli(@as, 'SET', $name{spring} =~ s/^p\[1\]/p1/r, $locked->cli(@as, 'GET', $name{spring}));
+    my @listed = (chatmaid('ambiguous'))[1] =~ /^(\S+)  begun/mg;
+    is_deeply([sort @listed], [sort values %name], 'both are listed, what only looks like one is not');
+
+    my ($code, $said) = chatmaid('check');
+    is($code, 0, 'all is well') or diag($said);
+    like($said, qr/^ok +\S+\/word: mode 0600/m, 'the password file too');
+    $of->quit;
+};
+
+subtest 'a Cluster' => sub {
+    my @masters = redis_cluster(masters => 2);
+    $of = nginx(
+        name    => 'cluster',
+        api     => $api,
+        gateway => 'chatmaid_sender +15550100001;',
+        http    => 'chatmaid_redis redis+cluster://127.0.0.1:' . $masters[0]->port . ' timeout=30s; chatmaid_retries 0;',
+    );
+    my (%name, $n);
+    while (keys %name < 2) {
+        my $key  = 'order-' . ++$n;
+        my $slot = $masters[0]->cli(CLUSTER => 'KEYSLOT', tagged_record_of($key));
+        $name{$slot < 8192} //= ambiguous_send($of, '/chatmaid/send', $key);
+    }
+    my @listed = (chatmaid('ambiguous'))[1] =~ /^(\S+)  begun/mg;
+    is_deeply([sort @listed], [sort values %name], 'the records of each master');
+    my ($code, $said) = chatmaid('check');
+    is($code, 0, 'all is well') or diag($said);
+    like($said, qr/^ok +Redis: a node of a Cluster$/m, 'Redis');
+
+    my $key  = key;
+    my $name = tagged_record_of($key);
+    $of->post($of->url('/chatmaid/send'), message, 'Idempotency-Key' => $key);
+    my ($from, $to) = $masters[0]->cli('EXISTS', $name) eq '1' ? @masters : reverse @masters;
+    redis_slot_move($from->cli(CLUSTER => 'KEYSLOT', $name), $from, $to, \@masters, sub {
+        is((chatmaid(record => $key))[0], 0, 'found while its slot is being moved');
+    });
+    $of->quit;
+};
+
 subtest 'what it does not know' => sub {
     for my $args ([], ['nothing'], ['record'], [qw(inbox shut)], [qw(inbox replay)], [qw(record k --force)]) {
         my ($code, $said) = chatmaid(@$args);
@@ -138,6 +206,7 @@ subtest 'what it does not know' => sub {
     my ($code, $said) = chatmaid(qw(webhook a"b));
     is($code, 2, 'no event\'s name');
     like($said, qr/^chatmaid: no event's name: a"b$/m, 'says so');
+    is((chatmaid(record => 'auto-' . 'a' x 64))[0], 2, 'nor the record of a send without a key');
 };
 
 done;
