@@ -38,11 +38,12 @@ sub queued ($case, $kind, $name) {
     return $call;
 }
 
-# The account is held back, and calls wait.  Returns where the journal was.
+# The account is held back, and calls wait, as a poll may do already.  Returns
+# where the journal was.
 sub hold ($case) {
-    $waiting = 0;
     $api->fault({status => 429, json => {success => \0, message => ['slow down'], retryAfter => $hold}, match => {path => '/v1/messages/send'}});
     is(told(post(at("$case-once/send"), message)), '429 rate_limited not_sent', "$case: held back");
+    $waiting = metric('chatmaid_pace_waiting');
     return $api->count;
 }
 

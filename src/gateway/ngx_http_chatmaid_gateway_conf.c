@@ -19,6 +19,8 @@ static ngx_int_t ngx_http_chatmaid_gateway_conf_api_key(ngx_conf_t *cf,
 static ngx_int_t ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
     ngx_http_chatmaid_api_key_t *key, ngx_str_t *secret);
 static ngx_uint_t ngx_http_chatmaid_gateway_conf_is_number(ngx_str_t *value);
+static char *ngx_http_chatmaid_gateway_conf_name_account(ngx_conf_t *cf,
+    ngx_http_chatmaid_loc_conf_t *conf);
 static char *ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
 
@@ -412,16 +414,11 @@ ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
 }
 
 
-/* Records belong to an account, so one name must not stand for two. */
-
 static char *
-ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
+ngx_http_chatmaid_gateway_conf_name_account(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf)
 {
-    ngx_uint_t                      i;
-    const char                     *environment;
-    ngx_http_chatmaid_account_t    *account;
-    ngx_http_chatmaid_main_conf_t  *mcf;
+    const char  *environment;
 
     environment = ngx_http_chatmaid_environments[conf->api_key->environment];
 
@@ -433,10 +430,24 @@ ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
 
     ngx_sprintf(conf->account.data, "%s:%V", environment, &conf->account_name);
 
-    if (ngx_http_chatmaid_crypto_sha256(cf->log, &conf->account,
-                                        conf->account_id)
-        != NGX_OK)
-    {
+    return ngx_http_chatmaid_crypto_sha256(cf->log, &conf->account,
+                                           conf->account_id)
+           == NGX_OK
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+/* Records belong to an account, so one name must not stand for two. */
+
+static char *
+ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
+    ngx_http_chatmaid_loc_conf_t *conf)
+{
+    ngx_uint_t                      i;
+    ngx_http_chatmaid_account_t    *account;
+    ngx_http_chatmaid_main_conf_t  *mcf;
+
+    if (ngx_http_chatmaid_gateway_conf_name_account(cf, conf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -462,7 +473,9 @@ ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "\"chatmaid_account\" \"%V\" has two different "
                                "%s keys, in \"%V\" and \"%V\"",
-                               &conf->account_name, environment,
+                               &conf->account_name,
+                               ngx_http_chatmaid_environments[
+                                                 conf->api_key->environment],
                                &account[i].api_key->file, &conf->api_key->file);
             return NGX_CONF_ERROR;
         }
