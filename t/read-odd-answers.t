@@ -99,7 +99,7 @@ subtest 'what is read' => sub {
 };
 
 subtest 'errors' => sub {
-    my %detail = ('["x \ud83d","y"]' => "x \x{fffd}; y", '"x \ud83d"' => "x \x{fffd}", '["a",1e400,{"b":"\ude00"},null,"c"]' => 'a; c', '["\u0047r\u00fc\n"]' => "Gr\x{fc}\n", '[]' => 'Chatmaid refused the request', '1e400' => 'Chatmaid refused the request',
+    my %detail = ('["x \ud83d","y"]' => "x \x{fffd}; y", '"x \ud83d"' => "x \x{fffd}", '["a",1e400,{"b":"\ude00"},null,"c"]' => 'a; c', '["\u0047r\u00fc\n"]' => "Gr\x{fc}\n", '[]' => 'Chatmaid refused the request', '[""]' => 'Chatmaid refused the request', '["","x"]' => 'x', '1e400' => 'Chatmaid refused the request',
         "[\"\xff\"]" => '?', '["a"],"message":["b"]' => 'b');
 
     for my $message (sort keys %detail) {

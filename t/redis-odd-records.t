@@ -128,6 +128,19 @@ for my $form (qw(string hash)) {
     };
 }
 
+subtest 'what is neither a string nor a hash' => sub {
+    my $sends = $api->sends;
+    for my $type ([list => RPUSH => 'in_flight'], [set => SADD => 'done'], [zset => ZADD => 1, 'done'], [stream => XADD => '*', 'state', 'done']) {
+        my ($name, $command, @words) = @$type;
+        my $key = key;
+        $redis->cli($command, record_of($key), @words);
+        is(asked($key, $sent{done}{message}), '503 x 4', "a $name");
+        is($redis->cli('TYPE', record_of($key)), $name, "a $name: stays as it is");
+    }
+    is($api->sends, $sends, 'nothing was sent');
+    is(scalar($nginx->logged(qr/can't keep records/)), 0, 'Redis does not count as away for it');
+};
+
 subtest 'sends without a key' => sub {
     for my $case (grep { $_->[1] ne 'answer' } odd_of('string')) {
         my ($state, $field, $value) = @$case;

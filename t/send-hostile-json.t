@@ -51,6 +51,9 @@ my %body = (
 is(post('/send', message)->{status}, 201, 'a small one');
 my $base = kept;
 
+# More tokens than a text of that length has when it is whole.
+is(post('/send', '[' x $_)->{json}{code}, 'invalid_json', "$_ arrays that are not closed") for 1, 20, 500, 2000;
+
 subtest 'at its peak' => sub {
     for my $name (sort keys %body) {
         my $size = length $body{$name};

@@ -64,6 +64,7 @@ subtest 'structure' => sub {
     all_are('depth', 'written', $deep->(2048), $deep->(2048));
     all_are('deeper', $_, qr/^(?!ok)/, $deep->(2049), '[' x 100_000, '{"a":' x 100_000) for qw(text tree);
     like(one($deep->(2049))->{tree}, qr/^nested too deeply/, 'says so');
+    all_are('unfinished', 'tree', qr/^the JSON text ends too early/, map { ('[' x $_, '[[],' x $_, '{"":' x $_) } 1, 20, 1000, 2000);
 };
 
 subtest 'characters' => sub {

@@ -34,8 +34,9 @@ sub held ($edge, $body = event('message.sent')) {
 
 my $SHORTEN = q{
     for _, key in ipairs(redis.call('KEYS', '*')) do
-        if redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'lease') == 1 then
-            redis.call('HINCRBY', key, 'lease', -1000 * ARGV[1])
+        local record, lease, maybe = redis.call('GET', key):match('^(2 in_flight %x+ %d+ %x+) (%d+) ([01])$')
+        if lease then
+            redis.call('SET', key, string.format('%s %.0f %s', record, lease - 1000 * ARGV[1], maybe), 'KEEPTTL')
         end
     end
     return 'OK'

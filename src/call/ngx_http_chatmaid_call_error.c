@@ -177,7 +177,7 @@ ngx_http_chatmaid_call_error_messages(ngx_http_request_t *r,
 }
 
 
-/* Adds a value, if it is a string. */
+/* Adds a value, if it is a string and says something. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_error_message(ngx_http_request_t *r, ngx_str_t *value,
@@ -190,8 +190,12 @@ ngx_http_chatmaid_call_error_message(ngx_http_request_t *r, ngx_str_t *value,
                                             NGX_HTTP_CHATMAID_JSON_UTF8,
                                             &text);
 
-    if (rc != NGX_OK) {
-        return (rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED || text.len == 0) {
+        return NGX_OK;
     }
 
     return json_array_append_new(messages,

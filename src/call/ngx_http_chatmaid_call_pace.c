@@ -208,6 +208,12 @@ ngx_http_chatmaid_call_pace_wait(ngx_http_request_t *r,
 
     waiter->called = 0;
 
+    /* a poll is made later */
+
+    if (waiter->rc == NGX_DECLINED && kind != NGX_HTTP_CHATMAID_PACE_POLL) {
+        ngx_http_chatmaid_counters_add(NGX_HTTP_CHATMAID_COUNT_PACE_REFUSED);
+    }
+
     return waiter->rc;
 }
 
@@ -238,8 +244,9 @@ ngx_http_chatmaid_call_pace_begin(ngx_http_request_t *r,
     }
 
     if (ngx_http_chatmaid_call_pace_add(pace, waiter) != NGX_OK) {
+        waiter->rc = NGX_DECLINED;
         waiter->time = conf->pace->interval / 1000;
-        return NGX_DECLINED;
+        return NGX_OK;
     }
 
     /* its ticket stands for it now */
@@ -514,13 +521,6 @@ ngx_http_chatmaid_call_pace_tell(ngx_http_chatmaid_call_pace_t *pace,
         } else {
             waiter->rc = NGX_DECLINED;
             waiter->time = next->time;
-
-            /* a poll is made later */
-
-            if (waiter->ticket.kind != NGX_HTTP_CHATMAID_PACE_POLL) {
-                ngx_http_chatmaid_counters_add(
-                                        NGX_HTTP_CHATMAID_COUNT_PACE_REFUSED);
-            }
         }
 
         if (!waiter->beginning) {

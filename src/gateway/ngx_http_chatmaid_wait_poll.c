@@ -151,7 +151,10 @@ ngx_http_chatmaid_wait_poll_is_due(ngx_http_chatmaid_wait_topic_t *topic,
         return 0;
     }
 
-    return noted || (ngx_msec_int_t) (topic->due - ngx_current_msec) <= 0;
+    /* a note does not hurry a poll for which there was no place */
+
+    return (noted && !topic->skipped)
+           || (ngx_msec_int_t) (topic->due - ngx_current_msec) <= 0;
 }
 
 

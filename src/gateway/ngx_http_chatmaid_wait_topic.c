@@ -306,6 +306,7 @@ ngx_http_chatmaid_wait_topic_asked(ngx_http_chatmaid_wait_topic_t *topic,
 
     topic->noted = 0;
     topic->permitted = 0;
+    topic->skipped = 0;
 
     ngx_http_chatmaid_wait_topic_requeue(topic);
 }
@@ -381,8 +382,11 @@ ngx_http_chatmaid_wait_topic_again(ngx_http_chatmaid_wait_topic_t *topic)
 void
 ngx_http_chatmaid_wait_topic_skip(ngx_http_chatmaid_wait_topic_t *topic)
 {
+    ngx_http_chatmaid_account_limits_cancel(topic->mcf->zone, topic->account_id,
+                                            topic->call);
     topic->poller = NULL;
     topic->permitted = 0;
+    topic->skipped = 1;
 
     ngx_http_chatmaid_wait_topic_again(topic);
 }

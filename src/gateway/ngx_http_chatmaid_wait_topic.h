@@ -69,6 +69,7 @@ struct ngx_http_chatmaid_wait_topic_s {
     unsigned                          looked:1;   /* before the first call */
     unsigned                          noted:1;    /* something has happened */
     unsigned                          permitted:1;  /* a poll; not begun yet */
+    unsigned                          skipped:1;  /* the last one permitted */
     unsigned                          failed:1;   /* with the problem */
 };
 

@@ -2,13 +2,16 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * A client for one Redis server.  Each worker has one connection, on which all
- * its commands are pipelined.  It knows nothing of claims or requests: whoever
- * queues a command gives a handler and a pointer for it.
+ * A client for one Redis server, or for a Redis Cluster.  Each worker has one
+ * connection to each server, on which all its commands are pipelined.  It knows
+ * nothing of claims or requests: whoever queues a command gives a handler and a
+ * pointer for it.
  *
- * This is all that callers see.  Behind it redis_conn is the connection,
- * redis_command the commands, and redis_health what is known of the server;
- * these do not know each other, and tell redis.c what happens.
+ * This is all that callers see.  Behind it redis_node is a server: redis_conn
+ * is the connection, redis_command the commands, and redis_health what is known
+ * of the server; these do not know each other, and tell redis_node the news.
+ * redis_cluster knows which node of a Cluster has a key.  A command goes to the
+ * node of its first key, and its other keys must be in the same slot.
  *
  * A worker connects when it starts.  Where that fails, or the connection is
  * lost, it goes on trying by itself, at all addresses of the host in turn and
@@ -23,7 +26,8 @@
  *     longer than a command's timeout) fails in the next turn.
  *
  * It is connected only to a master: ROLE is asked before the first command, and
- * a server that refuses a command since it is a replica is left.
+ * a server that refuses a command since it is a replica is left.  In a Cluster
+ * the slots say it, and replicas redirect commands.
  *
  * A connection that is closed while nothing is asked is no loss, unless a
  * command is refused before there is another one.  A connection on which a

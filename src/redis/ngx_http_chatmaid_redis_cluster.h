@@ -4,12 +4,12 @@
  *
  * A Redis Cluster: which node has which of the 16384 slots, learnt by CLUSTER
  * SLOTS from any of them.  It is asked at the start, when a node redirects a
- * command, and as long as a node is away or a slot has none.  Until it is known,
- * commands go to a node of the URL, which redirects them.
+ * command, and as long as a node is away or a slot has none.  Until the answer
+ * is there, commands go to a node of the URL, which redirects them.
  *
- * A node is connected when it is first needed.  It counts as needed while it has
- * slots; a node of the URL that has none is nobody's trouble, unless all of them
- * are away before one has told the slots.  Nodes without slots are closed.
+ * A node is connected when it is first needed.  It counts as needed while it
+ * has slots; a node of the URL that has none is nobody's trouble, unless all of
+ * them are away before one has told the slots.  Nodes without slots are closed.
  */
 
 

@@ -26,8 +26,8 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command_add_script(
     ngx_http_chatmaid_redis_pt handler, void *data);
 
 /* The next reply.  Calls the handler of its command, unless nobody waits for it
- * any more, EVAL is queued instead, or it goes on elsewhere.  The reply remains the caller's.
- * NGX_ERROR: no reply is due. */
+ * any more, EVAL is queued instead, or it goes on elsewhere.  The reply remains
+ * the caller's.  NGX_ERROR: no reply is due. */
 ngx_int_t ngx_http_chatmaid_redis_command_reply(
     ngx_http_chatmaid_redis_commands_t *commands, redisReply *reply);
 

@@ -279,8 +279,8 @@ ngx_http_chatmaid_redis_conf_prefix(ngx_http_chatmaid_redis_args_t *args,
         if (conf->url.cluster
             && (conf->prefix.data[i] == '{' || conf->prefix.data[i] == '}'))
         {
-            return "has a brace in its prefix, which a Redis Cluster would take "
-                   "for that of a hash tag";
+            return "has a brace in its prefix, which would begin or end a "
+                   "hash tag in a Redis Cluster";
         }
     }
 

@@ -135,8 +135,8 @@ struct ngx_http_chatmaid_redis_command_s {
  *
  * Whose handler is still to be called is in "live" too, by deadline, or in
  * "ended", with an error, until the next turn.  A command in neither has timed
- * out or was cancelled, and stays in the FIFO only to keep it in step.  One that
- * is "paused", and live, is in that queue instead of the FIFO.
+ * out or was cancelled, and stays in the FIFO only to keep it in step.  One in
+ * "paused" is live, and not in the FIFO.
  */
 
 struct ngx_http_chatmaid_redis_commands_s {

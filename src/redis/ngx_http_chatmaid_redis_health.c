@@ -207,8 +207,8 @@ ngx_http_chatmaid_redis_health_gone(ngx_http_chatmaid_redis_health_t *health)
 
     if (ngx_http_chatmaid_alarm_lower(health->servers->alarms, health->alarm)) {
         ngx_log_error(NGX_LOG_ERR, health->log, 0,
-                      "chatmaid redis \"%V\" is back at other nodes, which have "
-                      "its slots now", health->name);
+                      "chatmaid redis \"%V\" is back at other nodes, which "
+                      "have its slots now", health->name);
     }
 }
 
@@ -267,17 +267,20 @@ ngx_http_chatmaid_redis_health_count_up(
 static void
 ngx_http_chatmaid_redis_health_set_up(ngx_http_chatmaid_redis_health_t *health)
 {
-    ngx_uint_t  news;
+    ngx_uint_t       news;
+    ngx_shm_zone_t  *alarms;
 
     if (health->up) {
         return;
     }
 
+    alarms = health->servers->alarms;
+
     /* the first PING of a new worker says nothing of what others meet */
 
     news = health->raised
-           ? ngx_http_chatmaid_alarm_lower(health->servers->alarms, health->alarm)
-           : ngx_http_chatmaid_alarm_pass(health->servers->alarms, health->alarm);
+           ? ngx_http_chatmaid_alarm_lower(alarms, health->alarm)
+           : ngx_http_chatmaid_alarm_pass(alarms, health->alarm);
 
     ngx_http_chatmaid_redis_health_set_down(health, 0);
     health->raised = 0;
@@ -326,7 +329,8 @@ ngx_http_chatmaid_redis_health_log_away(
                   health->name, trouble->reason,
                   (size_t) (p - text), text, (size_t) (e - err), err,
                   trouble->advice ? ": " : "",
-                  trouble->advice ? trouble->advice : "", health->servers->meanwhile);
+                  trouble->advice ? trouble->advice : "",
+                  health->servers->meanwhile);
 }
 
 

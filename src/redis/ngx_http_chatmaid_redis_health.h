@@ -31,7 +31,7 @@ typedef struct {
     const char                         *meanwhile;  /* what goes on while one
                                                      * is away */
     ngx_shm_zone_t                     *alarms;
-    ngx_uint_t                          down;       /* how many that count are */
+    ngx_uint_t                          down;       /* so many that count are */
 } ngx_http_chatmaid_redis_servers_t;
 
 
@@ -63,7 +63,7 @@ void ngx_http_chatmaid_redis_health_init(
     ngx_http_chatmaid_redis_servers_t *servers, ngx_str_t *name,
     ngx_str_t *thing, ngx_log_t *log);
 
-/* The server is needed from now on: what happens to it is logged and counted. */
+/* The server is needed from now on: what happens to it counts. */
 void ngx_http_chatmaid_redis_health_need(
     ngx_http_chatmaid_redis_health_t *health);
 

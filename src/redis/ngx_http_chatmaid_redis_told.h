@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * A host that a server tells: a Sentinel that of the master, a node of a Cluster
- * that of another.  It is an address, which needs no DNS, or a name.
+ * A host that a server tells: a Sentinel that of the master, a node of a
+ * Cluster that of another.  It is an address, which needs no DNS, or a name.
  */
 
 

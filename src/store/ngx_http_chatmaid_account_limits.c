@@ -261,6 +261,25 @@ ngx_http_chatmaid_account_limits_ended(ngx_shm_zone_t *shm_zone, u_char *id,
 }
 
 
+void
+ngx_http_chatmaid_account_limits_cancel(ngx_shm_zone_t *shm_zone, u_char *id,
+    ngx_uint_t call)
+{
+    ngx_http_chatmaid_zone_t           *zone = shm_zone->data;
+    ngx_http_chatmaid_account_state_t  *state;
+
+    ngx_http_chatmaid_zone_lock(zone);
+
+    state = ngx_http_chatmaid_account_limits_find(zone, id);
+
+    if (state && call) {
+        state->calls[call - 1].kind = NGX_HTTP_CHATMAID_CALL_NONE;
+    }
+
+    ngx_http_chatmaid_zone_unlock(zone);
+}
+
+
 static ngx_http_chatmaid_account_state_t *
 ngx_http_chatmaid_account_limits_find(ngx_http_chatmaid_zone_t *zone,
     u_char *id)

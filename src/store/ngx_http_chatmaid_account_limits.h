@@ -50,5 +50,9 @@ ngx_uint_t ngx_http_chatmaid_account_limits_read(ngx_shm_zone_t *shm_zone,
 void ngx_http_chatmaid_account_limits_ended(ngx_shm_zone_t *shm_zone,
     u_char *id, ngx_uint_t call);
 
+/* The poll with this handle, just permitted, is not made: it does not count. */
+void ngx_http_chatmaid_account_limits_cancel(ngx_shm_zone_t *shm_zone,
+    u_char *id, ngx_uint_t call);
+
 
 #endif /* _NGX_HTTP_CHATMAID_ACCOUNT_LIMITS_H_INCLUDED_ */

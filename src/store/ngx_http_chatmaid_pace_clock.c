@@ -19,7 +19,8 @@ static ngx_int_t ngx_http_chatmaid_pace_clock_run(
     uint64_t returned, ngx_uint_t count, ngx_http_chatmaid_redis_pt handler);
 static void ngx_http_chatmaid_pace_clock_handler(void *data, ngx_uint_t error,
     redisReply *reply);
-static ngx_uint_t ngx_http_chatmaid_pace_clock_is_reply(redisReply *reply);
+static ngx_uint_t ngx_http_chatmaid_pace_clock_is_reply(
+    ngx_http_chatmaid_pace_clock_t *clock, redisReply *reply);
 static void ngx_http_chatmaid_pace_clock_ignore_handler(void *data,
     ngx_uint_t error, redisReply *reply);
 static void ngx_http_chatmaid_pace_clock_log(
@@ -119,7 +120,7 @@ ngx_http_chatmaid_pace_clock_handler(void *data, ngx_uint_t error,
     ngx_http_chatmaid_pace_places_t   places;
 
     if (error != NGX_HTTP_CHATMAID_REDIS_OK
-        || !ngx_http_chatmaid_pace_clock_is_reply(reply))
+        || !ngx_http_chatmaid_pace_clock_is_reply(clock, reply))
     {
         ngx_http_chatmaid_pace_clock_log(clock->mcf, error, reply);
         clock->handler(clock->data, NULL);
@@ -145,9 +146,11 @@ ngx_http_chatmaid_pace_clock_handler(void *data, ngx_uint_t error,
 /* Four numbers that pace.lua can have returned. */
 
 static ngx_uint_t
-ngx_http_chatmaid_pace_clock_is_reply(redisReply *reply)
+ngx_http_chatmaid_pace_clock_is_reply(ngx_http_chatmaid_pace_clock_t *clock,
+    redisReply *reply)
 {
-    size_t  i;
+    size_t   i;
+    int64_t  longest;
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4) {
         return 0;
@@ -161,10 +164,12 @@ ngx_http_chatmaid_pace_clock_is_reply(redisReply *reply)
         }
     }
 
+    longest = NGX_HTTP_CHATMAID_PACE_MAX_WAIT
+              + (int64_t) clock->account->rate->interval;
+
     return reply->element[0]->integer <= NGX_HTTP_CHATMAID_PACE_MAX_PLACES
            && reply->element[1]->integer <= 1
-           && reply->element[2]->integer
-              <= (int64_t) NGX_HTTP_CHATMAID_STORE_SCRIPT_MAX_TIME;
+           && reply->element[2]->integer <= longest;
 }
 
 

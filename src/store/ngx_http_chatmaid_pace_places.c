@@ -10,9 +10,6 @@
 /* A place that nobody has used for so long is lost. */
 #define NGX_HTTP_CHATMAID_PACE_STALE_TIME  1000     /* milliseconds */
 
-/* The same as in pace.lua. */
-#define NGX_HTTP_CHATMAID_PACE_MAX_WAIT    120000000  /* microseconds */
-
 
 #define ngx_http_chatmaid_pace_places_now()                                   \
     ((int64_t) ngx_current_msec * 1000)

@@ -17,6 +17,9 @@
 /* How many places are taken at once. */
 #define NGX_HTTP_CHATMAID_PACE_MAX_PLACES  1000
 
+/* No place is taken that is further away: the same as in pace.lua. */
+#define NGX_HTTP_CHATMAID_PACE_MAX_WAIT    120000000  /* microseconds */
+
 
 /* An account and its pace. */
 

@@ -442,5 +442,3 @@ ngx_http_chatmaid_pace_queue_waiting(ngx_shm_zone_t *shm_zone, u_char *id)
 
     return n;
 }
-
-

@@ -33,8 +33,12 @@ end
 -- string if it is none.
 
 local function read_hash(key)
-    local fields = redis.call('HMGET', key, 'version', 'state', 'fingerprint',
-                              'begun', 'owner', 'lease', 'maybe')
+    local fields = redis.pcall('HMGET', key, 'version', 'state', 'fingerprint',
+                               'begun', 'owner', 'lease', 'maybe')
+
+    if fields.err then
+        return ''               -- of another type
+    end
 
     if fields[2] == 'done' then
         fields = redis.call('HMGET', key, 'version', 'state', 'fingerprint',

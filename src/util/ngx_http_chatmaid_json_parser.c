@@ -28,7 +28,7 @@ static ngx_int_t ngx_http_chatmaid_json_parser_number(
 static u_char *ngx_http_chatmaid_json_parser_digits(u_char *p, u_char *last);
 static ngx_int_t ngx_http_chatmaid_json_parser_word(
     ngx_http_chatmaid_json_parser_t *parser, const char *word, size_t len);
-static void ngx_http_chatmaid_json_parser_token(
+static ngx_int_t ngx_http_chatmaid_json_parser_token(
     ngx_http_chatmaid_json_parser_t *parser, ngx_uint_t child);
 static ngx_int_t ngx_http_chatmaid_json_parser_scalar(
     ngx_http_chatmaid_json_parser_t *parser, u_char *last);
@@ -90,7 +90,9 @@ ngx_http_chatmaid_json_parser_value(ngx_http_chatmaid_json_parser_t *parser)
     child = (parser->depth
              && !ngx_http_chatmaid_json_parser_in_object(parser));
 
-    ngx_http_chatmaid_json_parser_token(parser, child);
+    if (ngx_http_chatmaid_json_parser_token(parser, child) != NGX_OK) {
+        return NGX_DECLINED;
+    }
 
     switch (ch) {
 
@@ -170,7 +172,9 @@ ngx_http_chatmaid_json_parser_name(ngx_http_chatmaid_json_parser_t *parser)
                                                   "not JSON");
     }
 
-    ngx_http_chatmaid_json_parser_token(parser, 1);
+    if (ngx_http_chatmaid_json_parser_token(parser, 1) != NGX_OK) {
+        return NGX_DECLINED;
+    }
 
     parser->name = 1;
     rc = ngx_http_chatmaid_json_parser_string(parser);
@@ -526,16 +530,21 @@ ngx_http_chatmaid_json_parser_word(ngx_http_chatmaid_json_parser_t *parser,
 }
 
 
-/* Adds a token that begins here; a child is linked to what is open. */
+/* Adds a token that begins here; a child is linked to what is open.  Where there
+ * are more than a text of this length has, what is open can't all be closed. */
 
-static void
+static ngx_int_t
 ngx_http_chatmaid_json_parser_token(ngx_http_chatmaid_json_parser_t *parser,
     ngx_uint_t child)
 {
     ngx_http_chatmaid_json_token_t  *token, *open;
 
     if (parser->tokens == NULL) {
-        return;
+        return NGX_OK;
+    }
+
+    if (parser->ntokens == parser->max) {
+        return ngx_http_chatmaid_json_parser_fail(parser, parser->last, NULL);
     }
 
     token = &parser->tokens[parser->ntokens];
@@ -555,6 +564,8 @@ ngx_http_chatmaid_json_parser_token(ngx_http_chatmaid_json_parser_t *parser,
     }
 
     parser->ntokens++;
+
+    return NGX_OK;
 }
 
 

@@ -17,7 +17,7 @@
 
 #define NGX_HTTP_CHATMAID_JSON_MAX_DEPTH  2048
 
-/* The most tokens that a text of this length has. */
+/* The most tokens that a text of this length has, if it is JSON. */
 #define ngx_http_chatmaid_json_max_tokens(len)  (((len) + 1) / 2)
 
 
@@ -47,6 +47,7 @@ typedef struct {
     const char                      *reason;  /* of a failure, static */
 
     ngx_http_chatmaid_json_token_t  *tokens;  /* NULL: check only */
+    uint32_t                         max;     /* of them there is room for */
     uint32_t                         ntokens;
     uint32_t                         open;    /* the innermost open token */
     ngx_uint_t                       depth;
@@ -71,7 +72,7 @@ typedef struct {
 
 
 /* Parses the text from parser->first to parser->last.  The caller has zeroed
- * all but these, "tokens" and the two options.  NGX_OK, or NGX_DECLINED. */
+ * all but these, "tokens", "max" and the two options.  NGX_OK, or NGX_DECLINED. */
 ngx_int_t ngx_http_chatmaid_json_parser_run(
     ngx_http_chatmaid_json_parser_t *parser);
 

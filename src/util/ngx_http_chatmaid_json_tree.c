@@ -95,6 +95,7 @@ ngx_http_chatmaid_json_tree_run(ngx_pool_t *pool, ngx_str_t *text,
     parser->first = text->data;
     parser->last = text->data + text->len;
     parser->tokens = tree->tokens;
+    parser->max = tree->max;
 
     rc = ngx_http_chatmaid_json_parser_run(parser);
 

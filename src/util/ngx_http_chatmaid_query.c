@@ -174,7 +174,7 @@ ngx_http_chatmaid_query_rename(ngx_pool_t *pool, ngx_str_t *args,
         for (len = 0; p + len < last && p[len] != '&'; len++) { /* void */ }
 
         if (len >= from->len
-            && ngx_strncmp(p, from->data, from->len) == 0
+            && ngx_memcmp(p, from->data, from->len) == 0
             && (len == from->len || p[from->len] == '='))
         {
             d = ngx_cpymem(d, to->data, to->len);

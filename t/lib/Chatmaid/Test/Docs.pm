@@ -270,12 +270,15 @@ sub still ($self) {
 }
 
 # Sends, one after the other, until the load is taken away: their statuses.
+# A connection each: nginx closes those that are kept and idle when it reloads, and
+# a client that has just written to one gets no answer.
+
 sub load ($self) {
     my $file = $self->tmp->child('load')->spurt('');
     my $pid  = fork // die "fork: $!";
     return $self->{load} = $pid if $pid;
     $SIG{TERM} = 'DEFAULT';
-    my ($http, $n) = (HTTP::Tiny->new(timeout => 60), 0);
+    my ($http, $n) = (HTTP::Tiny->new(timeout => 60, keep_alive => 0), 0);
     open my $out, '>>', $file or die;
     $out->autoflush(1);
     while (1) {
