@@ -96,6 +96,16 @@ subtest 'slots told twice, and by halves' => sub {
     $_->stop for $first, $second;
 };
 
+subtest 'a node that the URL names twice' => sub {
+    my $node  = node(slots => sub ($fake) { resp([all($fake->port)]) });
+    my $nginx = probe(cluster($node, $node) . ' timeout=5s');
+    told_slots($node);
+    is(answer((ask(['GET', 'k']))[0]), $node->port, 'a command');
+    is($node->taken, 1, 'on one connection');
+    $nginx->quit;
+    $node->stop;
+};
+
 subtest 'more nodes than there can be' => sub {
     my $node = node(slots => sub ($fake) {
         resp([map({ [$_, $_, ['127.1.' . ($_ >> 8) . '.' . ($_ & 255), 1]] } 0 .. 1999), [2000, 16383, ['127.0.0.1', $fake->port]]]);

@@ -73,8 +73,9 @@ ngx_http_chatmaid_redis_cluster_init(
     ngx_http_chatmaid_redis_cluster_t *cluster,
     ngx_http_chatmaid_redis_nodes_t *common)
 {
-    ngx_uint_t                      i;
-    ngx_http_chatmaid_redis_url_t  *url;
+    ngx_uint_t                       i;
+    ngx_http_chatmaid_redis_url_t   *url;
+    ngx_http_chatmaid_redis_host_t  *host;
 
     cluster->common = common;
     ngx_queue_init(&cluster->nodes);
@@ -96,7 +97,15 @@ ngx_http_chatmaid_redis_cluster_init(
     url = &common->conf->url;
 
     for (i = 0; i < url->nhosts; i++) {
-        if (ngx_http_chatmaid_redis_cluster_add_named(cluster, &url->hosts[i])
+        host = &url->hosts[i];
+
+        if (ngx_http_chatmaid_redis_cluster_find(cluster, &host->name,
+                                                 host->port))
+        {
+            continue;                   /* named twice */
+        }
+
+        if (ngx_http_chatmaid_redis_cluster_add_named(cluster, host)
             != NGX_OK)
         {
             return NGX_ERROR;
