@@ -98,13 +98,14 @@ end
 
 -- What a script returns that has only read.  A replica, whose records may be old,
 -- refuses the command, which changes nothing; then so does the script.  A master
--- that can't write at the moment may still be read.
+-- that can't write at the moment may still be read, and a record that is a hash.
 
 local function only_read(result)
     local reply = redis.pcall('SETRANGE', KEYS[1], '0', '')
 
     if type(reply) == 'table'
-        and (reply.err:find('READONLY') or reply.err:find('^ERR'))
+        and not (reply.err:find('WRONGTYPE') or reply.err:find('OOM')
+                 or reply.err:find('MISCONF') or reply.err:find('NOREPLICAS'))
     then
         redis.call('SETRANGE', KEYS[1], '0', '')
     end
