@@ -189,7 +189,7 @@ subtest 'what is no answer' => sub {
 subtest 'a name' => sub {
     my $fake = says(pair('redis.test', $redis->port));
     my $nginx = gateway([$fake], workers => 1);
-    like(why($nginx, 'the line'), qr/its name can't be resolved: a name that Sentinels tell needs a "resolver"/, 'without a resolver');
+    like(why($nginx, 'the line'), qr/its name can't be resolved: a name that Sentinels or a Cluster tell needs a "resolver"/, 'without a resolver');
 
     my $dns = dns_server('redis.test' => ['127.0.0.9', '127.0.0.1']);
     $nginx = gateway([$fake], http => 'resolver ' . $dns->address . ' valid=1s;');

@@ -13,6 +13,9 @@
 #define NGX_HTTP_CHATMAID_REDIS_CLUSTER_SOON   20
 #define NGX_HTTP_CHATMAID_REDIS_CLUSTER_PAUSE  250
 
+/* How many nodes may be told: Redis itself is made for 1000. */
+#define NGX_HTTP_CHATMAID_REDIS_CLUSTER_NODES  1024
+
 /* How many numbers are tried as tags: enough for a node that has one slot. */
 #define NGX_HTTP_CHATMAID_REDIS_CLUSTER_TAGS   (1 << 18)
 
@@ -31,7 +34,7 @@ static ngx_http_chatmaid_redis_node_t *ngx_http_chatmaid_redis_cluster_find(
     ngx_int_t port);
 static ngx_http_chatmaid_redis_node_t *ngx_http_chatmaid_redis_cluster_add(
     ngx_http_chatmaid_redis_cluster_t *cluster, ngx_str_t *name,
-    ngx_int_t port);
+    ngx_int_t port, ngx_peer_connection_t *beside);
 static ngx_int_t ngx_http_chatmaid_redis_cluster_redirect(void *data,
     ngx_http_chatmaid_redis_node_t *node, redisReply *reply,
     ngx_http_chatmaid_redis_redirect_t *redirect);
@@ -70,8 +73,9 @@ ngx_http_chatmaid_redis_cluster_init(
     ngx_http_chatmaid_redis_cluster_t *cluster,
     ngx_http_chatmaid_redis_nodes_t *common)
 {
-    ngx_uint_t                      i;
-    ngx_http_chatmaid_redis_url_t  *url;
+    ngx_uint_t                       i;
+    ngx_http_chatmaid_redis_url_t   *url;
+    ngx_http_chatmaid_redis_host_t  *host;
 
     cluster->common = common;
     ngx_queue_init(&cluster->nodes);
@@ -93,7 +97,15 @@ ngx_http_chatmaid_redis_cluster_init(
     url = &common->conf->url;
 
     for (i = 0; i < url->nhosts; i++) {
-        if (ngx_http_chatmaid_redis_cluster_add_named(cluster, &url->hosts[i])
+        host = &url->hosts[i];
+
+        if (ngx_http_chatmaid_redis_cluster_find(cluster, &host->name,
+                                                 host->port))
+        {
+            continue;                   /* named twice */
+        }
+
+        if (ngx_http_chatmaid_redis_cluster_add_named(cluster, host)
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -241,7 +253,7 @@ ngx_http_chatmaid_redis_cluster_tags(
 
 
 /* The node that has these slots, which is made where it is new.  NULL: no
- * memory, or that is no host. */
+ * memory, that is no host, or there are too many. */
 
 static ngx_http_chatmaid_redis_node_t *
 ngx_http_chatmaid_redis_cluster_get(
@@ -250,14 +262,22 @@ ngx_http_chatmaid_redis_cluster_get(
     ngx_http_chatmaid_redis_node_t *said_by)
 {
     ngx_str_t                       *name;
+    ngx_peer_connection_t           *beside;
     ngx_http_chatmaid_redis_node_t  *node;
 
-    name = range->name.len ? &range->name : &said_by->told.host.name;
+    name = &range->name;
+    beside = NULL;
+
+    if (name->len == 0) {
+        name = &said_by->told.host.name;
+        beside = &said_by->conn.peer;
+    }
 
     node = ngx_http_chatmaid_redis_cluster_find(cluster, name, range->port);
 
     if (node == NULL) {
-        node = ngx_http_chatmaid_redis_cluster_add(cluster, name, range->port);
+        node = ngx_http_chatmaid_redis_cluster_add(cluster, name, range->port,
+                                                   beside);
     }
 
     return node;
@@ -284,14 +304,19 @@ ngx_http_chatmaid_redis_cluster_find(
 }
 
 
+/* "beside" is the connection to another node of the same host, or NULL. */
+
 static ngx_http_chatmaid_redis_node_t *
 ngx_http_chatmaid_redis_cluster_add(
     ngx_http_chatmaid_redis_cluster_t *cluster, ngx_str_t *name,
-    ngx_int_t port)
+    ngx_int_t port, ngx_peer_connection_t *beside)
 {
-    ngx_str_t                       *text;
-    ngx_http_chatmaid_redis_host_t  *host;
+    ngx_http_chatmaid_redis_told_t  *told;
     ngx_http_chatmaid_redis_node_t  *node;
+
+    if (cluster->told == NGX_HTTP_CHATMAID_REDIS_CLUSTER_NODES) {
+        return NULL;
+    }
 
     node = ngx_calloc(sizeof(ngx_http_chatmaid_redis_node_t),
                       cluster->common->log);
@@ -299,15 +324,20 @@ ngx_http_chatmaid_redis_cluster_add(
         return NULL;
     }
 
-    if (ngx_http_chatmaid_redis_told(&node->told, name, port) != NGX_OK) {
+    told = &node->told;
+
+    if (ngx_http_chatmaid_redis_told(told, name, port) != NGX_OK) {
         ngx_free(node);
         return NULL;
     }
 
-    host = &node->told.host;
-    text = host->dns ? &host->name : &node->told.addr.name;
+    if (beside) {
+        ngx_http_chatmaid_redis_told_beside(told, beside->sockaddr,
+                                            beside->socklen);
+    }
 
-    if (ngx_http_chatmaid_redis_node_init(node, cluster->common, host, 1, text)
+    if (ngx_http_chatmaid_redis_node_init(node, cluster->common, &told->host,
+                                          1, &told->text)
         != NGX_OK)
     {
         ngx_http_chatmaid_redis_node_exit(node);
@@ -316,6 +346,7 @@ ngx_http_chatmaid_redis_cluster_add(
     }
 
     ngx_queue_insert_tail(&cluster->nodes, &node->queue);
+    cluster->told++;
 
     return node;
 }
@@ -679,6 +710,8 @@ ngx_http_chatmaid_redis_cluster_tidy_handler(ngx_event_t *ev)
 
         if (!node->named) {
             ngx_queue_remove(q);
+            cluster->told--;
+
             ngx_http_chatmaid_redis_node_exit(node);
             ngx_free(node);
         }

@@ -26,8 +26,9 @@ typedef struct {
     ngx_queue_t                       nodes;
     ngx_http_chatmaid_redis_node_t   *asked;     /* whose answer is due */
     ngx_event_t                       timer;     /* the next question */
-    ngx_event_t                       tidy;      /* posted: look for nodes that
-                                                  * are needed no more */
+    ngx_event_t                       tidy;      /* looks for nodes that are
+                                                  * needed no more */
+    ngx_uint_t                        told;      /* nodes not of the URL */
     ngx_uint_t                        unserved;  /* one of the slots that no
                                                   * node has */
     unsigned                          asking:1;

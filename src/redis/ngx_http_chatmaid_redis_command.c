@@ -192,11 +192,14 @@ ngx_http_chatmaid_redis_command_late_reply(
     ngx_http_chatmaid_redis_commands_t *commands,
     ngx_http_chatmaid_redis_command_t *command, redisReply *reply)
 {
-    if (command->lasts && !command->ended
-        && ngx_http_chatmaid_redis_redirect(commands, command, reply)
-           == NGX_OK)
-    {
-        return;
+    if (command->lasts && !command->ended) {
+        command->deadline = ngx_current_msec + commands->timeout;
+
+        if (ngx_http_chatmaid_redis_redirect(commands, command, reply)
+            == NGX_OK)
+        {
+            return;
+        }
     }
 
     if (!command->ended) {

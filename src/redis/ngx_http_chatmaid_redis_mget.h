@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The values of many keys: by one MGET, or in a Cluster slot by slot.
+ * The values of many keys: by one MGET, or in a Cluster by one for each key.
  */
 
 
@@ -19,10 +19,10 @@ typedef void (*ngx_http_chatmaid_redis_mget_pt)(void *data, ngx_uint_t i,
     redisReply *value);
 
 
-/* Reads n keys, which are copied.  NGX_AGAIN: "value" will be called for what
- * is there to be read and then "done", neither before this has returned; it
- * can't be cancelled, and the pool and "data" must last until then.  NGX_ERROR:
- * no memory. */
+/* Reads n keys (at least one), which are copied.  NGX_AGAIN: "value" will be
+ * called for what is there to be read and then "done", neither before this has
+ * returned; it can't be cancelled, and the pool and "data" must last until
+ * then.  NGX_ERROR: no memory. */
 ngx_int_t ngx_http_chatmaid_redis_mget(ngx_http_chatmaid_redis_t *redis,
     ngx_pool_t *pool, ngx_uint_t n, ngx_str_t *keys,
     ngx_http_chatmaid_redis_mget_pt value, void (*done)(void *data),

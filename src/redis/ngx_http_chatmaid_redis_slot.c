@@ -131,7 +131,10 @@ ngx_http_chatmaid_redis_slot_read_range(redisReply *reply,
 
     master = element[2]->element;
 
-    if (master[1]->type != REDIS_REPLY_INTEGER) {
+    if (master[1]->type != REDIS_REPLY_INTEGER
+        || (master[0]->type != REDIS_REPLY_STRING
+            && master[0]->type != REDIS_REPLY_NIL))
+    {
         return NGX_DECLINED;
     }
 

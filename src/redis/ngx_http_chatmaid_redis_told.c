@@ -10,6 +10,8 @@
 static ngx_uint_t ngx_http_chatmaid_redis_told_is_name(ngx_str_t *name);
 static ngx_int_t ngx_http_chatmaid_redis_told_address(
     ngx_http_chatmaid_redis_told_t *told);
+static void ngx_http_chatmaid_redis_told_fill(
+    ngx_http_chatmaid_redis_told_t *told);
 
 
 ngx_int_t
@@ -36,20 +38,15 @@ ngx_http_chatmaid_redis_told(ngx_http_chatmaid_redis_told_t *told,
 
     host->dns = (ngx_http_chatmaid_redis_told_address(told) != NGX_OK);
 
+    told->text.data = told->buffer;
+
     if (host->dns) {
+        told->text.len = ngx_sprintf(told->buffer, "%V:%i", &host->name, port)
+                         - told->buffer;
         return NGX_OK;
     }
 
-    told->addr.sockaddr = &told->sockaddr.sockaddr;
-    ngx_inet_set_port(told->addr.sockaddr, host->port);
-
-    told->addr.name.data = told->text;
-    told->addr.name.len = ngx_sock_ntop(told->addr.sockaddr,
-                                        told->addr.socklen, told->text,
-                                        NGX_SOCKADDR_STRLEN, 1);
-
-    host->addrs = &told->addr;
-    host->naddrs = 1;
+    ngx_http_chatmaid_redis_told_fill(told);
 
     return NGX_OK;
 }
@@ -117,6 +114,34 @@ ngx_http_chatmaid_redis_told_address(ngx_http_chatmaid_redis_told_t *told)
 #endif
 
     return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_chatmaid_redis_told_fill(ngx_http_chatmaid_redis_told_t *told)
+{
+    told->addr.sockaddr = &told->sockaddr.sockaddr;
+    ngx_inet_set_port(told->addr.sockaddr, told->host.port);
+
+    told->text.len = ngx_sock_ntop(told->addr.sockaddr, told->addr.socklen,
+                                   told->buffer, NGX_SOCKADDR_STRLEN, 1);
+    told->addr.name = told->text;
+
+    told->host.addrs = &told->addr;
+    told->host.naddrs = 1;
+}
+
+
+void
+ngx_http_chatmaid_redis_told_beside(ngx_http_chatmaid_redis_told_t *told,
+    struct sockaddr *sockaddr, socklen_t socklen)
+{
+    if (told->host.dns) {
+        ngx_memcpy(&told->sockaddr, sockaddr, socklen);
+        told->addr.socklen = socklen;
+
+        ngx_http_chatmaid_redis_told_fill(told);
+    }
 }
 
 

@@ -21,7 +21,9 @@ typedef struct {
     ngx_http_chatmaid_redis_host_t  host;      /* a name has no addresses */
     ngx_addr_t                      addr;
     ngx_sockaddr_t                  sockaddr;
-    u_char                          text[NGX_SOCKADDR_STRLEN];
+    ngx_str_t                       text;      /* with the port, for the log */
+    u_char                          buffer[NGX_HTTP_CHATMAID_REDIS_TOLD_NAME
+                                           + sizeof(":65535")];
     u_char                          name[NGX_HTTP_CHATMAID_REDIS_TOLD_NAME + 1];
 } ngx_http_chatmaid_redis_told_t;
 
@@ -30,6 +32,11 @@ typedef struct {
  * neither an address nor a name, or no port. */
 ngx_int_t ngx_http_chatmaid_redis_told(ngx_http_chatmaid_redis_told_t *told,
     ngx_str_t *name, ngx_int_t port);
+
+/* A name that is also that of a server with this address has it as well, until
+ * it is resolved itself.  An address stays as it is. */
+void ngx_http_chatmaid_redis_told_beside(ngx_http_chatmaid_redis_told_t *told,
+    struct sockaddr *sockaddr, socklen_t socklen);
 
 /* Whether that is this host, by the same name: 1 or 0. */
 ngx_uint_t ngx_http_chatmaid_redis_told_is(

@@ -21,7 +21,8 @@ static ngx_http_chatmaid_redis_trouble_t
     ngx_http_chatmaid_redis_topology_no_address =
 {
     "its name can't be resolved", ngx_null_string, ngx_null_string, 0,
-    "a name that Sentinels tell needs a \"resolver\" in the http block"
+    "a name that Sentinels or a Cluster tell needs a \"resolver\" in the "
+    "http block"
 };
 
 
