@@ -43,6 +43,8 @@ static ngx_int_t ngx_http_chatmaid_send_ask(ngx_http_request_t *r,
 static ngx_int_t ngx_http_chatmaid_send_asked(ngx_http_request_t *r,
     void *data);
 static void ngx_http_chatmaid_send_note_claim(ngx_http_chatmaid_send_t *send);
+static void ngx_http_chatmaid_send_begin(ngx_http_request_t *r,
+    ngx_http_chatmaid_send_t *send);
 static ngx_int_t ngx_http_chatmaid_send_refused(ngx_http_request_t *r,
     ngx_http_chatmaid_send_t *send);
 static void ngx_http_chatmaid_send_log_refused(ngx_http_request_t *r,
@@ -237,15 +239,7 @@ ngx_http_chatmaid_send_asked(ngx_http_request_t *r, void *data)
     switch (claim->result) {
 
     case NGX_HTTP_CHATMAID_CLAIMED:
-        ngx_http_chatmaid_send_log_recorded(r, claim);
-        ngx_http_chatmaid_idempotency_claimed(&send->operation);
-        ngx_http_chatmaid_lease_begin(&send->claim.lease);
-
-        if (send->body.len) {           /* written when it was ours before */
-            ngx_http_chatmaid_flow_go(send->flow,
-                                      ngx_http_chatmaid_send_forward);
-        }
-
+        ngx_http_chatmaid_send_begin(r, send);
         return NGX_OK;
 
     case NGX_HTTP_CHATMAID_DONE:
@@ -312,6 +306,20 @@ ngx_http_chatmaid_send_note_claim(ngx_http_chatmaid_send_t *send)
 
     default:
         facts->idempotency = NGX_HTTP_CHATMAID_RESULT_NONE;
+    }
+}
+
+
+static void
+ngx_http_chatmaid_send_begin(ngx_http_request_t *r,
+    ngx_http_chatmaid_send_t *send)
+{
+    ngx_http_chatmaid_send_log_recorded(r, &send->claim.lease.claim);
+    ngx_http_chatmaid_idempotency_claimed(&send->operation);
+    ngx_http_chatmaid_lease_begin(&send->claim.lease);
+
+    if (send->body.len) {               /* written when it was ours before */
+        ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_forward);
     }
 }
 
