@@ -97,6 +97,7 @@ subtest 'a worker that is killed' => sub {
     my @told = map { told($_->result) } @all;
     my @left = grep { $told[$_ - 1] eq '201' } 1 .. 8;
     note("@told");
+    is(metric('chatmaid_pace_waiting'), 0, 'nobody waits, nor what is left of those');
     is(scalar(grep { $_ ne '201' && $_ !~ /\A(?:0|599)?\s*\z/ } @told), 0, 'the others are sent, or their connection was lost');
     is(join(' ', order($from)), join(' ', map { "a$_" } @left), 'in their order');
     is(told(post(at('killed/send'), message)), 201, 'and one more');

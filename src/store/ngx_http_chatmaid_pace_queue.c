@@ -48,6 +48,11 @@ static ngx_uint_t ngx_http_chatmaid_pace_queue_late(
     ngx_http_chatmaid_pace_next_t *next);
 static ngx_msec_int_t ngx_http_chatmaid_pace_queue_limit(
     ngx_http_chatmaid_pace_state_t *state);
+static ngx_uint_t ngx_http_chatmaid_pace_queue_alive(
+    ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_pace_state_t *state);
+static void ngx_http_chatmaid_pace_queue_bury(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_pace_state_t *state,
+    ngx_http_chatmaid_pace_waiting_t *ticket);
 static ngx_http_chatmaid_pace_waiting_t *ngx_http_chatmaid_pace_queue_own(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_pace_state_t *state);
 
@@ -322,12 +327,23 @@ ngx_http_chatmaid_pace_queue_own(ngx_http_chatmaid_zone_t *zone,
             return ticket;
         }
 
-        if (kill(ticket->pid, 0) == -1 && ngx_errno == ESRCH) {
-            ngx_http_chatmaid_pace_queue_delete(zone, state, ticket);
-        }
+        ngx_http_chatmaid_pace_queue_bury(zone, state, ticket);
     }
 
     return NULL;
+}
+
+
+/* Takes a ticket out whose worker has died. */
+
+static void
+ngx_http_chatmaid_pace_queue_bury(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_pace_state_t *state,
+    ngx_http_chatmaid_pace_waiting_t *ticket)
+{
+    if (kill(ticket->pid, 0) == -1 && ngx_errno == ESRCH) {
+        ngx_http_chatmaid_pace_queue_delete(zone, state, ticket);
+    }
 }
 
 
@@ -434,11 +450,33 @@ ngx_http_chatmaid_pace_queue_waiting(ngx_shm_zone_t *shm_zone, u_char *id)
         if (id == NULL
             || ngx_memcmp(state->id, id, NGX_HTTP_CHATMAID_ID_LEN) == 0)
         {
-            n += state->waiting;
+            n += ngx_http_chatmaid_pace_queue_alive(zone, state);
         }
     }
 
     ngx_http_chatmaid_zone_unlock(zone);
 
     return n;
+}
+
+
+/* How many tickets there are of workers that live. */
+
+static ngx_uint_t
+ngx_http_chatmaid_pace_queue_alive(ngx_http_chatmaid_zone_t *zone,
+    ngx_http_chatmaid_pace_state_t *state)
+{
+    ngx_queue_t  *q, *following;
+
+    for (q = ngx_queue_head(&state->tickets);
+         q != ngx_queue_sentinel(&state->tickets);
+         q = following)
+    {
+        following = ngx_queue_next(q);
+
+        ngx_http_chatmaid_pace_queue_bury(zone, state,
+            ngx_queue_data(q, ngx_http_chatmaid_pace_waiting_t, queue));
+    }
+
+    return state->waiting;
 }
