@@ -15,7 +15,7 @@ my $etc     = $root->child('etc/nginx');
 ok($deb, 'there is a package') or BAIL_OUT('make deb');
 
 my $log = path(dir, 'debootstrap.log');
-my @needs = qw(nginx ca-certificates libhiredis0.14 libjansson4 libssl3);
+my @needs = qw(nginx ca-certificates libhiredis0.14 libjansson4 libssl3 perl);
 is(system("debootstrap --variant=minbase --include=" . join(',', @needs) . " bookworm $root > $log 2>&1"), 0, 'a Debian of its own')
     or BAIL_OUT($log->slurp);
 $root->child('usr/sbin/policy-rc.d')->spurt("#!/bin/sh\nexit 101\n")->chmod(0755);    # services are started here by us
@@ -55,7 +55,7 @@ install($deb);
 is(readlink $etc->child('modules-enabled/50-mod-http-chatmaid.conf'), '/usr/share/nginx/modules-available/mod-http-chatmaid.conf', 'it loads itself');
 is((stat $etc->child('chatmaid'))[2] & 07777, 0700, "the keys' directory is root's alone");
 ok(-e $root->child("usr/share/$_"), $_)
-    for "doc/$package/examples/conf.example", "doc/$package/README.md.gz", 'man/man5/ngx_http_chatmaid_module.5.gz';
+    for "doc/$package/examples/conf.example", "doc/$package/README.md.gz", 'man/man5/ngx_http_chatmaid_module.5.gz', 'man/man1/chatmaid.1.gz';
 in_debian(qw(nginx -t));
 
 
