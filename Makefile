@@ -133,6 +133,7 @@ asan-test:
 
 # fuzz/README.md.
 export FUZZ_SECONDS ?= 60
+export FUZZ_SEED
 export SOAK_SECONDS ?= 300
 export SOAK_SEED
 

@@ -205,6 +205,7 @@ uri_check_path(ngx_http_request_t *r, ngx_str_t *path)
 
     for (p = path->data; p < last; p++) {
         harness_check(*p > ' ' && *p != 0x7f && *p != '#');
+        harness_check(*p != '\\' || p > query);
     }
 
     for (p = path->data, len = 0; p <= query; p = next) {
@@ -218,7 +219,9 @@ uri_check_path(ngx_http_request_t *r, ngx_str_t *path)
 
         next = ngx_http_chatmaid_query_decode(p, query, &ch);
 
-        harness_check(ch != '/' && ch != '\\' && ch >= ' ' && ch != 0x7f);
+        /* "%5C" is what it says, no separator */
+
+        harness_check(ch != '/' && ch >= ' ' && ch != 0x7f);
 
         len++;
     }
