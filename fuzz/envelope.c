@@ -244,7 +244,8 @@ envelope_check_redact(ngx_pool_t *pool, ngx_str_t *text)
 
     /* it may also be there in escapes, as in "\u0073k" */
 
-    harness_check(rc == NGX_OK || memmem(text->data, text->len, "sk", 2) == NULL);
+    harness_check(rc == NGX_OK
+                  || memmem(text->data, text->len, "sk", 2) == NULL);
     harness_check(rc == NGX_DECLINED || memmem(text->data, text->len, "sk", 2)
                   || memmem(text->data, text->len, "\\u00", 4));
     harness_check(copy.len < 2 || memmem(copy.data, copy.len, "sk", 2) == NULL);

@@ -49,7 +49,8 @@ ngx_int_t ngx_http_chatmaid_redis_reader_feed(
     ngx_http_chatmaid_redis_reader_t *reader, u_char *data, size_t n);
 
 /* The next whole reply, which lives until this is called again or the reader is
- * closed.  NGX_AGAIN: there is none yet; NGX_ERROR: what has come is no reply. */
+ * closed.  NGX_AGAIN: there is none yet; NGX_ERROR: what has come is no
+ * reply. */
 ngx_int_t ngx_http_chatmaid_redis_reader_next(
     ngx_http_chatmaid_redis_reader_t *reader, redisReply **reply);
 

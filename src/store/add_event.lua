@@ -2,9 +2,9 @@
 -- the script before it has left a mark.
 --
 -- KEYS: the event's record and the stream.
--- ARGV: fingerprint, the mark's ttl in milliseconds (0: no mark), the approximate
--- maximum length of the stream (0: any), then the fields of the entry: event,
--- message ID, timestamp, body.
+-- ARGV: fingerprint, the mark's ttl in milliseconds (0: no mark), the
+-- approximate maximum length of the stream (0: any), then the fields of the
+-- entry: event, message ID, timestamp, body.
 --
 -- Returns 1, or 0 if the event had been delivered before.
 

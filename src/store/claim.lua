@@ -3,9 +3,9 @@
 -- KEYS: the record and, if a send without a key may belong to the window
 -- before its own, the record of that window.
 -- ARGV: owner, fingerprint, lease time and ttl (which is no shorter) in
--- milliseconds, and whether a try may have been accepted ('0', '1'); then, where
--- there is such a thing, an owner that has ended (or ''), and of a send without
--- a key its window in milliseconds and the number of that window.
+-- milliseconds, and whether a try may have been accepted ('0', '1'); then,
+-- where there is such a thing, an owner that has ended (or ''), and of a send
+-- without a key its window in milliseconds and the number of that window.
 --
 -- Returns the state, the time, and whether the record of the window before was
 -- taken (0, 1); for 'done' also the answer and its status.  What it grants is

@@ -50,10 +50,10 @@ void ngx_http_chatmaid_pace_places_take_own(
     ngx_http_chatmaid_pace_account_t *account, ngx_uint_t wanted,
     ngx_msec_t limit);
 
-/* A call may follow.  Returns 1 if nobody waits, so that there should be a place
- * for it; unexpect() is to be called when it is known whether it follows.  If
- * "take" is 1, this worker is told to take one, within "timeout" milliseconds.
- */
+/* A call may follow.  Returns 1 if nobody waits, so that there should be a
+ * place for it; unexpect() is to be called when it is known whether it follows.
+ * If "take" is 1, this worker is told to take one, within "timeout"
+ * milliseconds. */
 ngx_uint_t ngx_http_chatmaid_pace_places_expect(
     ngx_http_chatmaid_pace_account_t *account, ngx_msec_t timeout,
     ngx_uint_t *take);

@@ -74,10 +74,10 @@ ngx_int_t ngx_http_chatmaid_pace_queue_add(
 void ngx_http_chatmaid_pace_queue_remove(
     ngx_http_chatmaid_pace_account_t *account, uint64_t number);
 
-/* What this worker is to do next.  TAKE is to be followed by pace_places_taken()
- * or pace_places_take_own() within "timeout" milliseconds.  A zone that has lost
- * its contents has another epoch: tickets of the one before are to be added
- * again. */
+/* What this worker is to do next.  TAKE is to be followed by
+ * pace_places_taken() or pace_places_take_own() within "timeout" milliseconds.
+ * A zone that has lost its contents has another epoch: tickets of the one
+ * before are to be added again. */
 void ngx_http_chatmaid_pace_queue_next(
     ngx_http_chatmaid_pace_account_t *account, ngx_msec_t timeout,
     ngx_http_chatmaid_pace_next_t *next);

@@ -27,8 +27,8 @@ static void ngx_http_chatmaid_store_claim_fall_back(
     ngx_http_chatmaid_claim_t *claim, ngx_uint_t granted);
 
 
-/* See claim.lua: {state, now, previous[, answer, status]}.  AMBIGUOUS is claimed
- * as well. */
+/* See claim.lua: {state, now, previous[, answer, status]}.  AMBIGUOUS is
+ * claimed as well. */
 
 static ngx_http_chatmaid_store_script_state_t
     ngx_http_chatmaid_store_claim_states[] =

@@ -96,9 +96,10 @@ local function write(key, state, fingerprint, begun, owner, lease, maybe, ...)
                            .. ' ' .. owner .. ' ' .. lease .. ' ' .. maybe, ...)
 end
 
--- What a script returns that has only read.  A replica, whose records may be old,
--- refuses the command, which changes nothing; then so does the script.  A master
--- that can't write at the moment may still be read, and a record that is a hash.
+-- What a script returns that has only read.  A replica, whose records may be
+-- old, refuses the command, which changes nothing; then so does the script.  A
+-- master that can't write at the moment may still be read, and a record that is
+-- a hash.
 
 local function only_read(result)
     local reply = redis.pcall('SETRANGE', KEYS[1], '0', '')

@@ -530,8 +530,9 @@ ngx_http_chatmaid_json_parser_word(ngx_http_chatmaid_json_parser_t *parser,
 }
 
 
-/* Adds a token that begins here; a child is linked to what is open.  Where there
- * are more than a text of this length has, what is open can't all be closed. */
+/* Adds a token that begins here; a child is linked to what is open.  Where
+ * there are more than a text of this length has, what is open can't all be
+ * closed. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_parser_token(ngx_http_chatmaid_json_parser_t *parser,

@@ -72,7 +72,8 @@ typedef struct {
 
 
 /* Parses the text from parser->first to parser->last.  The caller has zeroed
- * all but these, "tokens", "max" and the two options.  NGX_OK, or NGX_DECLINED. */
+ * all but these, "tokens", "max" and the two options.  NGX_OK, or
+ * NGX_DECLINED. */
 ngx_int_t ngx_http_chatmaid_json_parser_run(
     ngx_http_chatmaid_json_parser_t *parser);
 
