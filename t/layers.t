@@ -34,6 +34,7 @@ my @LAYERS = (
     {answer => [qw(answer facts problem problem_native error_page)]},
     {store  => [qw(store lease zone store_zone store_redis store_claim
         store_look store_untold untold_queue store_script notes account_limits
+        zone_account
         upstream_state zone_conf zone_stat
         streams pace_queue pace_places pace_state pace_clock)]},
     {redis  => [qw(redis_mget redis redis_cluster redis_slot redis_node redis_told

@@ -5,7 +5,7 @@
 
 
 #include "ngx_http_chatmaid_account_limits.h"
-#include "ngx_http_chatmaid_zone.h"
+#include "ngx_http_chatmaid_zone_account.h"
 
 
 /*
@@ -46,8 +46,8 @@ typedef struct {
 /* One for each account that was ever held back or polled.  These are few. */
 
 typedef struct {
-    ngx_queue_t              queue;
-    u_char                   id[NGX_HTTP_CHATMAID_ID_LEN];
+    ngx_http_chatmaid_zone_account_t  account;
+
     ngx_msec_t               held_until;
     ngx_uint_t               held;      /* held_until may be long ago */
 
@@ -284,21 +284,7 @@ static ngx_http_chatmaid_account_state_t *
 ngx_http_chatmaid_account_limits_find(ngx_http_chatmaid_zone_t *zone,
     u_char *id)
 {
-    ngx_queue_t                        *q;
-    ngx_http_chatmaid_account_state_t  *state;
-
-    for (q = ngx_queue_head(&zone->sh->accounts);
-         q != ngx_queue_sentinel(&zone->sh->accounts);
-         q = ngx_queue_next(q))
-    {
-        state = ngx_queue_data(q, ngx_http_chatmaid_account_state_t, queue);
-
-        if (ngx_memcmp(state->id, id, NGX_HTTP_CHATMAID_ID_LEN) == 0) {
-            return state;
-        }
-    }
-
-    return NULL;
+    return ngx_http_chatmaid_zone_account_find(&zone->sh->accounts, id);
 }
 
 
@@ -311,22 +297,10 @@ ngx_http_chatmaid_account_limits_get(ngx_http_chatmaid_zone_t *zone, u_char *id)
 
     state = ngx_http_chatmaid_account_limits_find(zone, id);
 
-    if (state) {
-        return state;
-    }
-
-    state = ngx_http_chatmaid_zone_alloc(zone, NGX_HTTP_CHATMAID_ZONE_SEND,
+    return state ? state
+                 : ngx_http_chatmaid_zone_account_add(zone,
+                                    &zone->sh->accounts, id,
                                     sizeof(ngx_http_chatmaid_account_state_t));
-    if (state == NULL) {
-        return NULL;
-    }
-
-    ngx_memzero(state, sizeof(ngx_http_chatmaid_account_state_t));
-    ngx_memcpy(state->id, id, NGX_HTTP_CHATMAID_ID_LEN);
-
-    ngx_queue_insert_tail(&zone->sh->accounts, &state->queue);
-
-    return state;
 }
 
 

@@ -445,10 +445,11 @@ ngx_http_chatmaid_pace_queue_waiting(ngx_shm_zone_t *shm_zone, u_char *id)
          q != ngx_queue_sentinel(&zone->sh->paces);
          q = ngx_queue_next(q))
     {
-        state = ngx_queue_data(q, ngx_http_chatmaid_pace_state_t, queue);
+        state = ngx_queue_data(q, ngx_http_chatmaid_pace_state_t,
+                               account.queue);
 
         if (id == NULL
-            || ngx_memcmp(state->id, id, NGX_HTTP_CHATMAID_ID_LEN) == 0)
+            || ngx_memcmp(state->account.id, id, NGX_HTTP_CHATMAID_ID_LEN) == 0)
         {
             n += ngx_http_chatmaid_pace_queue_alive(zone, state);
         }

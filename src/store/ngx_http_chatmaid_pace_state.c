@@ -10,21 +10,7 @@
 ngx_http_chatmaid_pace_state_t *
 ngx_http_chatmaid_pace_state_find(ngx_http_chatmaid_zone_t *zone, u_char *id)
 {
-    ngx_queue_t                     *q;
-    ngx_http_chatmaid_pace_state_t  *state;
-
-    for (q = ngx_queue_head(&zone->sh->paces);
-         q != ngx_queue_sentinel(&zone->sh->paces);
-         q = ngx_queue_next(q))
-    {
-        state = ngx_queue_data(q, ngx_http_chatmaid_pace_state_t, queue);
-
-        if (ngx_memcmp(state->id, id, NGX_HTTP_CHATMAID_ID_LEN) == 0) {
-            return state;
-        }
-    }
-
-    return NULL;
+    return ngx_http_chatmaid_zone_account_find(&zone->sh->paces, id);
 }
 
 
@@ -39,17 +25,11 @@ ngx_http_chatmaid_pace_state_get(ngx_http_chatmaid_zone_t *zone, u_char *id)
         return state;
     }
 
-    state = ngx_http_chatmaid_zone_alloc(zone, NGX_HTTP_CHATMAID_ZONE_SEND,
+    state = ngx_http_chatmaid_zone_account_add(zone, &zone->sh->paces, id,
                                        sizeof(ngx_http_chatmaid_pace_state_t));
-    if (state == NULL) {
-        return NULL;
+    if (state) {
+        ngx_queue_init(&state->tickets);
     }
-
-    ngx_memzero(state, sizeof(ngx_http_chatmaid_pace_state_t));
-    ngx_memcpy(state->id, id, NGX_HTTP_CHATMAID_ID_LEN);
-
-    ngx_queue_init(&state->tickets);
-    ngx_queue_insert_tail(&zone->sh->paces, &state->queue);
 
     return state;
 }

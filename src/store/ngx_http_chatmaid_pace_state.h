@@ -11,14 +11,13 @@
 #define _NGX_HTTP_CHATMAID_PACE_STATE_H_INCLUDED_
 
 
-#include "ngx_http_chatmaid_zone.h"
+#include "ngx_http_chatmaid_zone_account.h"
 
 
 /* One for each account with a pace.  Times are ngx_current_msec. */
 
 typedef struct {
-    ngx_queue_t       queue;
-    u_char            id[NGX_HTTP_CHATMAID_ID_LEN];
+    ngx_http_chatmaid_zone_account_t  account;
 
     ngx_queue_t       tickets;     /* the next one to go first */
     ngx_uint_t        waiting;
