@@ -187,21 +187,31 @@ ngx_http_chatmaid_redis_cluster_node(
 }
 
 
-/* One that is not known to be away, or any. */
+/* One that is up, else one that is not known to be away, or any. */
 
 static ngx_http_chatmaid_redis_node_t *
 ngx_http_chatmaid_redis_cluster_first(
     ngx_http_chatmaid_redis_cluster_t *cluster)
 {
     ngx_queue_t                     *q;
-    ngx_http_chatmaid_redis_node_t  *node;
+    ngx_http_chatmaid_redis_node_t  *node, *untried;
+
+    untried = NULL;
 
     ngx_http_chatmaid_redis_cluster_each(cluster, q) {
         node = ngx_http_chatmaid_redis_cluster_of(q);
 
-        if (!node->health.down) {
+        if (node->health.up) {
             return node;
         }
+
+        if (untried == NULL && !node->health.down) {
+            untried = node;
+        }
+    }
+
+    if (untried) {
+        return untried;
     }
 
     return ngx_http_chatmaid_redis_cluster_of(ngx_queue_head(&cluster->nodes));
@@ -504,8 +514,7 @@ ngx_http_chatmaid_redis_cluster_ask(
 }
 
 
-/* The first that is not known to be away; it goes to the end, so that all of
- * them have their turn. */
+/* It goes to the end, so that all of them have their turn. */
 
 static ngx_http_chatmaid_redis_node_t *
 ngx_http_chatmaid_redis_cluster_next(
