@@ -315,6 +315,7 @@ package Chatmaid::Test::Redis::Fake {
     has seen     => sub { [] };          # all commands but the greetings
     has greeted  => sub { [] };
     has taken    => 0;                   # connections
+    has reads    => 0;                   # from all of them
 
     sub url ($self, $user = '') { "redis://${user}127.0.0.1:" . $self->port }
 
@@ -336,6 +337,7 @@ package Chatmaid::Test::Redis::Fake {
         $stream->on(close => sub ($stream) { delete $self->{streams}{$stream} });
         $stream->on(read => sub ($stream, $bytes) {
             $in .= $bytes;
+            $self->reads($self->reads + 1);
             while (my $words = command(\$in)) {
                 if ($words->[0] =~ /\A(?:AUTH|SELECT|PING|ROLE)\z/) {
                     push @{$self->greeted}, $words;
