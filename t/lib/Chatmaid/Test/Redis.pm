@@ -18,7 +18,7 @@ use IO::Socket::IP;
 use IO::Socket::UNIX;
 
 our @EXPORT = qw(redis_server redis_cluster redis_cluster_replica redis_slot_move redis_slot_keys redis_sentinel redis_replica_of redis_fake
-    record_of tagged_record_of record_text note_of probe ask up);
+    record_of tagged_record_of record_text note_of given_back probe ask up);
 
 has [qw(port socket bus)];
 has host => '127.0.0.1';
@@ -268,6 +268,12 @@ sub tagged_record_of (@operation) { record_of(@operation) =~ s/op:(.*)/op:{$1}/r
 
 sub note_of ($account, $id) {
     return 'chatmaid:note:' . sha256_hex(Chatmaid::Test::netstrings('chatmaid-note-1', $account, $id));
+}
+
+# A place that was taken in vain has been given back: the clock of the pace is what
+# it was, to a second.
+sub given_back ($redis, $clock, $was) {
+    wait_for(sub { $redis->cli('GET', $clock) < $was + 1_000_000 }, 'the place to be given back');
 }
 
 
