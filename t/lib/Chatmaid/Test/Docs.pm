@@ -34,7 +34,7 @@ sub pages () { ($TOP->child('README.md'), sort { $a cmp $b } grep { /\.md$/ } $T
 
 # What a reader puts in the place of a sample value, in commands and answers.
 my %SAMPLE = ('+15551234567' => '+15550100001', '%2B15551234567' => '%2B15550100001',
-    sk_test_your_key => 'sk_test_local_sandbox', whsec_your_secret => 'whsec_local_webhooks',
+    sk_test_your_key => 'sk_test_local_sandbox', whsec_your_secret => 'whsec_local_webhooks', whsec_your_next_secret => 'whsec_local_webhooks',
     sk_test_your_next_key => 'sk_test_local_sandbox_next');
 
 
