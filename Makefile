@@ -151,9 +151,9 @@ run:
 	@$(MAKE) -s --no-print-directory module
 	@script/run
 
-# nginx-dev, which has conf_flags, is of the installed nginx.  Any other source is
-# tested in the nginx that it makes.
-OTHER    := $(if $(wildcard $(NGX_DIR)/conf_flags),,nginx)
+# nginx-dev is of the installed nginx.  Any other source is tested in the nginx
+# that it makes.
+OTHER    := $(if $(filter /usr/share/nginx/src,$(NGX_SRC)),,nginx)
 TEST_NGX  = $(if $(OTHER),$(BUILD_DIR)/nginx,nginx)
 TEST_SO   = $(if $(STATIC),,$(BUILD_DIR)/$(MODULE).so)
 
