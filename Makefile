@@ -37,33 +37,34 @@ JOBS    ?= $(shell expr $$(nproc) \* 3)
 CC_OPT ?= -g -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2
 LD_OPT ?= -Wl,-z,relro -Wl,-z,now
 
-# nginx-dev says how Debian's nginx was configured (conf_flags, a bash array).
-# Another nginx loads the module if it too was configured --with-compat; these
-# are Debian's http modules, which the tests use, and HTTP/3 where there is one.
 BUILD_DIR := $(abspath $(BUILD))
 OBJS      := $(BUILD_DIR)/objs
 TREE      := $(BUILD_DIR)/tree
 NGX_DIR   := $(abspath $(NGX_SRC))
-NGX_CONF  ?= --with-compat \
-             --with-debug \
-             --with-threads \
-             --with-pcre-jit \
-             --with-http_addition_module \
-             --with-http_auth_request_module \
-             --with-http_dav_module \
-             --with-http_gunzip_module \
-             --with-http_gzip_static_module \
-             --with-http_realip_module \
-             --with-http_secure_link_module \
-             --with-http_slice_module \
-             --with-http_ssl_module \
-             --with-http_stub_status_module \
-             --with-http_sub_module \
-             --with-http_v2_module \
-             $(if $(wildcard $(NGX_DIR)/src/http/v3),--with-http_v3_module) \
-             --error-log-path=stderr \
-             --modules-path=/usr/lib/nginx/modules \
-             --prefix=/usr/share/nginx
+
+# nginx-dev says how Debian's nginx was configured (conf_flags, a bash array).
+# Another nginx loads the module if it too was configured --with-compat; these
+# are Debian's http modules, which the tests use, and HTTP/3 where there is one.
+NGX_CONF ?= --with-compat \
+            --with-debug \
+            --with-threads \
+            --with-pcre-jit \
+            --with-http_addition_module \
+            --with-http_auth_request_module \
+            --with-http_dav_module \
+            --with-http_gunzip_module \
+            --with-http_gzip_static_module \
+            --with-http_realip_module \
+            --with-http_secure_link_module \
+            --with-http_slice_module \
+            --with-http_ssl_module \
+            --with-http_stub_status_module \
+            --with-http_sub_module \
+            --with-http_v2_module \
+            $(if $(wildcard $(NGX_DIR)/src/http/v3),--with-http_v3_module) \
+            --error-log-path=stderr \
+            --modules-path=/usr/lib/nginx/modules \
+            --prefix=/usr/share/nginx
 
 
 # The module
