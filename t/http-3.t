@@ -19,7 +19,7 @@ if (my $why = Chatmaid::Test::Browser::missing()) {
 my $receiver = receiver;
 my $api      = sandbox;
 my $nginx    = nginx(
-    gateway => 'chatmaid_sender +15550100001;',
+    gateway => 'chatmaid_sender +15550100001; chatmaid_timeout 5m;',
     files   => {webhook_secret => webhook_secret},
     server  => <<"END");
         listen 127.0.0.1:%PORT:h3% quic;

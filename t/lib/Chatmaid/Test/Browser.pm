@@ -27,7 +27,13 @@ sub missing () {
     return @missing ? "@missing: not installed (script/install-packages test)" : undef;
 }
 
+# A chromedriver that is ended leaves Chromium behind; a test that dies asks it first.
+my @started;
+END { local $?; $_->{owner} == $$ && $_->stop for @started }
+
 sub start ($self) {
+    push @started, $self;
+    $self->{owner} = $$;
     my $port = $self->port;
     free_port('browser');
     $self->command(['chromedriver', "--port=$port", '--allowed-ips=127.0.0.1']);
