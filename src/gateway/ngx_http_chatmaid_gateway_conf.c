@@ -214,7 +214,6 @@ ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
     ngx_http_chatmaid_api_key_t *key, ngx_str_t *secret)
 {
     u_char     md[NGX_HTTP_CHATMAID_SHA256_LEN];
-    ngx_int_t  rc;
     ngx_str_t  text;
 
     static ngx_str_t  label = ngx_string("chatmaid-key-1:");
@@ -228,15 +227,13 @@ ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
     ngx_memcpy(ngx_cpymem(text.data, label.data, label.len),
                secret->data, secret->len);
 
-    rc = ngx_http_chatmaid_crypto_sha256(cf->log, &text, md);
+    ngx_http_chatmaid_crypto_sha256(&text, md);
 
     OPENSSL_cleanse(text.data, text.len);
 
-    if (rc == NGX_OK) {
-        (void) ngx_hex_dump(key->fingerprint, md, sizeof(key->fingerprint) / 2);
-    }
+    (void) ngx_hex_dump(key->fingerprint, md, sizeof(key->fingerprint) / 2);
 
-    return rc;
+    return NGX_OK;
 }
 
 
@@ -430,10 +427,9 @@ ngx_http_chatmaid_gateway_conf_name_account(ngx_conf_t *cf,
 
     ngx_sprintf(conf->account.data, "%s:%V", environment, &conf->account_name);
 
-    return ngx_http_chatmaid_crypto_sha256(cf->log, &conf->account,
-                                           conf->account_id)
-           == NGX_OK
-           ? NGX_CONF_OK : NGX_CONF_ERROR;
+    ngx_http_chatmaid_crypto_sha256(&conf->account, conf->account_id);
+
+    return NGX_CONF_OK;
 }
 
 

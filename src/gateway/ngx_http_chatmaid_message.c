@@ -679,13 +679,11 @@ ngx_http_chatmaid_message_write(ngx_http_chatmaid_form_t *form,
                                              "memory");
     }
 
-    if (rc != NGX_OK
-        || ngx_http_chatmaid_crypto_sha256(form->request->connection->log,
-                                           &canonical, fingerprint)
-           != NGX_OK)
-    {
+    if (rc != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_chatmaid_crypto_sha256(&canonical, fingerprint);
 
     if (!tree->numbers) {
         *text = canonical;              /* there is but one spelling */
