@@ -292,9 +292,6 @@ ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
         return 0;
     }
 
-    wanted.data = (u_char *) name;
-    wanted.len = ngx_strlen(name);
-
     found = 0;
 
     for (token = tree->tokens[object].end;
@@ -303,9 +300,12 @@ ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
     {
         ngx_http_chatmaid_json_tree_inner(tree, token, &inner);
 
-        if (*inner.data != *wanted.data && *inner.data != '\\') {
+        if (*inner.data != *name && *inner.data != '\\') {
             continue;
         }
+
+        wanted.data = (u_char *) name;
+        wanted.len = ngx_strlen(name);
 
         if (ngx_http_chatmaid_json_text_is(&inner, &wanted)) {
             found = token;
