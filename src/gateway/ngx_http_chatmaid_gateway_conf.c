@@ -192,13 +192,15 @@ ngx_http_chatmaid_gateway_conf_api_key(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    key->header.len = sizeof("Authorization: Bearer " CRLF) - 1 + secret->len;
+    key->header.len = sizeof("Authorization: Bearer " CRLF CRLF) - 1
+                      + secret->len;
     key->header.data = ngx_pnalloc(cf->pool, key->header.len);
     if (key->header.data == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_sprintf(key->header.data, "Authorization: Bearer %V" CRLF, secret);
+    ngx_sprintf(key->header.data, "Authorization: Bearer %V" CRLF CRLF,
+                secret);
 
     key->secret.len = secret->len;
     key->secret.data = key->header.data + sizeof("Authorization: Bearer ") - 1;
