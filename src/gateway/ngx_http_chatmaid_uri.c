@@ -154,7 +154,9 @@ ngx_http_chatmaid_uri_cut(ngx_str_t *path, ngx_str_t *prefix,
             return NGX_DECLINED;
         }
 
-        next = ngx_http_chatmaid_query_decode(p, last, &ch);
+        ch = *p;
+        next = (ch == '%') ? ngx_http_chatmaid_query_decode(p, last, &ch)
+                           : p + 1;
 
         if (ch != prefix->data[i] || (ch == '/' && next != p + 1)) {
             return NGX_DECLINED;
@@ -286,6 +288,7 @@ ngx_uint_t
 ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
     const char *path, ngx_str_t *id)
 {
+    size_t       n;
     ngx_str_t   *segment;
     ngx_uint_t   i;
     const char  *p;
@@ -306,13 +309,13 @@ ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
         } else {
             segment = &uri->decoded[i];
 
-            if (segment->len > ngx_strlen(p)
-                || ngx_memcmp(p, segment->data, segment->len) != 0)
-            {
-                return 0;
-            }
+            /* no byte of a segment that is to match is the path's NUL */
 
-            p += segment->len;
+            for (n = 0; n < segment->len; n++) {
+                if (*p == '\0' || (u_char) *p++ != segment->data[n]) {
+                    return 0;
+                }
+            }
         }
 
         if (*p == '\0') {

@@ -68,7 +68,8 @@ ngx_http_chatmaid_redact(ngx_pool_t *pool, ngx_str_t *secret, ngx_str_t *text)
 
 
 /* Where the secret stands, and *next is behind it; or NULL.  Texts without
- * escapes, as most are, need not be looked at byte by byte. */
+ * escapes, as most are, need not be looked at byte by byte: the underscore of
+ * "sk_" is rarer in them than the "s". */
 
 static u_char *
 ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p, u_char *last,
@@ -77,9 +78,13 @@ ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p, u_char *last,
     for ( /* void */ ; p < last; p++) {
 
         if (!escapes) {
-            p = memchr(p, secret->data[0], last - p);
+            if ((size_t) (last - p) < secret->len) {
+                return NULL;
+            }
 
-            if (p == NULL || (size_t) (last - p) < secret->len) {
+            p = memchr(p + 2, secret->data[2], last - p - 2);
+
+            if (p == NULL || (size_t) (last - (p -= 2)) < secret->len) {
                 return NULL;
             }
 
