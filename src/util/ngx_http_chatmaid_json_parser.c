@@ -545,6 +545,7 @@ ngx_http_chatmaid_json_parser_token(ngx_http_chatmaid_json_parser_t *parser,
     }
 
     if (parser->ntokens == parser->max) {
+        parser->full = 1;
         return ngx_http_chatmaid_json_parser_fail(parser, parser->last, NULL);
     }
 

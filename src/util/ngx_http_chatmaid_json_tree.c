@@ -9,8 +9,13 @@
 #include "ngx_http_chatmaid_json_text.h"
 
 
+/* Tokens of a text: so many, and one for eight bytes. */
+#define NGX_HTTP_CHATMAID_JSON_TREE_FEW  16
+
+
 static ngx_int_t ngx_http_chatmaid_json_tree_run(ngx_pool_t *pool,
-    ngx_str_t *text, ngx_http_chatmaid_json_parser_t *parser,
+    ngx_str_t *text, ngx_uint_t utf8, ngx_uint_t unicode,
+    ngx_http_chatmaid_json_parser_t *parser,
     ngx_http_chatmaid_json_tree_t *tree);
 static ngx_int_t ngx_http_chatmaid_json_tree_sort_all(
     ngx_http_chatmaid_json_tree_t *tree);
@@ -43,12 +48,7 @@ ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool, ngx_str_t *text,
     ngx_int_t                        rc;
     ngx_http_chatmaid_json_parser_t  parser;
 
-    ngx_memzero(&parser, sizeof(ngx_http_chatmaid_json_parser_t));
-
-    parser.utf8 = 1;
-    parser.unicode = unicode;
-
-    rc = ngx_http_chatmaid_json_tree_run(pool, text, &parser, tree);
+    rc = ngx_http_chatmaid_json_tree_run(pool, text, 1, unicode, &parser, tree);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
@@ -72,32 +72,53 @@ ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool, ngx_str_t *text,
 }
 
 
+/* Most texts have far fewer tokens than their length allows.  The others are
+ * parsed a second time. */
+
 static ngx_int_t
 ngx_http_chatmaid_json_tree_run(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_uint_t utf8, ngx_uint_t unicode,
     ngx_http_chatmaid_json_parser_t *parser,
     ngx_http_chatmaid_json_tree_t *tree)
 {
+    size_t     n, max;
     ngx_int_t  rc;
 
     ngx_memzero(tree, sizeof(ngx_http_chatmaid_json_tree_t));
 
     tree->pool = pool;
     tree->text = *text;
-    tree->max = ngx_http_chatmaid_json_max_tokens(text->len)
-                + NGX_HTTP_CHATMAID_JSON_TREE_SPARE;
 
-    tree->tokens = ngx_palloc(pool, tree->max
-                                    * sizeof(ngx_http_chatmaid_json_token_t));
-    if (tree->tokens == NULL) {
-        return NGX_ERROR;
+    max = ngx_http_chatmaid_json_max_tokens(text->len);
+    n = ngx_min(max, NGX_HTTP_CHATMAID_JSON_TREE_FEW + text->len / 8);
+
+    for ( ;; ) {
+        tree->max = n + NGX_HTTP_CHATMAID_JSON_TREE_SPARE;
+
+        tree->tokens = ngx_palloc(pool, tree->max
+                                     * sizeof(ngx_http_chatmaid_json_token_t));
+        if (tree->tokens == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memzero(parser, sizeof(ngx_http_chatmaid_json_parser_t));
+
+        parser->first = text->data;
+        parser->last = text->data + text->len;
+        parser->tokens = tree->tokens;
+        parser->max = n;
+        parser->utf8 = utf8;
+        parser->unicode = unicode;
+
+        rc = ngx_http_chatmaid_json_parser_run(parser);
+
+        if (!parser->full || n == max) {
+            break;
+        }
+
+        (void) ngx_pfree(pool, tree->tokens);
+        n = max;
     }
-
-    parser->first = text->data;
-    parser->last = text->data + text->len;
-    parser->tokens = tree->tokens;
-    parser->max = tree->max;
-
-    rc = ngx_http_chatmaid_json_parser_run(parser);
 
     tree->ntokens = parser->ntokens;
     tree->numbers = parser->numbers;
@@ -121,9 +142,7 @@ ngx_http_chatmaid_json_tree_read(ngx_pool_t *pool, ngx_str_t *text,
     trimmed = *text;
     ngx_http_chatmaid_json_text_trim(&trimmed);
 
-    ngx_memzero(&parser, sizeof(ngx_http_chatmaid_json_parser_t));
-
-    rc = ngx_http_chatmaid_json_tree_run(pool, &trimmed, &parser, tree);
+    rc = ngx_http_chatmaid_json_tree_run(pool, &trimmed, 0, 0, &parser, tree);
 
     if (rc == NGX_DECLINED) {
         ngx_http_chatmaid_json_tree_free(tree);
@@ -301,6 +320,11 @@ ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
         ngx_http_chatmaid_json_tree_inner(tree, token, &inner);
 
         if (*inner.data != *name && *inner.data != '\\') {
+
+            if (tree->sorted && *inner.data > (u_char) *name) {
+                break;
+            }
+
             continue;
         }
 
