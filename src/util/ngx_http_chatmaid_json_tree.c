@@ -23,6 +23,8 @@ static uint32_t ngx_http_chatmaid_json_tree_sort(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t *names, uint32_t n);
 static uint32_t ngx_http_chatmaid_json_tree_merge(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t one, uint32_t two);
+static ngx_int_t ngx_http_chatmaid_json_tree_compare(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t one, uint32_t two);
 static uint32_t ngx_http_chatmaid_json_tree_find(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t object, const char *name);
 static void ngx_http_chatmaid_json_tree_inner(
@@ -207,18 +209,14 @@ static uint32_t
 ngx_http_chatmaid_json_tree_merge(ngx_http_chatmaid_json_tree_t *tree,
     uint32_t one, uint32_t two)
 {
-    uint32_t    head, *link;
-    ngx_int_t   rc;
-    ngx_str_t   first, second;
+    uint32_t   head, *link;
+    ngx_int_t  rc;
 
     link = &head;
 
     while (one && two) {
 
-        ngx_http_chatmaid_json_tree_inner(tree, one, &first);
-        ngx_http_chatmaid_json_tree_inner(tree, two, &second);
-
-        rc = ngx_http_chatmaid_json_text_compare(&first, &second);
+        rc = ngx_http_chatmaid_json_tree_compare(tree, one, two);
 
         if (rc == 0) {
             tree->repeated = ngx_max(one, two);
@@ -239,6 +237,30 @@ ngx_http_chatmaid_json_tree_merge(ngx_http_chatmaid_json_tree_t *tree,
     *link = one ? one : two;
 
     return head;
+}
+
+
+/* Two names.  Most differ in their first byte: beyond the backslash it is
+ * neither an escape nor the quote of an empty name. */
+
+static ngx_int_t
+ngx_http_chatmaid_json_tree_compare(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t one, uint32_t two)
+{
+    u_char     a, b;
+    ngx_str_t  first, second;
+
+    a = tree->text.data[tree->tokens[one].start + 1];
+    b = tree->text.data[tree->tokens[two].start + 1];
+
+    if (a != b && a > '\\' && b > '\\') {
+        return a - b;
+    }
+
+    ngx_http_chatmaid_json_tree_inner(tree, one, &first);
+    ngx_http_chatmaid_json_tree_inner(tree, two, &second);
+
+    return ngx_http_chatmaid_json_text_compare(&first, &second);
 }
 
 
@@ -666,18 +688,13 @@ static void
 ngx_http_chatmaid_json_tree_link(ngx_http_chatmaid_json_tree_t *tree,
     uint32_t object, uint32_t name)
 {
-    uint32_t   *link;
-    ngx_str_t   inner, other;
-
-    ngx_http_chatmaid_json_tree_inner(tree, name, &inner);
+    uint32_t  *link;
 
     for (link = &tree->tokens[object].end;
          *link;
          link = &tree->tokens[*link].next)
     {
-        ngx_http_chatmaid_json_tree_inner(tree, *link, &other);
-
-        if (ngx_http_chatmaid_json_text_compare(&inner, &other) < 0) {
+        if (ngx_http_chatmaid_json_tree_compare(tree, name, *link) < 0) {
             break;
         }
     }
