@@ -60,7 +60,7 @@ same([map { /^\| `\$(\w+)` \|/ } split /\n/, slurp('docs/variables.md')],
      [(map { "chatmaid_$_" } $variables =~ /^    ngx_http_chatmaid_variables_of\((\w+)\)/gm),
       $variables =~ /^    \{ ngx_string\("(chatmaid_\w+)"\)/gm], 'variables');
 
-my %metric = map { $_ => 1 } slurp('src/status/ngx_http_chatmaid_status_metrics.c') =~ /"(chatmaid_\w+)"/g;
+my %metric = map { $_ => 1 } map { slurp("src/status/ngx_http_chatmaid_status_$_.c") =~ /"(chatmaid_\w+)"/g } qw(metrics accounts);
 same([map { /^\| `(chatmaid_\w+)` \|/ } split /\n/, slurp('docs/monitoring.md')], [keys %metric], 'metrics');
 
 

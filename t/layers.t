@@ -26,8 +26,8 @@ my @LAYERS = (
         webhook => [qw(webhook webhook_request webhook_verify webhook_deliver
             webhook_delivery webhook_inbox webhook_event webhook_signature
             webhook_conf)],
-        status  => [qw(status status_conf status_metrics status_writer
-            status_page)],
+        status  => [qw(status status_conf status_metrics
+            status_accounts status_writer status_page)],
     },
     {call   => [qw(call call_peer call_request api_key call_envelope call_result
         call_error call_pace)]},

@@ -24,9 +24,14 @@ is(scalar(grep { !/:0\z/ } map { my $node = $_; map { "$_:" . ($node->cli('EXIST
 
 subtest 'replays take no place, whoever answers first' => sub {
     my ($k, $m) = (key, message);
+    my $clocks = sub { map { my $node = $_; map { [$node, $_] } grep { /:pace:/ } split /\n/, $node->cli('KEYS', '*') } @nodes };
+    my %before = map { $_->[1] => 1 } $clocks->();
     is(told($gateways[0]->post($gateways[0]->url('/free/send'), $m, 'Idempotency-Key' => $k)), 201, 'a send');
+    my ($clock) = grep { !$before{$_->[1]} } $clocks->();
+    my $was = $clock->[0]->cli('GET', $clock->[1]);
     for my $gateway (map { @gateways } 1 .. 10) {
         is(told($gateway->post($gateway->url('/free/send'), $m, 'Idempotency-Key' => $k)), 201, 'a replay');
+        given_back(@$clock, $was);
     }
     is(told($gateways[1]->post($gateways[1]->url('/free/send'), message)), 201, 'the second place is still there');
     is(told($gateways[0]->post($gateways[0]->url('/free/send'), message)), '429 rate_limited not_sent', 'a third is not');

@@ -5,8 +5,10 @@ use Chatmaid::Test;
 use Chatmaid::Test::Redis;
 
 my $api = sandbox;
-my $said;
+my ($said, @read);
 my $fake = redis_fake(sub ($fake, $stream, @words) {
+    push @read, [$fake->reads, "@words"];
+    return $stream->write("-ERR nothing but paces here\r\n") if $words[3] !~ /pace:/;
     $stream->write(join '', '*' . @$said . "\r\n", map { ":$_\r\n" } @$said);
 });
 my $nginx = nginx(
@@ -25,5 +27,12 @@ ok(scalar($nginx->logged(qr/chatmaid redis can't keep the pace, it answers what 
 $said = [1, 0, 0, 1];
 is(told(get(url('/a9/phones'))), 200, 'what it can have said is taken');
 wait_for(sub { get(url('/a9/phones')); $nginx->logged(qr/chatmaid redis keeps the pace again/) }, 'the line when it is over');
+
+# What one write brings is read at once.
+@read = ();
+$said = [1, 0, 0, 1];
+is(told(post(url('/a9/send'), message)), 201, 'a send');
+my %at = map { my ($in, $command) = @$_; map { $_ => $in } $command =~ /:(op|pace):/ } reverse @read;
+cmp_ok($at{op}, '==', $at{pace}, 'asks for its record and its place by one write');
 
 done;

@@ -8,6 +8,7 @@ use Mojo::JSON qw(decode_json encode_json);
 
 my $contrib   = curfile->dirname->sibling('contrib');
 my $alerts    = $contrib->child('alerts.yml');
+my %is_directive = map { $_ => 1 } $contrib->sibling('docs/directives.md')->slurp =~ /^#+ (chatmaid_\w+)$/mg;
 my $dashboard = decode_json($contrib->child('grafana.json')->slurp);
 
 my ($code, $said) = promtool('', qw(check rules), $alerts);
@@ -26,7 +27,7 @@ spurt($rules, encode_json({groups => [{name => 'dashboard', rules => [map { {rec
 is($code, 0, 'each of its queries is one') or diag $said;
 
 my $api = sandbox;
-nginx(server => $STATUS, gateway => 'chatmaid_sender +15550100001;');
+nginx(server => $STATUS, gateway => 'chatmaid_sender +15550100001; chatmaid_rate 80r/m burst=10;');
 my ($text, %type) = (scrape->{body});
 %type = $text =~ /^# TYPE (\S+) (\S+)$/mg;
 
@@ -34,7 +35,7 @@ my %asked;
 for my $from ([alerts => join "\n", grep { !/^\s*#/ } split /\n/, $alerts->slurp], map { [dashboard => $_] } @queries) {
     my ($name, $query) = @$from;
     for my $metric ($query =~ /\b(chatmaid_\w+)/g) {
-        next if $metric =~ /^chatmaid_api_key_file$|^chatmaid_zone$/;         # directives, in what they say
+        next if $is_directive{$metric};         # in what they say
         my $base = $metric =~ s/_(?:bucket|sum|count)\z//r;
         ok($type{$metric} || ($type{$base} // '') eq 'histogram', "$name: $metric exists");
         $asked{$base} = 1 if $name eq 'dashboard';

@@ -48,6 +48,8 @@ static void ngx_http_chatmaid_call_pace_clock_handler(void *data,
     ngx_http_chatmaid_pace_places_t *places);
 static void ngx_http_chatmaid_call_pace_tell(
     ngx_http_chatmaid_call_pace_t *pace, ngx_http_chatmaid_pace_next_t *next);
+static void ngx_http_chatmaid_call_pace_end(
+    ngx_http_chatmaid_call_pace_waiter_t *waiter, ngx_int_t rc);
 
 
 /* Of this worker: as many as there are accounts. */
@@ -429,27 +431,32 @@ ngx_http_chatmaid_call_pace_timer_handler(ngx_event_t *ev)
 }
 
 
-/* The zone has lost its tickets.  Those for which there is no room now wait
- * until their deadline. */
+/* The zone has lost its tickets.  Where it has no room for one now, its call is
+ * refused, as a new one would be. */
 
 static void
 ngx_http_chatmaid_call_pace_add_again(ngx_http_chatmaid_call_pace_t *pace,
     uint64_t epoch)
 {
-    ngx_queue_t                           *q;
+    ngx_queue_t                           *q, *next;
     ngx_http_chatmaid_call_pace_waiter_t  *waiter;
 
     pace->epoch = epoch;
 
     for (q = ngx_queue_head(&pace->waiters);
          q != ngx_queue_sentinel(&pace->waiters);
-         q = ngx_queue_next(q))
+         q = next)
     {
+        next = ngx_queue_next(q);
         waiter = ngx_queue_data(q, ngx_http_chatmaid_call_pace_waiter_t, queue);
 
-        if (waiter->ticket.epoch != epoch) {
-            (void) ngx_http_chatmaid_pace_queue_add(&pace->account,
-                                                    &waiter->ticket);
+        if (waiter->ticket.epoch != epoch
+            && ngx_http_chatmaid_pace_queue_add(&pace->account,
+                                                &waiter->ticket)
+               != NGX_OK)
+        {
+            waiter->time = pace->account.rate->interval / 1000;
+            ngx_http_chatmaid_call_pace_end(waiter, NGX_DECLINED);
         }
     }
 }
@@ -504,25 +511,33 @@ ngx_http_chatmaid_call_pace_tell(ngx_http_chatmaid_call_pace_t *pace,
             continue;
         }
 
-        ngx_http_chatmaid_call_pace_remove(waiter);
-
-        waiter->called = 1;
-
         if (next->turn == NGX_HTTP_CHATMAID_PACE_GO) {
-            waiter->rc = NGX_OK;
             ngx_http_chatmaid_counters_observe(
                                      &ngx_http_chatmaid_counters->pace,
                                      ngx_current_msec - waiter->began);
 
-        } else {
-            waiter->rc = NGX_DECLINED;
-            waiter->time = next->time;
-        }
+            ngx_http_chatmaid_call_pace_end(waiter, NGX_OK);
 
-        if (!waiter->beginning) {
-            waiter->handler(waiter->data);
+        } else {
+            waiter->time = next->time;
+            ngx_http_chatmaid_call_pace_end(waiter, NGX_DECLINED);
         }
 
         return;
+    }
+}
+
+
+static void
+ngx_http_chatmaid_call_pace_end(ngx_http_chatmaid_call_pace_waiter_t *waiter,
+    ngx_int_t rc)
+{
+    ngx_http_chatmaid_call_pace_remove(waiter);
+
+    waiter->called = 1;
+    waiter->rc = rc;
+
+    if (!waiter->beginning) {
+        waiter->handler(waiter->data);
     }
 }

@@ -5,10 +5,9 @@
 
 
 #include "ngx_http_chatmaid_status_metrics.h"
-#include "ngx_http_chatmaid_account_limits.h"
 #include "ngx_http_chatmaid_facts.h"
-#include "ngx_http_chatmaid_pace_queue.h"
 #include "ngx_http_chatmaid_problem.h"
+#include "ngx_http_chatmaid_status_accounts.h"
 #include "ngx_http_chatmaid_streams.h"
 #include "ngx_http_chatmaid_upstream_state.h"
 #include "ngx_http_chatmaid_zone_stat.h"
@@ -34,25 +33,8 @@ static void ngx_http_chatmaid_status_metrics_webhooks(
     ngx_http_chatmaid_status_writer_t *w);
 static ngx_uint_t ngx_http_chatmaid_status_metrics_is_documented(
     ngx_uint_t code);
-static void ngx_http_chatmaid_status_metrics_histogram(
-    ngx_http_chatmaid_status_writer_t *w, const char *name, const char *help,
-    ngx_http_chatmaid_histogram_t *histogram);
-static void ngx_http_chatmaid_status_metrics_gauge(
-    ngx_http_chatmaid_status_writer_t *w, const char *name, const char *help,
-    uint64_t value);
 static void ngx_http_chatmaid_status_metrics_zone(
     ngx_http_chatmaid_status_writer_t *w,
-    ngx_http_chatmaid_main_conf_t *mcf);
-static void ngx_http_chatmaid_status_metrics_accounts(
-    ngx_http_chatmaid_status_writer_t *w,
-    ngx_http_chatmaid_main_conf_t *mcf);
-static void ngx_http_chatmaid_status_metrics_held(
-    ngx_http_chatmaid_status_writer_t *w,
-    ngx_http_chatmaid_main_conf_t *mcf);
-static void ngx_http_chatmaid_status_metrics_pace(
-    ngx_http_chatmaid_status_writer_t *w,
-    ngx_http_chatmaid_main_conf_t *mcf);
-static ngx_uint_t ngx_http_chatmaid_status_metrics_has_pace(
     ngx_http_chatmaid_main_conf_t *mcf);
 static void ngx_http_chatmaid_status_metrics_streams(
     ngx_http_chatmaid_status_writer_t *w,
@@ -65,17 +47,11 @@ static void ngx_http_chatmaid_status_metrics_build(
 static void ngx_http_chatmaid_status_metrics_page(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf);
-static void ngx_http_chatmaid_status_metrics_paces(
-    ngx_http_chatmaid_status_writer_t *w,
-    ngx_http_chatmaid_main_conf_t *mcf);
 static void ngx_http_chatmaid_status_metrics_upstreams(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf);
 static void ngx_http_chatmaid_status_metrics_refusals(
     ngx_http_chatmaid_status_writer_t *w);
-static void ngx_http_chatmaid_status_metrics_label(
-    ngx_http_chatmaid_status_label_t *label, const char *name,
-    const char *value);
 
 
 static ngx_str_t  ngx_http_chatmaid_status_outcomes[] = {
@@ -181,38 +157,40 @@ ngx_http_chatmaid_status_metrics_write(ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_status_metrics_counters(w);
     ngx_http_chatmaid_status_metrics_webhooks(w);
 
-    ngx_http_chatmaid_status_metrics_histogram(w,
-                                "chatmaid_upstream_duration_seconds",
-                                "Time of tries to reach Chatmaid.",
-                                &counters->tries);
-    ngx_http_chatmaid_status_metrics_histogram(w,
-                                "chatmaid_redis_duration_seconds",
-                                "Time of commands that Redis has answered, or "
-                                "has not answered in time.",
-                                &counters->redis);
-    ngx_http_chatmaid_status_metrics_histogram(w,
-                                "chatmaid_webhook_age_seconds",
-                                "Time from an event's signature to its "
-                                "verdict.",
-                                &counters->webhook_age);
+    ngx_http_chatmaid_status_writer_metric(w,
+                                    "chatmaid_upstream_duration_seconds",
+                                    "histogram",
+                                    "Time of tries to reach Chatmaid.");
+    ngx_http_chatmaid_status_writer_histogram(w, NULL, 0, &counters->tries);
 
-    ngx_http_chatmaid_status_metrics_gauge(w, "chatmaid_redis_connected",
-                                "Whether the latest attempt of any worker to "
-                                "reach Redis succeeded.",
-                                counters->redis_connected);
-    ngx_http_chatmaid_status_metrics_gauge(w, "chatmaid_waiters",
-                                "Requests that wait for a message.",
-                                ngx_http_chatmaid_counters_waiters());
-    ngx_http_chatmaid_status_metrics_gauge(w,
-                                "chatmaid_config_load_time_seconds",
-                                "Unix time at which the configuration was "
-                                "loaded.",
-                                mcf->loaded);
+    ngx_http_chatmaid_status_writer_metric(w, "chatmaid_redis_duration_seconds",
+                                    "histogram",
+                                    "Time of commands that Redis has answered, "
+                                    "or has not answered in time.");
+    ngx_http_chatmaid_status_writer_histogram(w, NULL, 0, &counters->redis);
+
+    ngx_http_chatmaid_status_writer_metric(w, "chatmaid_webhook_age_seconds",
+                                    "histogram",
+                                    "Time from an event's signature to its "
+                                    "verdict.");
+    ngx_http_chatmaid_status_writer_histogram(w, NULL, 0,
+                                              &counters->webhook_age);
+
+    ngx_http_chatmaid_status_writer_gauge(w, "chatmaid_redis_connected",
+                                    "Whether the latest attempt of any worker "
+                                    "to reach Redis succeeded.",
+                                    counters->redis_connected);
+    ngx_http_chatmaid_status_writer_gauge(w, "chatmaid_waiters",
+                                    "Requests that wait for a message.",
+                                    ngx_http_chatmaid_counters_waiters());
+    ngx_http_chatmaid_status_writer_gauge(w,
+                                    "chatmaid_config_load_time_seconds",
+                                    "Unix time at which the configuration was "
+                                    "loaded.",
+                                    mcf->loaded);
 
     ngx_http_chatmaid_status_metrics_zone(w, mcf);
-    ngx_http_chatmaid_status_metrics_accounts(w, mcf);
-    ngx_http_chatmaid_status_metrics_held(w, mcf);
-    ngx_http_chatmaid_status_metrics_pace(w, mcf);
+    ngx_http_chatmaid_status_accounts_write(w, mcf);
     ngx_http_chatmaid_status_metrics_streams(w, mcf);
     ngx_http_chatmaid_status_metrics_build(w);
 
@@ -319,11 +297,11 @@ ngx_http_chatmaid_status_metrics_webhooks(ngx_http_chatmaid_status_writer_t *w)
                                            "counter",
                                            "Webhooks, by their verdict.");
 
-    ngx_http_chatmaid_status_metrics_label(&label, "result", "verified");
+    ngx_http_chatmaid_status_writer_label(&label, "result", "verified");
     ngx_http_chatmaid_status_writer_sample(w, &label, 1,
                    counters->counts[NGX_HTTP_CHATMAID_COUNT_WEBHOOK_VERIFIED]);
 
-    ngx_http_chatmaid_status_metrics_label(&label, "result", "duplicate");
+    ngx_http_chatmaid_status_writer_label(&label, "result", "duplicate");
     ngx_http_chatmaid_status_writer_sample(w, &label, 1,
                   counters->counts[NGX_HTTP_CHATMAID_COUNT_WEBHOOK_DUPLICATE]);
 
@@ -332,7 +310,7 @@ ngx_http_chatmaid_status_metrics_webhooks(ngx_http_chatmaid_status_writer_t *w)
         if (counters->webhooks[code]
             || ngx_http_chatmaid_status_metrics_is_documented(code))
         {
-            ngx_http_chatmaid_status_metrics_label(&label, "result",
+            ngx_http_chatmaid_status_writer_label(&label, "result",
                                         ngx_http_chatmaid_problem_name(code));
             ngx_http_chatmaid_status_writer_sample(w, &label, 1,
                                                    counters->webhooks[code]);
@@ -365,25 +343,6 @@ ngx_http_chatmaid_status_metrics_is_documented(ngx_uint_t code)
 
 
 static void
-ngx_http_chatmaid_status_metrics_histogram(
-    ngx_http_chatmaid_status_writer_t *w, const char *name, const char *help,
-    ngx_http_chatmaid_histogram_t *histogram)
-{
-    ngx_http_chatmaid_status_writer_metric(w, name, "histogram", help);
-    ngx_http_chatmaid_status_writer_histogram(w, NULL, 0, histogram);
-}
-
-
-static void
-ngx_http_chatmaid_status_metrics_gauge(ngx_http_chatmaid_status_writer_t *w,
-    const char *name, const char *help, uint64_t value)
-{
-    ngx_http_chatmaid_status_writer_metric(w, name, "gauge", help);
-    ngx_http_chatmaid_status_writer_sample(w, NULL, 0, value);
-}
-
-
-static void
 ngx_http_chatmaid_status_metrics_zone(ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf)
 {
@@ -407,10 +366,10 @@ ngx_http_chatmaid_status_metrics_zone(ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_status_writer_metric(w, "chatmaid_zone_bytes", "gauge",
                                            "Shared memory of chatmaid_zone.");
 
-    ngx_http_chatmaid_status_metrics_label(&label, "state", "used");
+    ngx_http_chatmaid_status_writer_label(&label, "state", "used");
     ngx_http_chatmaid_status_writer_sample(w, &label, 1, stat.used);
 
-    ngx_http_chatmaid_status_metrics_label(&label, "state", "free");
+    ngx_http_chatmaid_status_writer_label(&label, "state", "free");
     ngx_http_chatmaid_status_writer_sample(w, &label, 1, stat.free);
 
     ngx_http_chatmaid_status_writer_metric(w, "chatmaid_zone_evicted_total",
@@ -418,137 +377,6 @@ ngx_http_chatmaid_status_metrics_zone(ngx_http_chatmaid_status_writer_t *w,
                                            "Finished records that were dropped "
                                            "before their ttl.");
     ngx_http_chatmaid_status_writer_sample(w, NULL, 0, stat.evicted);
-}
-
-
-static void
-ngx_http_chatmaid_status_metrics_accounts(ngx_http_chatmaid_status_writer_t *w,
-    ngx_http_chatmaid_main_conf_t *mcf)
-{
-    ngx_uint_t                         i;
-    ngx_http_chatmaid_account_t       *account;
-    ngx_http_chatmaid_status_label_t   labels[3];
-
-    ngx_http_chatmaid_status_writer_metric(w, "chatmaid_account_info", "gauge",
-                                           "Accounts of this configuration, "
-                                           "and what names their API key.");
-
-    account = mcf->accounts.elts;
-
-    labels[0].name = "account";
-    labels[2].name = "fingerprint";
-
-    for (i = 0; i < mcf->accounts.nelts; i++) {
-        labels[0].value = account[i].name;
-
-        ngx_http_chatmaid_status_metrics_label(&labels[1], "environment",
-                account[i].api_key->environment == NGX_HTTP_CHATMAID_LIVE
-                ? "live" : "test");
-
-        labels[2].value.data = account[i].api_key->fingerprint;
-        labels[2].value.len = sizeof(account[i].api_key->fingerprint);
-
-        ngx_http_chatmaid_status_writer_sample(w, labels, 3, 1);
-    }
-}
-
-
-/* The test and the live account of one name are one here: the one that is held
- * back for longer counts. */
-
-static void
-ngx_http_chatmaid_status_metrics_held(ngx_http_chatmaid_status_writer_t *w,
-    ngx_http_chatmaid_main_conf_t *mcf)
-{
-    ngx_msec_t                         held;
-    ngx_uint_t                         i, j, seen;
-    ngx_http_chatmaid_account_t       *account;
-    ngx_http_chatmaid_status_label_t   label;
-
-    ngx_http_chatmaid_status_writer_metric(w, "chatmaid_account_held_seconds",
-                                           "gauge",
-                                           "For how long Chatmaid wants no "
-                                           "calls of the account.");
-
-    account = mcf->accounts.elts;
-
-    for (i = 0; i < mcf->accounts.nelts; i++) {
-        held = 0;
-        seen = 0;
-
-        for (j = 0; j < mcf->accounts.nelts; j++) {
-
-            if (account[i].name.len != account[j].name.len
-                || ngx_memcmp(account[i].name.data, account[j].name.data,
-                              account[i].name.len)
-                   != 0)
-            {
-                continue;
-            }
-
-            seen |= (j < i);
-            held = ngx_max(held, ngx_http_chatmaid_account_limits_held(
-                                                   mcf->zone, account[j].id));
-        }
-
-        if (!seen) {
-            label.name = "account";
-            label.value = account[i].name;
-
-            ngx_http_chatmaid_status_writer_msec(w, &label, 1, held);
-        }
-    }
-}
-
-
-/* Only where an account has one. */
-
-static void
-ngx_http_chatmaid_status_metrics_pace(ngx_http_chatmaid_status_writer_t *w,
-    ngx_http_chatmaid_main_conf_t *mcf)
-{
-    ngx_http_chatmaid_counters_t  *counters;
-
-    counters = ngx_http_chatmaid_counters;
-
-    if (!ngx_http_chatmaid_status_metrics_has_pace(mcf)) {
-        return;
-    }
-
-    ngx_http_chatmaid_status_metrics_gauge(w, "chatmaid_pace_waiting",
-                                "Calls that wait for their place in the pace "
-                                "of an account.",
-                                ngx_http_chatmaid_pace_queue_waiting(mcf->zone,
-                                                                     NULL));
-    ngx_http_chatmaid_status_metrics_histogram(w,
-                                "chatmaid_pace_wait_seconds",
-                                "Time that calls have waited for their place.",
-                                &counters->pace);
-
-    ngx_http_chatmaid_status_writer_metric(w, "chatmaid_pace_refused_total",
-                                           "counter",
-                                           "Calls that could not have a place "
-                                           "before their deadline.");
-    ngx_http_chatmaid_status_writer_sample(w, NULL, 0,
-                       counters->counts[NGX_HTTP_CHATMAID_COUNT_PACE_REFUSED]);
-}
-
-
-static ngx_uint_t
-ngx_http_chatmaid_status_metrics_has_pace(ngx_http_chatmaid_main_conf_t *mcf)
-{
-    ngx_uint_t                    i;
-    ngx_http_chatmaid_account_t  *account;
-
-    account = mcf->accounts.elts;
-
-    for (i = 0; i < mcf->accounts.nelts; i++) {
-        if (account[i].pace->interval) {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 
@@ -641,7 +469,7 @@ ngx_http_chatmaid_status_metrics_build(ngx_http_chatmaid_status_writer_t *w)
     ngx_http_chatmaid_status_writer_metric(w, "chatmaid_build_info", "gauge",
                                            "The version of this module.");
 
-    ngx_http_chatmaid_status_metrics_label(&label, "version",
+    ngx_http_chatmaid_status_writer_label(&label, "version",
                                            NGX_HTTP_CHATMAID_VERSION);
     ngx_http_chatmaid_status_writer_sample(w, &label, 1, 1);
 }
@@ -653,55 +481,12 @@ static void
 ngx_http_chatmaid_status_metrics_page(ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf)
 {
-    ngx_http_chatmaid_status_metrics_gauge(w, "redis_configured", NULL,
+    ngx_http_chatmaid_status_writer_gauge(w, "redis_configured", NULL,
                                            mcf->redis != NULL);
 
-    ngx_http_chatmaid_status_metrics_paces(w, mcf);
+    ngx_http_chatmaid_status_accounts_paces(w, mcf);
     ngx_http_chatmaid_status_metrics_upstreams(w, mcf);
     ngx_http_chatmaid_status_metrics_refusals(w);
-}
-
-
-/* The pace of each account, and how many of its calls wait. */
-
-static void
-ngx_http_chatmaid_status_metrics_paces(ngx_http_chatmaid_status_writer_t *w,
-    ngx_http_chatmaid_main_conf_t *mcf)
-{
-    u_char                             burst[NGX_INT_T_LEN];
-    ngx_uint_t                         i;
-    ngx_http_chatmaid_account_t       *account;
-    ngx_http_chatmaid_status_label_t   labels[4];
-
-    ngx_http_chatmaid_status_writer_metric(w, "paces", NULL, NULL);
-
-    labels[0].name = "account";
-    labels[2].name = "rate";
-    labels[3].name = "burst";
-    labels[3].value.data = burst;
-
-    account = mcf->accounts.elts;
-
-    for (i = 0; i < mcf->accounts.nelts; i++) {
-
-        if (account[i].pace->interval == 0) {
-            continue;
-        }
-
-        labels[0].value = account[i].name;
-
-        ngx_http_chatmaid_status_metrics_label(&labels[1], "environment",
-                account[i].api_key->environment == NGX_HTTP_CHATMAID_LIVE
-                ? "live" : "test");
-
-        labels[2].value = account[i].pace->text;
-        labels[3].value.len = ngx_sprintf(burst, "%ui", account[i].pace->burst)
-                              - burst;
-
-        ngx_http_chatmaid_status_writer_sample(w, labels, 4,
-                             ngx_http_chatmaid_pace_queue_waiting(mcf->zone,
-                                                              account[i].id));
-    }
 }
 
 
@@ -738,7 +523,7 @@ ngx_http_chatmaid_status_metrics_upstreams(
         labels[0].name = "upstream";
         labels[0].value = upstream->host;
 
-        ngx_http_chatmaid_status_metrics_label(&labels[1], "state",
+        ngx_http_chatmaid_status_writer_label(&labels[1], "state",
                               states[ngx_http_chatmaid_upstream_state_get(
                                                       mcf->zone, upstream)]);
 
@@ -761,7 +546,7 @@ ngx_http_chatmaid_status_metrics_refusals(ngx_http_chatmaid_status_writer_t *w)
     for (code = 0; code < NGX_HTTP_CHATMAID_CODES; code++) {
 
         if (refusals[code].count) {
-            ngx_http_chatmaid_status_metrics_label(&label, "code",
+            ngx_http_chatmaid_status_writer_label(&label, "code",
                                         ngx_http_chatmaid_problem_name(code));
             ngx_http_chatmaid_status_writer_sample(w, &label, 1,
                                                    refusals[code].count);
@@ -773,7 +558,7 @@ ngx_http_chatmaid_status_metrics_refusals(ngx_http_chatmaid_status_writer_t *w)
     for (code = 0; code < NGX_HTTP_CHATMAID_CODES; code++) {
 
         if (refusals[code].count) {
-            ngx_http_chatmaid_status_metrics_label(&label, "code",
+            ngx_http_chatmaid_status_writer_label(&label, "code",
                                         ngx_http_chatmaid_problem_name(code));
             ngx_http_chatmaid_status_writer_sample(w, &label, 1,
                                                    refusals[code].time);
@@ -781,12 +566,3 @@ ngx_http_chatmaid_status_metrics_refusals(ngx_http_chatmaid_status_writer_t *w)
     }
 }
 
-
-static void
-ngx_http_chatmaid_status_metrics_label(ngx_http_chatmaid_status_label_t *label,
-    const char *name, const char *value)
-{
-    label->name = name;
-    label->value.data = (u_char *) value;
-    label->value.len = ngx_strlen(value);
-}

@@ -69,6 +69,16 @@ ngx_http_chatmaid_status_writer_end(ngx_http_chatmaid_status_writer_t *w)
 
 
 void
+ngx_http_chatmaid_status_writer_label(ngx_http_chatmaid_status_label_t *label,
+    const char *name, const char *value)
+{
+    label->name = name;
+    label->value.data = (u_char *) value;
+    label->value.len = ngx_strlen(value);
+}
+
+
+void
 ngx_http_chatmaid_status_writer_metric(ngx_http_chatmaid_status_writer_t *w,
     const char *name, const char *type, const char *help)
 {
@@ -140,6 +150,15 @@ ngx_http_chatmaid_status_writer_separate(ngx_http_chatmaid_status_writer_t *w)
     }
 
     w->samples++;
+}
+
+
+void
+ngx_http_chatmaid_status_writer_gauge(ngx_http_chatmaid_status_writer_t *w,
+    const char *name, const char *help, uint64_t value)
+{
+    ngx_http_chatmaid_status_writer_metric(w, name, "gauge", help);
+    ngx_http_chatmaid_status_writer_sample(w, NULL, 0, value);
 }
 
 

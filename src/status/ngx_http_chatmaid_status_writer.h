@@ -44,8 +44,13 @@ void ngx_http_chatmaid_status_writer_init(
 ngx_int_t ngx_http_chatmaid_status_writer_end(
     ngx_http_chatmaid_status_writer_t *w);
 
+/* Both texts must outlive the samples it is for. */
+void ngx_http_chatmaid_status_writer_label(
+    ngx_http_chatmaid_status_label_t *label, const char *name,
+    const char *value);
+
 /* Begins a metric; "name" must outlive it.  Its samples follow, with n labels
- * each, n being at most 3. */
+ * each, or none. */
 void ngx_http_chatmaid_status_writer_metric(
     ngx_http_chatmaid_status_writer_t *w, const char *name, const char *type,
     const char *help);
@@ -59,6 +64,11 @@ void ngx_http_chatmaid_status_writer_histogram(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_status_label_t *labels, ngx_uint_t n,
     ngx_http_chatmaid_histogram_t *histogram);
+
+/* A metric that has one sample without labels. */
+void ngx_http_chatmaid_status_writer_gauge(
+    ngx_http_chatmaid_status_writer_t *w, const char *name, const char *help,
+    uint64_t value);
 
 
 #endif /* _NGX_HTTP_CHATMAID_STATUS_WRITER_H_INCLUDED_ */

@@ -18,7 +18,7 @@ use IO::Socket::IP;
 use IO::Socket::UNIX;
 
 our @EXPORT = qw(redis_server redis_cluster redis_cluster_replica redis_slot_move redis_slot_keys redis_sentinel redis_replica_of redis_fake
-    record_of tagged_record_of record_text note_of probe ask up);
+    record_of tagged_record_of record_text note_of given_back probe ask up);
 
 has [qw(port socket bus)];
 has host => '127.0.0.1';
@@ -270,6 +270,12 @@ sub note_of ($account, $id) {
     return 'chatmaid:note:' . sha256_hex(Chatmaid::Test::netstrings('chatmaid-note-1', $account, $id));
 }
 
+# A place that was taken in vain has been given back: the clock of the pace is what
+# it was, to a second.
+sub given_back ($redis, $clock, $was) {
+    wait_for(sub { $redis->cli('GET', $clock) < $was + 1_000_000 }, 'the place to be given back');
+}
+
 
 # --- nginx -------------------------------------------------------------------
 
@@ -315,6 +321,7 @@ package Chatmaid::Test::Redis::Fake {
     has seen     => sub { [] };          # all commands but the greetings
     has greeted  => sub { [] };
     has taken    => 0;                   # connections
+    has reads    => 0;                   # from all of them
 
     sub url ($self, $user = '') { "redis://${user}127.0.0.1:" . $self->port }
 
@@ -336,6 +343,7 @@ package Chatmaid::Test::Redis::Fake {
         $stream->on(close => sub ($stream) { delete $self->{streams}{$stream} });
         $stream->on(read => sub ($stream, $bytes) {
             $in .= $bytes;
+            $self->reads($self->reads + 1);
             while (my $words = command(\$in)) {
                 if ($words->[0] =~ /\A(?:AUTH|SELECT|PING|ROLE)\z/) {
                     push @{$self->greeted}, $words;
