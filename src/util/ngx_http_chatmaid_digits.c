@@ -16,15 +16,23 @@
 static ngx_int_t ngx_http_chatmaid_digits_value(u_char ch);
 
 
+/* Most are lengths of less than three digits. */
+
 u_char *
 ngx_http_chatmaid_digits_decimal(u_char *p, uint64_t number)
 {
     u_char    *last;
     uint64_t   n;
 
-    if (number < 10) {
-        *p = (u_char) ('0' + number);
-        return p + 1;
+    if (number < 100) {
+
+        if (number >= 10) {
+            *p++ = (u_char) ('0' + number / 10);
+        }
+
+        *p++ = (u_char) ('0' + number % 10);
+
+        return p;
     }
 
     last = p + 1;

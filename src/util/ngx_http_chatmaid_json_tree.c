@@ -329,7 +329,7 @@ ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
     uint32_t   token, found;
     ngx_str_t  wanted, inner;
 
-    if (ngx_http_chatmaid_json_tree_type(tree, object) != '{') {
+    if (tree->text.data[tree->tokens[object].start] != '{') {
         return 0;
     }
 
