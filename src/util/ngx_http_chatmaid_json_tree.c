@@ -9,10 +9,6 @@
 #include "ngx_http_chatmaid_json_text.h"
 
 
-/* Tokens of a text: so many, and one for eight bytes. */
-#define NGX_HTTP_CHATMAID_JSON_TREE_FEW  16
-
-
 static ngx_int_t ngx_http_chatmaid_json_tree_run(ngx_pool_t *pool,
     ngx_str_t *text, ngx_uint_t utf8, ngx_uint_t unicode,
     ngx_http_chatmaid_json_parser_t *parser,
@@ -74,8 +70,8 @@ ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool, ngx_str_t *text,
 }
 
 
-/* Most texts have far fewer tokens than their length allows.  The others are
- * parsed a second time. */
+/* Most texts have few tokens, for which the tree itself has room.  For a text
+ * with more the parser begins again. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_tree_run(ngx_pool_t *pool, ngx_str_t *text,
@@ -83,43 +79,39 @@ ngx_http_chatmaid_json_tree_run(ngx_pool_t *pool, ngx_str_t *text,
     ngx_http_chatmaid_json_parser_t *parser,
     ngx_http_chatmaid_json_tree_t *tree)
 {
-    size_t     n, max;
     ngx_int_t  rc;
 
-    ngx_memzero(tree, sizeof(ngx_http_chatmaid_json_tree_t));
+    ngx_memzero(tree, offsetof(ngx_http_chatmaid_json_tree_t, few));
 
     tree->pool = pool;
     tree->text = *text;
-
-    max = ngx_http_chatmaid_json_max_tokens(text->len);
-    n = ngx_min(max, NGX_HTTP_CHATMAID_JSON_TREE_FEW + text->len / 8);
+    tree->tokens = tree->few;
+    tree->max = NGX_HTTP_CHATMAID_JSON_TREE_FEW;
 
     for ( ;; ) {
-        tree->max = n + NGX_HTTP_CHATMAID_JSON_TREE_SPARE;
+        ngx_memzero(parser, sizeof(ngx_http_chatmaid_json_parser_t));
+
+        parser->first = text->data;
+        parser->last = text->data + text->len;
+        parser->tokens = tree->tokens;
+        parser->max = tree->max - NGX_HTTP_CHATMAID_JSON_TREE_SPARE;
+        parser->utf8 = utf8;
+        parser->unicode = unicode;
+
+        rc = ngx_http_chatmaid_json_parser_run(parser);
+
+        if (!parser->full || tree->tokens != tree->few) {
+            break;
+        }
+
+        tree->max = ngx_http_chatmaid_json_max_tokens(text->len)
+                    + NGX_HTTP_CHATMAID_JSON_TREE_SPARE;
 
         tree->tokens = ngx_palloc(pool, tree->max
                                      * sizeof(ngx_http_chatmaid_json_token_t));
         if (tree->tokens == NULL) {
             return NGX_ERROR;
         }
-
-        ngx_memzero(parser, sizeof(ngx_http_chatmaid_json_parser_t));
-
-        parser->first = text->data;
-        parser->last = text->data + text->len;
-        parser->tokens = tree->tokens;
-        parser->max = n;
-        parser->utf8 = utf8;
-        parser->unicode = unicode;
-
-        rc = ngx_http_chatmaid_json_parser_run(parser);
-
-        if (!parser->full || n == max) {
-            break;
-        }
-
-        (void) ngx_pfree(pool, tree->tokens);
-        n = max;
     }
 
     tree->ntokens = parser->ntokens;
@@ -267,7 +259,10 @@ ngx_http_chatmaid_json_tree_compare(ngx_http_chatmaid_json_tree_t *tree,
 void
 ngx_http_chatmaid_json_tree_free(ngx_http_chatmaid_json_tree_t *tree)
 {
-    (void) ngx_pfree(tree->pool, tree->tokens);
+    if (tree->tokens != tree->few) {
+        (void) ngx_pfree(tree->pool, tree->tokens);
+    }
+
     tree->tokens = NULL;
 
     if (tree->copied) {
@@ -326,6 +321,7 @@ static uint32_t
 ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
     uint32_t object, const char *name)
 {
+    u_char     ch;
     uint32_t   token, found;
     ngx_str_t  wanted, inner;
 
@@ -339,16 +335,18 @@ ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
          token;
          token = tree->tokens[token].next)
     {
-        ngx_http_chatmaid_json_tree_inner(tree, token, &inner);
+        ch = tree->text.data[tree->tokens[token].start + 1];
 
-        if (*inner.data != *name && *inner.data != '\\') {
+        if (ch != (u_char) *name && ch != '\\') {
 
-            if (tree->sorted && *inner.data > (u_char) *name) {
+            if (tree->sorted && ch > (u_char) *name) {
                 break;
             }
 
             continue;
         }
+
+        ngx_http_chatmaid_json_tree_inner(tree, token, &inner);
 
         wanted.data = (u_char *) name;
         wanted.len = ngx_strlen(name);
