@@ -10,7 +10,7 @@
 #include <openssl/rand.h>
 
 
-#define NGX_HTTP_CHATMAID_CRYPTO_POOL  1024
+#define NGX_HTTP_CHATMAID_CRYPTO_POOL  4096
 
 typedef struct {
     ngx_pid_t  pid;

@@ -592,12 +592,12 @@ ngx_http_chatmaid_json_tree_literal(ngx_http_chatmaid_json_tree_t *tree,
     uint32_t token, ngx_str_t *string)
 {
     u_char                           *p;
-    size_t                            len;
+    size_t                            len, escapes;
     ngx_http_chatmaid_json_token_t   *t;
     ngx_http_chatmaid_json_parser_t   parser;
 
-    len = sizeof("\"\"") - 1 + string->len
-          + ngx_escape_json(NULL, string->data, string->len);
+    escapes = ngx_escape_json(NULL, string->data, string->len);
+    len = sizeof("\"\"") - 1 + string->len + escapes;
 
     if (ngx_http_chatmaid_json_tree_room(tree, len) != NGX_OK) {
         return NGX_ERROR;
@@ -606,7 +606,8 @@ ngx_http_chatmaid_json_tree_literal(ngx_http_chatmaid_json_tree_t *tree,
     p = tree->text.data + tree->text.len;
 
     *p++ = '"';
-    p = (u_char *) ngx_escape_json(p, string->data, string->len);
+    p = escapes ? (u_char *) ngx_escape_json(p, string->data, string->len)
+                : ngx_cpymem(p, string->data, string->len);
     *p++ = '"';
 
     ngx_memzero(&parser, sizeof(ngx_http_chatmaid_json_parser_t));
