@@ -288,8 +288,7 @@ ngx_uint_t
 ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
     const char *path, ngx_str_t *id)
 {
-    size_t       n;
-    ngx_str_t   *segment;
+    u_char      *s, *last;
     ngx_uint_t   i;
     const char  *p;
 
@@ -307,14 +306,13 @@ ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
             p++;
 
         } else {
-            segment = &uri->decoded[i];
+            s = uri->decoded[i].data;
+            last = s + uri->decoded[i].len;
 
-            /* no byte of a segment that is to match is the path's NUL */
+            while (s < last && *s == (u_char) *p && *p) { s++; p++; }
 
-            for (n = 0; n < segment->len; n++) {
-                if (*p == '\0' || (u_char) *p++ != segment->data[n]) {
-                    return 0;
-                }
+            if (s != last) {
+                return 0;
             }
         }
 
