@@ -2,6 +2,7 @@
 #
 #   NGX_SRC   an nginx source tree, 1.22 or newer: git or tarball, it is only
 #             read.  Default: Debian's nginx-dev, for the installed nginx
+#   STATIC    1: the module is built into that nginx
 #   CC        gcc or clang
 #   TESTS     what `make test` runs: files or directories
 #   ROWS      what `make bench` and `make bench-instructions` measure
@@ -20,7 +21,7 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := module
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: module probe run test asan-test bench bench-instructions bench-growth \
+.PHONY: module nginx conf probe run test asan-test bench bench-instructions bench-growth \
         fuzz fuzz-coverage mutants soak install uninstall deb deb-test webhook \
         clean help FORCE
 
@@ -37,24 +38,54 @@ CC_OPT ?= -g -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2
 LD_OPT ?= -Wl,-z,relro -Wl,-z,now
 
 # nginx-dev says how Debian's nginx was configured (conf_flags, a bash array).
-# Another nginx loads the module if it too was configured --with-compat.
-NGX_CONF ?= --with-compat --with-debug --with-threads \
-            --with-http_ssl_module --with-http_v2_module
-
-
-# The module
-
+# Another nginx loads the module if it too was configured --with-compat; these
+# are Debian's http modules, which the tests use, and HTTP/3 where there is one.
 BUILD_DIR := $(abspath $(BUILD))
 OBJS      := $(BUILD_DIR)/objs
 TREE      := $(BUILD_DIR)/tree
 NGX_DIR   := $(abspath $(NGX_SRC))
+NGX_CONF  ?= --with-compat \
+             --with-debug \
+             --with-threads \
+             --with-pcre-jit \
+             --with-http_addition_module \
+             --with-http_auth_request_module \
+             --with-http_dav_module \
+             --with-http_gunzip_module \
+             --with-http_gzip_static_module \
+             --with-http_realip_module \
+             --with-http_secure_link_module \
+             --with-http_slice_module \
+             --with-http_ssl_module \
+             --with-http_stub_status_module \
+             --with-http_sub_module \
+             --with-http_v2_module \
+             $(if $(wildcard $(NGX_DIR)/src/http/v3),--with-http_v3_module) \
+             --error-log-path=stderr \
+             --modules-path=/usr/lib/nginx/modules \
+             --prefix=/usr/share/nginx
+
+
+# The module
+
+SOURCES := $(wildcard src/*.[ch] src/*/*.[ch] src/*/*.lua src/*/*.sh \
+                      src/status/page.*)
 
 module: $(BUILD)/$(MODULE).so
 
-$(BUILD)/$(MODULE).so: $(OBJS)/Makefile \
-                        $(wildcard src/*.[ch] src/*/*.[ch] \
-                                   src/*/*.lua src/*/*.sh src/status/page.*)
+$(BUILD)/$(MODULE).so: $(OBJS)/Makefile $(SOURCES)
 	@$(build)
+
+# The nginx of a source tree, for its tests.
+nginx: $(BUILD)/nginx
+
+$(BUILD)/nginx: $(OBJS)/Makefile $(if $(STATIC),$(SOURCES))
+	@$(build)
+	@chmod 755 $@
+
+# For script/build-asan.
+conf:
+	@echo $(NGX_CONF)
 
 # For tests alone: t/NAME-probe says which.
 PROBES := redis filter json
@@ -77,6 +108,8 @@ build = echo "building $@"; \
             $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS)); \
         install -m 644 $(OBJS)/$(@F) $@
 
+ADD := --add$(if $(STATIC),,-dynamic)-module
+
 # configure writes a Makefile to where it runs: a tree of links stays ours.
 $(OBJS)/Makefile: config config.make $(wildcard t/*-probe/config) Makefile $(BUILD)/settings
 	@echo "configuring for $(NGX_DIR)"
@@ -88,8 +121,7 @@ $(OBJS)/Makefile: config config.make $(wildcard t/*-probe/config) Makefile $(BUI
 	 configure=./configure; [[ -x $$configure ]] || configure=auto/configure; \
 	 $$configure "$${NGX_CONF_FLAGS[@]}" --builddir=$(OBJS) --with-cc='$(CC)' \
 	     --with-cc-opt='$(CC_OPT)' --with-ld-opt='$(LD_OPT)' \
-	     --add-dynamic-module=$(CURDIR) \
-	     $(PROBES:%=--add-dynamic-module=$(CURDIR)/t/%-probe) \
+	     $(ADD)=$(CURDIR) $(PROBES:%=$(ADD)=$(CURDIR)/t/%-probe) \
 	     > $(BUILD_DIR)/configure.log 2>&1 \
 	 || { tail -n 20 $(BUILD_DIR)/configure.log; rm -f $(OBJS)/Makefile; \
 	      exit 1; } >&2
@@ -103,7 +135,8 @@ $(BUILD)/settings: FORCE
 	     exit 1; \
 	 fi >&2
 	@mkdir -p $(BUILD)
-	@{ printf '%s\n' '$(CURDIR)' '$(NGX_DIR)' '$(CC)' '$(CC_OPT)' '$(LD_OPT)' '$(NGX_CONF)'; \
+	@{ printf '%s\n' '$(CURDIR)' '$(NGX_DIR)' '$(CC)' '$(CC_OPT)' '$(LD_OPT)' '$(NGX_CONF)' \
+	     '$(ADD)'; \
 	   $(CC) --version | head -n 1; \
 	   cd $(NGX_DIR); cat src/core/nginx.h; cat conf_flags 2> /dev/null || true; \
 	 } > $@.new
@@ -118,10 +151,17 @@ run:
 	@$(MAKE) -s --no-print-directory module
 	@script/run
 
+# nginx-dev, which has conf_flags, is of the installed nginx.  Any other source is
+# tested in the nginx that it makes.
+OTHER    := $(if $(wildcard $(NGX_DIR)/conf_flags),,nginx)
+TEST_NGX  = $(if $(OTHER),$(BUILD_DIR)/nginx,nginx)
+TEST_SO   = $(if $(STATIC),,$(BUILD_DIR)/$(MODULE).so)
+
 test:
 	@script/install-packages build run test
-	@$(MAKE) -s --no-print-directory module probe
-	@$(call prove,nginx,$(BUILD_DIR)/$(MODULE).so)
+	@$(MAKE) -s --no-print-directory $(OTHER) \
+	    $(if $(STATIC),$(BUILD)/slow-fsync.so,module probe)
+	@$(call prove,$(TEST_NGX),$(TEST_SO))
 
 # Sanitized code runs several times slower, so tests do less and wait longer.
 asan-test: export CHATMAID_PATIENCE ?= 4
@@ -256,7 +296,8 @@ help:
 	@echo 'make             build/$(MODULE).so for the installed nginx'
 	@echo 'make NGX_SRC=DIR the same for any nginx source tree'
 	@echo 'make run         a gateway and a sandbox to try, until Ctrl-C'
-	@echo 'make test        all tests'
+	@echo 'make test        all tests (NGX_SRC=DIR: in the nginx of that source tree;'
+	@echo '                 STATIC=1: with the module built into it)'
 	@echo 'make asan-test   all tests with AddressSanitizer and UBSan'
 	@echo 'make fuzz        the fuzz targets, FUZZ_SECONDS each (FUZZ="event ...")'
 	@echo 'make fuzz-coverage  the lines that their inputs reach'

@@ -17,7 +17,7 @@ my @others = map { "/usr/lib/nginx/modules/$_.so" } qw(ndk_http_module ngx_http_
 
 # Another nginx than Debian's may not take them.
 my ($code, $said) = nginx_t(no_module => 1, before => \@others, conf => "%HEAD%\nhttp { }\n");
-if ($code && $said =~ /^nginx: \[emerg\] (.*(?:is not binary compatible|undefined symbol|No such file).*)$/m) {
+if ($code && $said =~ /^nginx: \[emerg\] (.*(?:is not binary compatible|version \d+ instead of|undefined symbol|No such file).*)$/m) {
     $_->stop for $api, $receiver, $redis;
     plan(skip_all => $1);
 }

@@ -19,12 +19,17 @@ my %location = (
     bare   => 'chatmaid_sender $http_x_none;',
     small  => 'client_max_body_size 100;',
     now    => 'chatmaid_idempotency_wait 0; chatmaid_timeout 1h;',
+    users  => 'auth_basic users; auth_basic_user_file %DIR%/users;',
+    nobody => 'deny all;',
+    broken => 'auth_request /broken-auth;',
+    once   => 'limit_req zone=once;',
     map { ("held_$_" => "chatmaid_account held_$_;") } @routes,
 );
 
 my $http  = 'chatmaid_retries 0; chatmaid_sender +15550100001; ';
-my $nginx = nginx(key => live_key, http => $http, internal => 'proxy_read_timeout 1h;',
-    server => join("\n", map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; $location{$_} }" } sort keys %location));
+my $nginx = nginx(key => live_key, files => {users => ''}, internal => 'proxy_read_timeout 1h;',
+    http   => "$http limit_req_zone \$request_uri zone=once:1m rate=1r/m;",
+    server => join("\n", 'location = /broken-auth { internal; return 500; }', map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; $location{$_} }" } sort keys %location));
 my $lost = nginx(name => 'lost', http => $http . 'chatmaid_redis redis://127.0.0.1:1 fallback=reject;');
 
 my $answers = dir . '/answers';
@@ -37,6 +42,16 @@ sub comes ($nginx, $want, $method, $route, $path, @more) {
     say $out encode_json({method => $method, route => $route, status => 0 + $answer->{status},
         headers => $answer->{headers}, body => $answer->{body}});
     return $answer;
+}
+
+# What nginx itself says, on any route.
+sub nginx_says ($method, $route, $path, @body) {
+    my $say = sub ($at) { $nginx->request($method => $nginx->url("/$at/$path"), @body) };
+    comes($nginx, 401, $method => $route, $say->('users'));
+    comes($nginx, 403, $method => $route, $say->('nobody'));
+    comes($nginx, 500, $method => $route, $say->('broken'));
+    $say->('once');
+    comes($nginx, 503, $method => $route, $say->('once'));
 }
 
 my $message = comes($nginx, 201, POST => '/send', '/chatmaid/send', message)->{json}{id};
@@ -76,6 +91,7 @@ for my $name (sort keys %read) {
     $api->fault({hold => 'before'});
     comes($nginx, 504, GET => $route, "/brief/$path");
     $api->release;
+    nginx_says(GET => $route, $path);
 }
 
 comes($nginx, 400, GET => '/groups', '/bare/groups');
@@ -113,6 +129,7 @@ subtest 'send' => sub {
     comes($nginx, 504, @send, '/brief/send', message);
     $api->release;
     ok(comes($lost, 503, @send, '/chatmaid/send', message)->{headers}{'retry-after'}, 'later');
+    nginx_says(@send, 'send', message);
 };
 
 subtest 'operations' => sub {
@@ -134,6 +151,7 @@ subtest 'operations' => sub {
     comes($nginx, 404, @get, '/chatmaid/operations/never');
     comes($nginx, 405, @get, $nginx->request(DELETE => $nginx->url("/chatmaid/operations/$done")));
     comes($lost, 503, @get, '/chatmaid/operations/never');
+    nginx_says(@get, "operations/$done");
 };
 
 subtest 'health' => sub {
@@ -141,6 +159,7 @@ subtest 'health' => sub {
     comes($nginx, 405, GET => '/health', $nginx->request(POST => $nginx->url('/chatmaid/health'), {}));
     wait_for(sub { $lost->get('/health')->{status} == 503 }, 'Redis to be known as away');
     comes($lost, 503, GET => '/health', '/chatmaid/health');
+    nginx_says(GET => '/health', 'health');
 };
 
 close $out;

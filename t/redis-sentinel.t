@@ -15,14 +15,15 @@ my $api = sandbox;
 
 sub gateway ($sentinels, %more) {
     state $serial = 0;
-    my $scheme = delete $more{scheme} // 'redis+sentinel';
-    my $user   = delete $more{user}   // '';
-    my $params = delete $more{params} // '';
-    my $path   = delete $more{path}   // '/mymaster';
-    my $hosts  = join ',', map { '127.0.0.1:' . (ref $_ ? $_->port : $_) } @$sentinels;
-    my $http   = delete $more{http} // '';
+    my $scheme  = delete $more{scheme}  // 'redis+sentinel';
+    my $user    = delete $more{user}    // '';
+    my $params  = delete $more{params}  // '';
+    my $path    = delete $more{path}    // '/mymaster';
+    my $timeout = delete $more{timeout} // '30s';
+    my $http    = delete $more{http}    // '';
+    my $hosts   = join ',', map { '127.0.0.1:' . (ref $_ ? $_->port : $_) } @$sentinels;
     return nginx(name => 'gateway' . ++$serial, workers => 2, error_log => 'warn', gateway => 'chatmaid_sender +15550100001;',
-        http => "chatmaid_redis $scheme://$user$hosts$path timeout=1s fallback=reject $params; chatmaid_retries 0; $http", %more);
+        http => "chatmaid_redis $scheme://$user$hosts$path timeout=$timeout fallback=reject $params; chatmaid_retries 0; $http", %more);
 }
 
 sub send_at ($nginx, $k = key, $m = message) { $nginx->post('/send', $m, 'Idempotency-Key' => $k) }
@@ -98,15 +99,15 @@ subtest 'the next is asked' => sub {
     my $old      = redis_fake(sub ($fake, $stream, @words) { $stream->write("*2\r\n\$9\r\n127.0.0.1\r\n\$" . length($replica->port) . "\r\n" . $replica->port . "\r\n") });
     my $mute     = redis_fake(sub (@args) { });
     works(gateway([$stranger, $good]), 'after one that does not know the name');
-    works(gateway([$mute, $good]), 'after one that does not answer');
+    works(gateway([$mute, $good], timeout => '1s'), 'after one that does not answer');
     works(gateway([$redis, $good]), 'after a Redis that is no Sentinel');
     my $nginx = gateway([$old, $good]);
     works($nginx, 'after one that tells of a former master');
     is($replica->cli('INFO', 'commandstats') =~ /evalsha:calls=/ ? 1 : 0, 0, 'which gets no command');
 
     like(why(gateway([$stranger], workers => 1), 'the line'), qr/^no Sentinel tells the master, the last was "127\.0\.0\.1:\d+": it knows no such master: see the name/, 'nobody knows it');
-    like(why(gateway([$mute, $stranger, port('nobody')], workers => 1), 'the line'), qr/^no Sentinel tells the master, the last was ".*": can't connect \(111: /, 'none there');
-    like(why(gateway([$mute], workers => 1), 'the line'), qr/": it does not answer \(110: /, 'none that answers');
+    like(why(gateway([$mute, $stranger, port('nobody')], timeout => '1s', workers => 1), 'the line'), qr/^no Sentinel tells the master, the last was ".*": can't connect \(111: /, 'none there');
+    like(why(gateway([$mute], timeout => '1s', workers => 1), 'the line'), qr/": it does not answer \(110: /, 'none that answers');
     $replica->stop;
 };
 

@@ -2,7 +2,8 @@
 
 # The Chatmaid sandbox as a process of its own.
 #
-#   t/sandbox.pl --dir DIR [--port N] [--control N] [--cert good|wrong|foreign]
+#   t/sandbox.pl --dir DIR [--host ADDRESS] [--port N] [--control N]
+#                [--cert good|wrong|foreign]
 #                [--settings FILE] [--ready FILE] [--plain] [--orphan]
 #                [--receiver]
 #
@@ -20,7 +21,7 @@ use Chatmaid::Sandbox::Receiver;
 use Getopt::Long;
 
 my %option = (port => 0, control => 0, cert => 'good');
-GetOptions(\%option, qw(dir=s port=i control=i cert=s settings=s ready=s plain orphan receiver))
+GetOptions(\%option, qw(dir=s host=s port=i control=i cert=s settings=s ready=s plain orphan receiver))
     or die "usage: see the head of $0\n";
 die "--dir is missing\n" unless $option{dir};
 

@@ -6,7 +6,10 @@ use Chatmaid::Test;
 use Chatmaid::Test::World qw(slurp);
 
 my $api   = sandbox(dedup => 0);
-my $nginx = nginx(gateway => 'chatmaid_sender +15550100001; chatmaid_idempotency_window 0;', http => 'client_max_body_size 2m; client_body_buffer_size 2m;');
+my $nginx = nginx(
+    gateway  => 'chatmaid_sender +15550100001; chatmaid_idempotency_window 0; chatmaid_timeout 3m;',
+    internal => 'proxy_read_timeout 3m;',
+    http     => 'client_max_body_size 2m; client_body_buffer_size 2m;');
 
 my $mib = 1 << 20;
 

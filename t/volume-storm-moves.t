@@ -20,7 +20,7 @@ my $api    = sandbox;
 
 sub gateways ($name, $url, $http = '') {
     return map { nginx(name => $name . $_, workers => 2, error_log => 'notice', gateway => 'chatmaid_sender +15550100001;',
-        upstream => 'keepalive 256;', http => "chatmaid_redis $url timeout=500ms fallback=reject; chatmaid_retries 0; $http") } 1, 2;
+        upstream => 'keepalive 256;', http => "chatmaid_redis $url timeout=5s fallback=reject; chatmaid_retries 0; $http") } 1, 2;
 }
 
 sub lines ($nginx, $what) { scalar(() = $nginx->logged(qr/\[error\].* chatmaid redis .* is $what/)) }

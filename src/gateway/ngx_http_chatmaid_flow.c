@@ -12,6 +12,12 @@
 #define NGX_HTTP_CHATMAID_FLOW_MAX_KEPT  100
 
 
+#if (NGX_HTTP_V3)
+/* so that an nginx without HTTP/3 loads the module too */
+#pragma weak  ngx_quic_shutdown_stream
+#endif
+
+
 static ngx_http_chatmaid_flow_t *ngx_http_chatmaid_flow_get(
     ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_run(ngx_http_request_t *r);
@@ -23,6 +29,7 @@ static void ngx_http_chatmaid_flow_call_handler(ngx_http_chatmaid_call_t *call);
 static void ngx_http_chatmaid_flow_reading(ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_chatmaid_flow_expire(ngx_http_chatmaid_flow_t *flow);
+static void ngx_http_chatmaid_flow_end_stream(ngx_http_request_t *r);
 static void ngx_http_chatmaid_flow_take_error(ngx_http_chatmaid_flow_t *flow);
 static void ngx_http_chatmaid_flow_cleanup(void *data);
 static void ngx_http_chatmaid_flow_leave(ngx_http_chatmaid_flow_t *flow);
@@ -166,6 +173,7 @@ ngx_http_chatmaid_flow_wake(ngx_http_request_t *r,
     if (flow->answered && !flow->gone) {
         flow->answer_rc = ngx_http_output_filter(r, NULL);
         ngx_http_set_ctx(r, flow->reply, ngx_http_chatmaid_module);
+        ngx_http_chatmaid_flow_end_stream(r);
         ngx_http_chatmaid_flow_take_error(flow);
     }
 
@@ -433,6 +441,7 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
     } else {
         flow->answered = 1;
 
+        ngx_http_chatmaid_flow_end_stream(r);
         ngx_http_chatmaid_flow_take_error(flow);
 
         if ((r->buffered || c->buffered)
@@ -494,6 +503,26 @@ ngx_http_chatmaid_flow_reading(ngx_http_request_t *r)
 
 
 /*
+ * nginx ends a stream of HTTP/3 only when its request ends, and a caller may read
+ * until then.
+ */
+
+static void
+ngx_http_chatmaid_flow_end_stream(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_V3)
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    if (c->quic && !r->buffered && !c->buffered) {
+        (void) ngx_quic_shutdown_stream(c, NGX_WRITE_SHUTDOWN);
+    }
+#endif
+}
+
+
+/*
  * A caller that leaves does not stop its send.  nginx ends a request whose
  * connection has an error as soon as a subrequest is finalized, so the error is
  * taken away here and given back when the flow ends.
@@ -505,6 +534,14 @@ ngx_http_chatmaid_flow_take_error(ngx_http_chatmaid_flow_t *flow)
     ngx_connection_t  *c;
 
     c = flow->request->connection;
+
+#if (NGX_HTTP_V3)
+    /* a caller that has left its stream is marked in an event alone */
+
+    if (c->quic && (c->read->error || c->write->error)) {
+        flow->gone = 1;
+    }
+#endif
 
     if (c->error) {
         c->error = 0;

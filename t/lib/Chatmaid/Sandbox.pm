@@ -369,7 +369,7 @@ sub run ($class, %option) {
     }
 
     $class->serve(
-        %option{qw(port control plain)},
+        %option{qw(host port control plain)},
         cert     => $certificates->crt($option{cert}),
         key      => $certificates->key($option{cert}),
         ca       => $certificates->crt('ca'),
@@ -397,13 +397,13 @@ sub told ($file, $ports) {
 
 sub serve ($class, %option) {
     my $self = $class->new;
-    my $port = $option{port} ? ":$option{port}" : '';
+    my $at   = ($option{host} // '127.0.0.1') . ($option{port} ? ":$option{port}" : '');
     share_context() unless $option{plain};
     $self->server(Mojo::Server::Daemon->new(
         app => $self, silent => 1, inactivity_timeout => 0, max_clients => 20000,
         keep_alive_timeout => 3600, max_requests => 1_000_000_000,
-        listen => [$option{plain} ? "http://127.0.0.1$port"
-            : "https://127.0.0.1$port?cert=$option{cert}&key=$option{key}"])->start);
+        listen => [$option{plain} ? "http://$at"
+            : "https://$at?cert=$option{cert}&key=$option{key}"])->start);
     $self->webhooks->ca($option{ca}) if $option{ca};
     $self->configure($option{settings} // {});
 

@@ -68,10 +68,10 @@ sub live_key () { state $key = api_key('live') }
 sub name ($kind) { $kind . (++$serial{$kind} > 1 ? $serial{$kind} : '') }
 
 # Options: settings of the sandbox (keys, accounts, dedup, schedule, rate,
-# keepalive, max_requests, webhooks), and cert (good, wrong, foreign), plain, name.
+# keepalive, max_requests, webhooks), and cert (good, wrong, foreign), plain, name, host, port.
 
 sub sandbox (%option) {
-    my %own = map { $_ => delete $option{$_} } grep { exists $option{$_} } qw(cert plain receiver name);
+    my %own = map { $_ => delete $option{$_} } grep { exists $option{$_} } qw(cert plain receiver name host port);
     $option{keys} //= [map { {key => $_, account => 'main'} } test_key, live_key];
     secret($_->{key}) for @{$option{keys}};
 

@@ -12,10 +12,10 @@ use Mojo::JSON qw(decode_json encode_json);
 
 has [qw(settings plain receiver)];
 has cert => 'good';
+has host => '127.0.0.1';
+has port => sub ($self) { test_port($self->name) };
 
 my $script = path(__FILE__)->dirname->child('../../../sandbox.pl')->to_abs;
-
-sub port ($self) { test_port($self->name) }
 
 # The first two sandboxes of a test are children that were forked when nothing was
 # open yet.  They have most of what they need, and need not be started from the
@@ -49,7 +49,7 @@ sub start ($self) {
     delete $self->{control};
     spurt(test_dir() . "/$name.json", encode_json($self->settings));
     my %option = (dir => $tls->dir, cert => $self->cert,
-        port => test_port($name), control => test_port("$name-control"),
+        host => $self->host, port => $self->port, control => test_port("$name-control"),
         settings => test_dir() . "/$name.json", ready => $ready);
     my @flags = grep { $self->$_ } qw(plain receiver);
 

@@ -19,6 +19,7 @@ has name => 'browser';
 has port => sub { test_port('browser') };
 has ua   => sub { Mojo::UserAgent->new(inactivity_timeout => 120, request_timeout => 120) };
 has 'session';
+has switches => sub { [] };        # more of Chromium's own
 
 # Why there is no browser here, or undef.
 sub missing () {
@@ -38,7 +39,7 @@ sub start ($self) {
 
     # all of its files are the test's own, and it asks nobody for anything
     my @switches = ('--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-sync', '--hide-scrollbars',
-        '--disable-background-networking', '--disable-component-update', '--user-data-dir=' . test_dir() . '/chromium');
+        '--disable-background-networking', '--disable-component-update', '--user-data-dir=' . test_dir() . '/chromium', @{$self->switches});
     my $got = $self->command_to(POST => '', {capabilities => {alwaysMatch => {
         browserName => 'chrome', 'goog:loggingPrefs' => {browser => 'ALL'}, 'goog:chromeOptions' => {args => \@switches}}}});
     $self->session($got->{sessionId});

@@ -25,7 +25,7 @@ use Time::HiRes qw(sleep time);
 # nginx takes a variable of this name for sockets that it inherits.
 my $NGINX = delete $ENV{NGINX} || 'nginx';
 
-our @EXPORT = qw(blocks pages steps differs top);
+our @EXPORT = qw(blocks pages steps differs too_new top);
 
 my $TOP = path(__FILE__)->to_abs->dirname->dirname->dirname->dirname->dirname;
 
@@ -34,7 +34,7 @@ sub pages () { ($TOP->child('README.md'), sort { $a cmp $b } grep { /\.md$/ } $T
 
 # What a reader puts in the place of a sample value, in commands and answers.
 my %SAMPLE = ('+15551234567' => '+15550100001', '%2B15551234567' => '%2B15550100001',
-    sk_test_your_key => 'sk_test_local_sandbox', whsec_your_secret => 'whsec_local_webhooks',
+    sk_test_your_key => 'sk_test_local_sandbox', whsec_your_secret => 'whsec_local_webhooks', whsec_your_next_secret => 'whsec_local_webhooks',
     sk_test_your_next_key => 'sk_test_local_sandbox_next');
 
 
@@ -427,6 +427,16 @@ sub around ($self, $text) {
         $http .= "\nserver { listen unix:$root/around.sock; $server }";
     }
     return "load_module modules/ngx_http_chatmaid_module.so;\n$at{main}\nevents {}\nhttp {\n$http\n}\n";
+}
+
+# Which nginx a block needs, where the one under test is older: "1.27.3".  Its first
+# line says it: "# nginx 1.27.3 or newer".
+
+sub too_new ($text) {
+    my ($needed) = $text =~ /\A# nginx ([\d.]+) or newer\n/ or return;
+    state $version = qx($NGINX -v 2>&1) =~ m{nginx/([\d.]+)} ? $1 : die "$NGINX does not run\n";
+    my ($one, $other) = map { join '', map { chr } split /\./ } $version, $needed;
+    return $one lt $other ? $needed : undef;
 }
 
 # (exit status, output) of nginx -t.
