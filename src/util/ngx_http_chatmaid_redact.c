@@ -68,23 +68,34 @@ ngx_http_chatmaid_redact(ngx_pool_t *pool, ngx_str_t *secret, ngx_str_t *text)
 
 
 /* Where the secret stands, and *next is behind it; or NULL.  Texts without
- * escapes, as most are, need not be looked at byte by byte: the underscore of
- * "sk_" is rarer in them than the "s". */
+ * escapes, as most are, need not be looked at byte by byte. */
 
 static u_char *
 ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p, u_char *last,
     ngx_uint_t escapes, u_char **next)
 {
+    size_t  at;
+
+    /* in texts the underscore of "sk_" is rarer than the "s" */
+    at = ngx_min(secret->len - 1, 2);
+
     for ( /* void */ ; p < last; p++) {
 
         if (!escapes) {
+
             if ((size_t) (last - p) < secret->len) {
                 return NULL;
             }
 
-            p = memchr(p + 2, secret->data[2], last - p - 2);
+            p = memchr(p + at, secret->data[at], last - p - at);
 
-            if (p == NULL || (size_t) (last - (p -= 2)) < secret->len) {
+            if (p == NULL) {
+                return NULL;
+            }
+
+            p -= at;
+
+            if ((size_t) (last - p) < secret->len) {
                 return NULL;
             }
 
