@@ -68,19 +68,23 @@ NGX_CONF  ?= --with-compat \
 
 # The module
 
+# Each piece is built by nginx's own Makefile, with the jobs of "make -j": two of
+# them at once would make the same headers.
+.NOTPARALLEL:
+
 SOURCES := $(wildcard src/*.[ch] src/*/*.[ch] src/*/*.lua src/*/*.sh \
                       src/status/page.*)
 
 module: $(BUILD)/$(MODULE).so
 
 $(BUILD)/$(MODULE).so: $(OBJS)/Makefile $(SOURCES)
-	@$(build)
+	+@$(build)
 
 # The nginx of a source tree, for its tests.
 nginx: $(BUILD)/nginx
 
 $(BUILD)/nginx: $(OBJS)/Makefile $(if $(STATIC),$(SOURCES))
-	@$(build)
+	+@$(build)
 	@chmod 755 $@
 
 # For script/build-asan.
@@ -95,7 +99,7 @@ probe: $(PROBES:%=$(BUILD)/ngx_http_chatmaid_%_probe_module.so) \
 
 $(BUILD)/ngx_http_chatmaid_%_probe_module.so: $(OBJS)/Makefile \
                                               $(wildcard t/*-probe/* src/*.h src/*/*.h)
-	@$(build)
+	+@$(build)
 
 # For redis-server, which is no sanitized code.
 $(BUILD)/slow-fsync.so: t/slow-fsync.c
