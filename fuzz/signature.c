@@ -9,6 +9,8 @@
 
 #include "harness.h"
 #include "ngx_http_chatmaid_webhook_signature.h"
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 
 static ngx_array_t *signature_secrets(ngx_http_request_t *r);

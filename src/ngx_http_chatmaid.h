@@ -50,7 +50,7 @@ typedef struct ngx_http_chatmaid_webhook_inbox_s
 
 
 typedef struct {
-    ngx_str_t                           header;    /* "Authorization: " etc. */
+    ngx_str_t                           header;    /* its line, the last one */
     ngx_str_t                           secret;    /* the key, a part of it */
     ngx_str_t                           file;
     ngx_uint_t                          environment;

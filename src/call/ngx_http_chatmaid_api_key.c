@@ -16,15 +16,15 @@ static ngx_http_chatmaid_upstream_t *ngx_http_chatmaid_api_key_upstream(
 static ngx_int_t ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call);
 static const char *ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
-    ngx_http_chatmaid_call_t *call, u_char **first);
+    ngx_http_chatmaid_call_t *call, u_char **end);
 static ngx_uint_t ngx_http_chatmaid_api_key_is_http(u_char *p,
     u_char *last);
 static ngx_uint_t ngx_http_chatmaid_api_key_is_for(
     ngx_http_chatmaid_call_t *call, u_char *p, u_char *last);
-static ngx_uint_t ngx_http_chatmaid_api_key_authorized(u_char *p,
-    u_char *last);
+static u_char *ngx_http_chatmaid_api_key_head_end(u_char *p, u_char *last,
+    ngx_uint_t *authorized);
 static ngx_int_t ngx_http_chatmaid_api_key_splice(ngx_http_request_t *r,
-    ngx_http_chatmaid_call_t *call, u_char *first);
+    ngx_http_chatmaid_call_t *call, u_char *end);
 
 
 ngx_int_t
@@ -111,15 +111,15 @@ static ngx_int_t
 ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call)
 {
-    u_char  *first;
+    u_char  *end;
 
-    call->reason = ngx_http_chatmaid_api_key_check(r, call, &first);
+    call->reason = ngx_http_chatmaid_api_key_check(r, call, &end);
 
     if (call->reason) {
         return NGX_ERROR;
     }
 
-    if (ngx_http_chatmaid_api_key_splice(r, call, first) != NGX_OK) {
+    if (ngx_http_chatmaid_api_key_splice(r, call, end) != NGX_OK) {
         call->reason = "there is no memory";
         return NGX_ERROR;
     }
@@ -137,16 +137,15 @@ ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
 }
 
 
-/*
- * Whether the key may be attached to the request that the proxy module has
- * made: NULL, and *first is behind its first line; or why not.
- */
+/* Whether the key may be attached to the request that the proxy module has
+ * made: NULL, and *end is where its header lines end; or why not. */
 
 static const char *
 ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
-    ngx_http_chatmaid_call_t *call, u_char **first)
+    ngx_http_chatmaid_call_t *call, u_char **end)
 {
-    u_char               *p, *last;
+    u_char               *p, *first, *last;
+    ngx_uint_t            authorized;
     ngx_http_upstream_t  *u;
 
     u = r->upstream;
@@ -174,19 +173,23 @@ ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
     p = u->request_bufs->buf->pos;
     last = u->request_bufs->buf->last;
 
-    *first = memchr(p, LF, last - p);
+    first = memchr(p, LF, last - p);
 
-    if (*first == NULL || !ngx_http_chatmaid_api_key_is_http(p, *first)) {
+    if (first == NULL || !ngx_http_chatmaid_api_key_is_http(p, first)) {
         return "that location speaks another protocol than HTTP/1.x";
     }
 
-    if (!ngx_http_chatmaid_api_key_is_for(call, p, *first)) {
+    if (!ngx_http_chatmaid_api_key_is_for(call, p, first)) {
         return "proxy_pass there must have \"/\" behind its host, and no more";
     }
 
-    (*first)++;
+    *end = ngx_http_chatmaid_api_key_head_end(first + 1, last, &authorized);
 
-    if (ngx_http_chatmaid_api_key_authorized(*first, last)) {
+    if (*end == NULL) {
+        return "that location speaks another protocol than HTTP/1.x";
+    }
+
+    if (authorized) {
         return "that location sets an Authorization of its own";
     }
 
@@ -228,43 +231,52 @@ ngx_http_chatmaid_api_key_is_for(ngx_http_chatmaid_call_t *call, u_char *p,
 }
 
 
-static ngx_uint_t
-ngx_http_chatmaid_api_key_authorized(u_char *p, u_char *last)
+/* Where the empty line behind the header lines begins, or NULL: there is
+ * none. */
+
+static u_char *
+ngx_http_chatmaid_api_key_head_end(u_char *p, u_char *last,
+    ngx_uint_t *authorized)
 {
     static ngx_str_t  name = ngx_string("authorization:");
 
-    while (p < last && *p != CR && *p != LF) {
+    *authorized = 0;
 
-        if ((size_t) (last - p) >= name.len
+    while (last - p >= 2 && ngx_strncmp(p, CRLF, 2) != 0) {
+
+        if (ngx_tolower(*p) == 'a'
+            && (size_t) (last - p) >= name.len
             && ngx_strncasecmp(p, name.data, name.len) == 0)
         {
-            return 1;
+            *authorized = 1;
         }
 
         p = memchr(p, LF, last - p);
 
         if (p == NULL) {
-            return 0;
+            return NULL;
         }
 
         p++;
     }
 
-    return 0;
+    return (last - p >= 2) ? p : NULL;
 }
 
 
 /*
- * Puts the header line behind the request line, in a buffer of its own that
- * points to configuration memory: no request's pool ever holds the key.  Each
- * buffer's "start" equals its "pos", because nginx rewinds to "start" when it
- * sends a request to the next peer.
+ * Puts the header line behind all others, in a buffer of its own that points to
+ * configuration memory: no request's pool ever holds the key.  The empty line
+ * is in that buffer too; what the proxy module has put behind it, with
+ * proxy_set_body, gets another one.  Each buffer's "start" equals its "pos",
+ * because nginx rewinds to "start" when it sends a request to the next peer.
  */
 
 static ngx_int_t
 ngx_http_chatmaid_api_key_splice(ngx_http_request_t *r,
-    ngx_http_chatmaid_call_t *call, u_char *first)
+    ngx_http_chatmaid_call_t *call, u_char *end)
 {
+    u_char       *rest;
     ngx_buf_t    *head, *key, *tail;
     ngx_str_t    *header;
     ngx_chain_t  *cl, *key_cl, *tail_cl;
@@ -272,39 +284,50 @@ ngx_http_chatmaid_api_key_splice(ngx_http_request_t *r,
     cl = r->upstream->request_bufs;
     header = &call->conf->api_key->header;
 
-    key = ngx_calloc_buf(r->pool);
-    tail = ngx_alloc_buf(r->pool);
+    key = ngx_alloc_buf(r->pool);
     key_cl = ngx_alloc_chain_link(r->pool);
-    tail_cl = ngx_alloc_chain_link(r->pool);
 
-    if (key == NULL || tail == NULL || key_cl == NULL || tail_cl == NULL) {
+    if (key == NULL || key_cl == NULL) {
         return NGX_ERROR;
     }
 
     head = cl->buf;
+    rest = end + sizeof(CRLF) - 1;
 
-    *tail = *head;
-    tail->start = first;
-    tail->pos = first;
+    *key = *head;                       /* "flush", if it is the last one */
 
-    head->last = first;
-    head->end = first;
-    head->flush = 0;
-    head->last_buf = 0;
+    key_cl->buf = key;
+    key_cl->next = cl->next;
+    cl->next = key_cl;
+
+    if (rest < head->last) {
+        tail = ngx_alloc_buf(r->pool);
+        tail_cl = ngx_alloc_chain_link(r->pool);
+
+        if (tail == NULL || tail_cl == NULL) {
+            return NGX_ERROR;
+        }
+
+        *tail = *head;
+        tail->start = rest;
+        tail->pos = rest;
+
+        tail_cl->buf = tail;
+        tail_cl->next = key_cl->next;
+        key_cl->next = tail_cl;
+    }
 
     key->start = header->data;
     key->pos = header->data;
     key->last = header->data + header->len;
     key->end = key->last;
+    key->temporary = 0;
     key->memory = 1;
 
-    tail_cl->buf = tail;
-    tail_cl->next = cl->next;
-
-    key_cl->buf = key;
-    key_cl->next = tail_cl;
-
-    cl->next = key_cl;
+    head->last = end;
+    head->end = end;
+    head->flush = 0;
+    head->last_buf = 0;
 
     return NGX_OK;
 }

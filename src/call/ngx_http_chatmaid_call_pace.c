@@ -294,11 +294,7 @@ ngx_http_chatmaid_call_pace_caller(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_chatmaid_crypto_sha256(r->connection->log, &value, md)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    ngx_http_chatmaid_crypto_sha256(&value, md);
 
     ngx_memcpy(waiter->ticket.caller, md, NGX_HTTP_CHATMAID_PACE_CALLER_LEN);
 

@@ -187,8 +187,7 @@ ngx_http_chatmaid_call_request_headers(ngx_http_request_t *r,
         sr->headers_in.content_type = h;
     }
 
-    h = ngx_http_chatmaid_request_header(&r->headers_in.headers.part,
-                                         "user-agent", NULL);
+    h = r->headers_in.user_agent;
 
     h = ngx_http_chatmaid_call_request_add(sr,
                                     &ngx_http_chatmaid_call_request_user_agent,

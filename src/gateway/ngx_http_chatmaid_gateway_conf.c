@@ -192,13 +192,15 @@ ngx_http_chatmaid_gateway_conf_api_key(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    key->header.len = sizeof("Authorization: Bearer " CRLF) - 1 + secret->len;
+    key->header.len = sizeof("Authorization: Bearer " CRLF CRLF) - 1
+                      + secret->len;
     key->header.data = ngx_pnalloc(cf->pool, key->header.len);
     if (key->header.data == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_sprintf(key->header.data, "Authorization: Bearer %V" CRLF, secret);
+    ngx_sprintf(key->header.data, "Authorization: Bearer %V" CRLF CRLF,
+                secret);
 
     key->secret.len = secret->len;
     key->secret.data = key->header.data + sizeof("Authorization: Bearer ") - 1;
@@ -214,7 +216,6 @@ ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
     ngx_http_chatmaid_api_key_t *key, ngx_str_t *secret)
 {
     u_char     md[NGX_HTTP_CHATMAID_SHA256_LEN];
-    ngx_int_t  rc;
     ngx_str_t  text;
 
     static ngx_str_t  label = ngx_string("chatmaid-key-1:");
@@ -228,15 +229,13 @@ ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
     ngx_memcpy(ngx_cpymem(text.data, label.data, label.len),
                secret->data, secret->len);
 
-    rc = ngx_http_chatmaid_crypto_sha256(cf->log, &text, md);
+    ngx_http_chatmaid_crypto_sha256(&text, md);
 
     OPENSSL_cleanse(text.data, text.len);
 
-    if (rc == NGX_OK) {
-        (void) ngx_hex_dump(key->fingerprint, md, sizeof(key->fingerprint) / 2);
-    }
+    (void) ngx_hex_dump(key->fingerprint, md, sizeof(key->fingerprint) / 2);
 
-    return rc;
+    return NGX_OK;
 }
 
 
@@ -430,10 +429,9 @@ ngx_http_chatmaid_gateway_conf_name_account(ngx_conf_t *cf,
 
     ngx_sprintf(conf->account.data, "%s:%V", environment, &conf->account_name);
 
-    return ngx_http_chatmaid_crypto_sha256(cf->log, &conf->account,
-                                           conf->account_id)
-           == NGX_OK
-           ? NGX_CONF_OK : NGX_CONF_ERROR;
+    ngx_http_chatmaid_crypto_sha256(&conf->account, conf->account_id);
+
+    return NGX_CONF_OK;
 }
 
 

@@ -24,7 +24,7 @@ typedef struct {
     ngx_http_chatmaid_problem_t    *problem;
     ngx_str_t                      *key;
     ngx_http_chatmaid_json_tree_t   tree;       /* its root is the message */
-    json_t                         *errors;     /* the first faults */
+    json_t                         *errors;     /* the first faults, or NULL */
     ngx_uint_t                      faults;
     ngx_uint_t                      key_faults; /* of these, the key's */
     unsigned                        native:1;
@@ -47,12 +47,13 @@ static void ngx_http_chatmaid_message_url(ngx_http_chatmaid_form_t *form,
     const char *pointer, uint32_t url);
 static void ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form);
 static void ngx_http_chatmaid_message_from(ngx_http_chatmaid_form_t *form,
-    const char *name, ngx_http_chatmaid_sender_t *sender);
+    const char *name, uint32_t from, ngx_http_chatmaid_sender_t *sender);
 static ngx_uint_t ngx_http_chatmaid_message_is_recipient(ngx_str_t *to);
 static size_t ngx_http_chatmaid_message_digits(ngx_str_t *text, size_t from);
 static ngx_uint_t ngx_http_chatmaid_message_is_https(ngx_str_t *url);
 static const char *ngx_http_chatmaid_message_alias(
-    ngx_http_chatmaid_form_t *form, const char *name, const char *own);
+    ngx_http_chatmaid_form_t *form, const char *name, const char *own,
+    uint32_t *value);
 static uint32_t ngx_http_chatmaid_message_member(
     ngx_http_chatmaid_form_t *form, const char *name);
 static u_char ngx_http_chatmaid_message_type(ngx_http_chatmaid_form_t *form,
@@ -82,11 +83,8 @@ ngx_http_chatmaid_message_read(ngx_http_request_t *r,
     form.problem = &reply->problem;
     form.key = key;
     form.native = reply->native;
-    form.errors = ngx_http_chatmaid_json_keep(r->pool, json_array());
 
-    if (form.errors == NULL
-        || ngx_http_chatmaid_body_all(r, &body) != NGX_OK)
-    {
+    if (ngx_http_chatmaid_body_all(r, &body) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -257,11 +255,9 @@ ngx_http_chatmaid_message_content(ngx_http_chatmaid_form_t *form)
     ngx_uint_t   has_media;
     const char  *text_name, *media_name;
 
-    text_name = ngx_http_chatmaid_message_alias(form, "text", "content");
-    media_name = ngx_http_chatmaid_message_alias(form, "media", "mediaUrls");
-
-    text = ngx_http_chatmaid_message_member(form, text_name);
-    media = ngx_http_chatmaid_message_member(form, media_name);
+    text_name = ngx_http_chatmaid_message_alias(form, "text", "content", &text);
+    media_name = ngx_http_chatmaid_message_alias(form, "media", "mediaUrls",
+                                                 &media);
 
     if (form->native) {
 
@@ -391,6 +387,7 @@ ngx_http_chatmaid_message_url(ngx_http_chatmaid_form_t *form,
 static void
 ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form)
 {
+    uint32_t                     from;
     ngx_int_t                    rc;
     const char                  *name;
     ngx_http_chatmaid_sender_t   sender;
@@ -405,10 +402,10 @@ ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form)
         return;
     }
 
-    name = ngx_http_chatmaid_message_alias(form, "from", "fromPhoneId");
+    name = ngx_http_chatmaid_message_alias(form, "from", "fromPhoneId", &from);
 
-    if (name) {
-        ngx_http_chatmaid_message_from(form, name, &sender);
+    if (from) {
+        ngx_http_chatmaid_message_from(form, name, from, &sender);
         return;
     }
 
@@ -431,13 +428,10 @@ ngx_http_chatmaid_message_sender(ngx_http_chatmaid_form_t *form)
 
 static void
 ngx_http_chatmaid_message_from(ngx_http_chatmaid_form_t *form,
-    const char *name, ngx_http_chatmaid_sender_t *sender)
+    const char *name, uint32_t from, ngx_http_chatmaid_sender_t *sender)
 {
-    uint32_t    from;
     ngx_str_t   value;
     ngx_uint_t  same;
-
-    from = ngx_http_chatmaid_message_member(form, name);
 
     if (!ngx_http_chatmaid_message_string(form, from, &value)
         || value.len == 0)
@@ -540,37 +534,41 @@ ngx_http_chatmaid_message_is_https(ngx_str_t *url)
 }
 
 
-/* The spelling that the caller chose, or NULL if the member is absent.  The
- * native face knows Chatmaid's own spelling only. */
+/* The spelling that the caller chose, and the value, or 0 if the member is
+ * absent.  The native face knows Chatmaid's own spelling only. */
 
 static const char *
 ngx_http_chatmaid_message_alias(ngx_http_chatmaid_form_t *form,
-    const char *name, const char *own)
+    const char *name, const char *own, uint32_t *value)
 {
     uint32_t  member;
 
-    member = ngx_http_chatmaid_message_member(form, own);
+    *value = ngx_http_chatmaid_message_member(form, own);
 
-    if (form->native || !ngx_http_chatmaid_message_member(form, name)) {
-        return member ? own : NULL;
+    member = form->native ? 0 : ngx_http_chatmaid_message_member(form, name);
+
+    if (member == 0) {
+        return own;
     }
 
-    if (member) {
+    if (*value) {
         ngx_http_chatmaid_message_fault(form, own,
                                         "is given under its other name too");
     }
+
+    *value = member;
 
     return name;
 }
 
 
-/* The value of a member, or 0; there is none of the name NULL. */
+/* The value of a member, or 0. */
 
 static uint32_t
 ngx_http_chatmaid_message_member(ngx_http_chatmaid_form_t *form,
     const char *name)
 {
-    return name ? ngx_http_chatmaid_json_tree_member(&form->tree, 0, name) : 0;
+    return ngx_http_chatmaid_json_tree_member(&form->tree, 0, name);
 }
 
 
@@ -623,6 +621,15 @@ ngx_http_chatmaid_message_fault(ngx_http_chatmaid_form_t *form,
 {
     if (form->faults++ >= NGX_HTTP_CHATMAID_MAX_ERRORS) {
         return;
+    }
+
+    if (form->errors == NULL) {
+        form->errors = ngx_http_chatmaid_json_keep(form->request->pool,
+                                                   json_array());
+        if (form->errors == NULL) {
+            form->failed = 1;
+            return;
+        }
     }
 
     (void) json_array_append_new(form->errors,
@@ -679,13 +686,11 @@ ngx_http_chatmaid_message_write(ngx_http_chatmaid_form_t *form,
                                              "memory");
     }
 
-    if (rc != NGX_OK
-        || ngx_http_chatmaid_crypto_sha256(form->request->connection->log,
-                                           &canonical, fingerprint)
-           != NGX_OK)
-    {
+    if (rc != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_chatmaid_crypto_sha256(&canonical, fingerprint);
 
     if (!tree->numbers) {
         *text = canonical;              /* there is but one spelling */

@@ -154,7 +154,9 @@ ngx_http_chatmaid_uri_cut(ngx_str_t *path, ngx_str_t *prefix,
             return NGX_DECLINED;
         }
 
-        next = ngx_http_chatmaid_query_decode(p, last, &ch);
+        ch = *p;
+        next = (ch == '%') ? ngx_http_chatmaid_query_decode(p, last, &ch)
+                           : p + 1;
 
         if (ch != prefix->data[i] || (ch == '/' && next != p + 1)) {
             return NGX_DECLINED;
@@ -286,7 +288,7 @@ ngx_uint_t
 ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
     const char *path, ngx_str_t *id)
 {
-    ngx_str_t   *segment;
+    u_char      *s, *last;
     ngx_uint_t   i;
     const char  *p;
 
@@ -304,15 +306,14 @@ ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
             p++;
 
         } else {
-            segment = &uri->decoded[i];
+            s = uri->decoded[i].data;
+            last = s + uri->decoded[i].len;
 
-            if (segment->len > ngx_strlen(p)
-                || ngx_memcmp(p, segment->data, segment->len) != 0)
-            {
+            while (s < last && *s == (u_char) *p && *p) { s++; p++; }
+
+            if (s != last) {
                 return 0;
             }
-
-            p += segment->len;
         }
 
         if (*p == '\0') {

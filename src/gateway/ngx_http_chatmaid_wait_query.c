@@ -68,6 +68,10 @@ ngx_http_chatmaid_wait_query_take(ngx_http_chatmaid_flow_t *flow,
     static ngx_str_t  wait = ngx_string("wait");
     static ngx_str_t  until = ngx_string("until");
 
+    if (args->len == 0) {
+        return NGX_OK;
+    }
+
     d = ngx_pnalloc(flow->request->pool, args->len);
     if (d == NULL) {
         return NGX_ERROR;

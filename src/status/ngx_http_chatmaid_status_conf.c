@@ -29,9 +29,7 @@ ngx_http_chatmaid_status_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                                    "chatmaid_status");
     }
 
-    if (ngx_http_chatmaid_status_page_init(cf->log) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
+    ngx_http_chatmaid_status_page_init();
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_chatmaid_module);
 

@@ -13,8 +13,7 @@
     ngx_base64_encoded_length(NGX_HTTP_CHATMAID_SHA256_LEN)
 
 
-static ngx_int_t ngx_http_chatmaid_status_page_hash(ngx_log_t *log,
-    ngx_str_t *text, u_char *hash);
+static void ngx_http_chatmaid_status_page_hash(ngx_str_t *text, u_char *hash);
 
 
 /* A browser hashes just what stands between the tags. */
@@ -50,24 +49,15 @@ ngx_str_t  ngx_http_chatmaid_status_page_policy = {
 
 /* The text is the same for every configuration, so it may be written again. */
 
-ngx_int_t
-ngx_http_chatmaid_status_page_init(ngx_log_t *log)
+void
+ngx_http_chatmaid_status_page_init(void)
 {
     u_char  css[NGX_HTTP_CHATMAID_STATUS_PAGE_HASH];
     u_char  js[NGX_HTTP_CHATMAID_STATUS_PAGE_HASH];
     u_char  *p;
 
-    if (ngx_http_chatmaid_status_page_hash(log,
-                                           &ngx_http_chatmaid_status_page_css,
-                                           css)
-        != NGX_OK
-        || ngx_http_chatmaid_status_page_hash(log,
-                                             &ngx_http_chatmaid_status_page_js,
-                                             js)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    ngx_http_chatmaid_status_page_hash(&ngx_http_chatmaid_status_page_css, css);
+    ngx_http_chatmaid_status_page_hash(&ngx_http_chatmaid_status_page_js, js);
 
     p = ngx_sprintf(ngx_http_chatmaid_status_page_policy_text,
                     "default-src 'none'; style-src 'sha256-%*s'; "
@@ -78,27 +68,20 @@ ngx_http_chatmaid_status_page_init(ngx_log_t *log)
 
     ngx_http_chatmaid_status_page_policy.len =
                              p - ngx_http_chatmaid_status_page_policy_text;
-
-    return NGX_OK;
 }
 
 
-static ngx_int_t
-ngx_http_chatmaid_status_page_hash(ngx_log_t *log, ngx_str_t *text,
-    u_char *hash)
+static void
+ngx_http_chatmaid_status_page_hash(ngx_str_t *text, u_char *hash)
 {
     u_char     md[NGX_HTTP_CHATMAID_SHA256_LEN];
     ngx_str_t  from, to;
 
-    if (ngx_http_chatmaid_crypto_sha256(log, text, md) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    ngx_http_chatmaid_crypto_sha256(text, md);
 
     from.data = md;
     from.len = sizeof(md);
     to.data = hash;
 
     ngx_encode_base64(&to, &from);
-
-    return NGX_OK;
 }

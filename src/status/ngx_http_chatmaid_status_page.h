@@ -15,8 +15,8 @@
 #include <ngx_core.h>
 
 
-/* At configuration.  NGX_OK, or NGX_ERROR if OpenSSL fails (logged). */
-ngx_int_t ngx_http_chatmaid_status_page_init(ngx_log_t *log);
+/* At configuration. */
+void ngx_http_chatmaid_status_page_init(void);
 
 extern ngx_str_t  ngx_http_chatmaid_status_page;
 

@@ -49,6 +49,8 @@ static ngx_http_chatmaid_record_t *ngx_http_chatmaid_store_zone_create(
     ngx_http_chatmaid_zone_t *zone, ngx_http_chatmaid_claim_t *claim);
 static void ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim);
+static ngx_msec_t ngx_http_chatmaid_store_zone_ttl(
+    ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_record_state_e state);
 
 
 ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_zone = {
@@ -239,18 +241,22 @@ ngx_http_chatmaid_store_zone_take(ngx_http_chatmaid_zone_t *zone,
             return;
         }
 
-    } else if (!ngx_http_chatmaid_store_zone_is_owner(rec, claim)) {
-        rec->may_be_accepted = 1;
-        claim->taken_over = 1;
-    }
+    } else {
 
-    ngx_http_chatmaid_zone_set_state(zone, rec,
-                                     NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT);
+        if (!ngx_http_chatmaid_store_zone_is_owner(rec, claim)) {
+            rec->may_be_accepted = 1;
+            claim->taken_over = 1;
+        }
+
+        ngx_http_chatmaid_zone_set_state(zone, rec,
+                                         NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT);
+
+        ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
+        ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
+    }
 
     rec->may_be_accepted |= claim->may_be_accepted;
     rec->lease_end = ngx_current_msec + claim->lease_time;
-    ngx_memcpy(rec->owner, claim->owner, NGX_HTTP_CHATMAID_OWNER_LEN);
-    ngx_http_chatmaid_store_zone_set_ttl(zone, rec, claim);
 
     claim->may_be_accepted = rec->may_be_accepted;
     claim->lease_end = rec->lease_end;
@@ -606,18 +612,24 @@ ngx_http_chatmaid_store_zone_is_owner(ngx_http_chatmaid_record_t *rec,
 }
 
 
+/* A record in flight. */
+
 static ngx_http_chatmaid_record_t *
 ngx_http_chatmaid_store_zone_create(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_claim_t *claim)
 {
+    ngx_msec_t                   ttl;
     ngx_http_chatmaid_record_t  *rec;
+
+    ttl = ngx_http_chatmaid_store_zone_ttl(claim,
+                                           NGX_HTTP_CHATMAID_RECORD_IN_FLIGHT);
 
     rec = ngx_http_chatmaid_zone_create(zone,
                                         ngx_http_chatmaid_claim_id(claim),
                                         claim->webhook_event
                                         ? NGX_HTTP_CHATMAID_ZONE_EVENT
                                         : NGX_HTTP_CHATMAID_ZONE_SEND,
-                                        claim->ttl);
+                                        ttl);
     if (rec) {
         ngx_memcpy(rec->fingerprint, claim->fingerprint,
                    NGX_HTTP_CHATMAID_ID_LEN);
@@ -629,26 +641,33 @@ ngx_http_chatmaid_store_zone_create(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* Each try starts the record's ttl anew, and a record lives at least as long as
- * its lease.  Before delivery an event's record expires with its lease. */
+/* Each try starts the record's ttl anew. */
 
 static void
 ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_http_chatmaid_claim_t *claim)
 {
-    ngx_msec_t  ttl;
+    ngx_http_chatmaid_zone_set_ttl(zone, rec,
+                          ngx_http_chatmaid_store_zone_ttl(claim, rec->state));
+}
 
-    ttl = claim->ttl;
 
+/* A record lives at least as long as its lease.  Before delivery an event's
+ * record expires with its lease. */
+
+static ngx_msec_t
+ngx_http_chatmaid_store_zone_ttl(ngx_http_chatmaid_claim_t *claim,
+    ngx_http_chatmaid_record_state_e state)
+{
     /* Redis may execute late what it has not answered: what was removed here
      * stays known as long as a record of it may live there */
 
-    if (rec->state != NGX_HTTP_CHATMAID_RECORD_DONE
-        && rec->state != NGX_HTTP_CHATMAID_RECORD_REMOVED)
+    if (state == NGX_HTTP_CHATMAID_RECORD_DONE
+        || state == NGX_HTTP_CHATMAID_RECORD_REMOVED)
     {
-        ttl = claim->webhook_event ? claim->lease_time
-                                   : ngx_max(ttl, claim->lease_time);
+        return claim->ttl;
     }
 
-    ngx_http_chatmaid_zone_set_ttl(zone, rec, ttl);
+    return claim->webhook_event ? claim->lease_time
+                                : ngx_max(claim->ttl, claim->lease_time);
 }

@@ -283,6 +283,7 @@ ngx_http_chatmaid_record_t *
 ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
     ngx_http_chatmaid_zone_kind_e kind, ngx_msec_t ttl)
 {
+    ngx_queue_t                 *expiry;
     ngx_http_chatmaid_record_t  *rec, **bucket;
 
     static size_t  sizes[] = {
@@ -331,8 +332,9 @@ ngx_http_chatmaid_zone_create(ngx_http_chatmaid_zone_t *zone, u_char *id,
         rec->next->link = &rec->next;
     }
 
-    ngx_queue_insert_tail(ngx_http_chatmaid_zone_expiry(zone, ttl),
-                          &rec->expiry);
+    expiry = ngx_http_chatmaid_zone_expiry(zone, ttl);
+
+    ngx_queue_insert_tail(expiry, &rec->expiry);
     ngx_queue_insert_tail(&zone->sh->unfinished, &rec->queue);
 
     return rec;
@@ -358,11 +360,14 @@ void
 ngx_http_chatmaid_zone_touch(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec)
 {
+    ngx_queue_t  *queue;
+
     rec->queued = ngx_current_msec;
 
+    queue = ngx_http_chatmaid_zone_queue(zone, rec);
+
     ngx_queue_remove(&rec->queue);
-    ngx_queue_insert_tail(ngx_http_chatmaid_zone_queue(zone, rec),
-                          &rec->queue);
+    ngx_queue_insert_tail(queue, &rec->queue);
 }
 
 
@@ -418,11 +423,15 @@ void
 ngx_http_chatmaid_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
     ngx_http_chatmaid_record_t *rec, ngx_msec_t ttl)
 {
+    ngx_queue_t  *expiry;
+
     rec->expires = ngx_current_msec + ttl;
 
+    /* the macro would evaluate a call three times */
+    expiry = ngx_http_chatmaid_zone_expiry(zone, ttl);
+
     ngx_queue_remove(&rec->expiry);
-    ngx_queue_insert_tail(ngx_http_chatmaid_zone_expiry(zone, ttl),
-                          &rec->expiry);
+    ngx_queue_insert_tail(expiry, &rec->expiry);
 }
 
 

@@ -237,8 +237,19 @@ ngx_http_chatmaid_alarm_meet(ngx_shm_zone_t *zone,
 }
 
 
+/* No lock is needed to see that. */
+
 ngx_uint_t
-ngx_http_chatmaid_alarm_pass(ngx_shm_zone_t *zone,
+ngx_http_chatmaid_alarm_is_any(ngx_shm_zone_t *zone)
+{
+    ngx_http_chatmaid_alarm_sh_t  *sh = zone->data;
+
+    return sh->raised != 0;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_alarm_pass_one(ngx_shm_zone_t *zone,
     ngx_http_chatmaid_alarm_id_t id)
 {
     ngx_uint_t                     news;
@@ -247,12 +258,6 @@ ngx_http_chatmaid_alarm_pass(ngx_shm_zone_t *zone,
 
     sh = zone->data;
     news = 0;
-
-    /* there hardly ever is a trouble, and no lock is needed to see that */
-
-    if (sh->raised == 0) {
-        return 0;
-    }
 
     if (ngx_http_chatmaid_alarm_lock(zone)) {
         alarm = ngx_http_chatmaid_alarm_find(sh, id);

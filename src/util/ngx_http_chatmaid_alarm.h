@@ -48,8 +48,14 @@ ngx_uint_t ngx_http_chatmaid_alarm_meet(ngx_shm_zone_t *zone,
     ngx_http_chatmaid_alarm_id_t id);
 
 /* A request has not met it.  Returns 1 if none has for five seconds, no worker
- * has it, and that is news; else 0. */
-ngx_uint_t ngx_http_chatmaid_alarm_pass(ngx_shm_zone_t *zone,
+ * has it, and that is news; else 0.  Hardly ever is there any trouble: only
+ * then "id" is evaluated. */
+#define ngx_http_chatmaid_alarm_pass(zone, id)                                \
+    (ngx_http_chatmaid_alarm_is_any(zone)                                     \
+     && ngx_http_chatmaid_alarm_pass_one(zone, id))
+
+ngx_uint_t ngx_http_chatmaid_alarm_is_any(ngx_shm_zone_t *zone);
+ngx_uint_t ngx_http_chatmaid_alarm_pass_one(ngx_shm_zone_t *zone,
     ngx_http_chatmaid_alarm_id_t id);
 
 

@@ -10,7 +10,7 @@
 #include <openssl/rand.h>
 
 
-#define NGX_HTTP_CHATMAID_CRYPTO_POOL  1024
+#define NGX_HTTP_CHATMAID_CRYPTO_POOL  4096
 
 typedef struct {
     ngx_pid_t  pid;
@@ -19,65 +19,19 @@ typedef struct {
 } ngx_http_chatmaid_crypto_pool_t;
 
 
-static const EVP_MD *ngx_http_chatmaid_crypto_md(void);
+static void ngx_http_chatmaid_crypto_hmac_pad(SHA256_CTX *ctx, u_char *block,
+    u_char pad);
 static void ngx_http_chatmaid_crypto_hmac_cleanup(void *data);
-static void ngx_http_chatmaid_crypto_failed(ngx_log_t *log,
-    const char *function);
 
 
-/* OpenSSL 3 looks through its providers each time EVP_sha256() is used, and a
- * context costs as much as a block. */
-
-static const EVP_MD *
-ngx_http_chatmaid_crypto_md(void)
+void
+ngx_http_chatmaid_crypto_sha256(ngx_str_t *data, u_char *md)
 {
-#if (OPENSSL_VERSION_NUMBER >= 0x30000000L)
+    SHA256_CTX  ctx;
 
-    static EVP_MD  *md;
-
-    if (md == NULL) {
-        md = EVP_MD_fetch(NULL, "SHA256", NULL);
-    }
-
-    return md;
-
-#else
-
-    return EVP_sha256();
-
-#endif
-}
-
-
-ngx_int_t
-ngx_http_chatmaid_crypto_sha256(ngx_log_t *log, ngx_str_t *data, u_char *md)
-{
-    const EVP_MD       *type;
-
-    static EVP_MD_CTX  *ctx;
-
-    /* with its type given again, a context would be set up anew */
-
-    type = NULL;
-
-    if (ctx == NULL) {
-        ctx = EVP_MD_CTX_new();
-        type = ngx_http_chatmaid_crypto_md();
-    }
-
-    if (ctx == NULL
-        || EVP_DigestInit_ex(ctx, type, NULL) != 1
-        || EVP_DigestUpdate(ctx, data->data, data->len) != 1
-        || EVP_DigestFinal_ex(ctx, md, NULL) != 1)
-    {
-        EVP_MD_CTX_free(ctx);
-        ctx = NULL;
-
-        ngx_http_chatmaid_crypto_failed(log, "EVP_Digest");
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    SHA256_Init(&ctx);
+    SHA256_Update(&ctx, data->data, data->len);
+    SHA256_Final(md, &ctx);
 }
 
 
@@ -116,82 +70,96 @@ ngx_http_chatmaid_crypto_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
 
     data.len = p - data.data;
 
-    return ngx_http_chatmaid_crypto_sha256(pool->log, &data, md);
+    ngx_http_chatmaid_crypto_sha256(&data, md);
+
+    return NGX_OK;
 }
 
+
+/* RFC 2104: what the two hashes begin with depends on the key alone, so it is
+ * hashed once. */
 
 ngx_http_chatmaid_hmac_t *
 ngx_http_chatmaid_crypto_hmac_key(ngx_pool_t *pool, ngx_str_t *key)
 {
+    u_char                     block[SHA256_CBLOCK];
     ngx_pool_cleanup_t        *cln;
     ngx_http_chatmaid_hmac_t  *hmac;
 
-    cln = ngx_pool_cleanup_add(pool, 0);
+    cln = ngx_pool_cleanup_add(pool, sizeof(ngx_http_chatmaid_hmac_t));
     if (cln == NULL) {
         return NULL;
     }
 
-    hmac = HMAC_CTX_new();
-
+    hmac = cln->data;
     cln->handler = ngx_http_chatmaid_crypto_hmac_cleanup;
-    cln->data = hmac;
 
-    if (hmac == NULL
-        || HMAC_Init_ex(hmac, key->data, key->len,
-                        ngx_http_chatmaid_crypto_md(), NULL)
-           != 1)
-    {
-        ngx_http_chatmaid_crypto_failed(pool->log, "HMAC_Init_ex");
-        return NULL;
+    ngx_memzero(block, sizeof(block));
+
+    if (key->len > sizeof(block)) {
+        ngx_http_chatmaid_crypto_sha256(key, block);
+
+    } else {
+        ngx_memcpy(block, key->data, key->len);
     }
+
+    ngx_http_chatmaid_crypto_hmac_pad(&hmac->inner, block, 0x36);
+    ngx_http_chatmaid_crypto_hmac_pad(&hmac->outer, block, 0x5c);
+
+    OPENSSL_cleanse(block, sizeof(block));
 
     return hmac;
 }
 
 
 static void
+ngx_http_chatmaid_crypto_hmac_pad(SHA256_CTX *ctx, u_char *block, u_char pad)
+{
+    u_char  padded[SHA256_CBLOCK];
+    size_t  i;
+
+    for (i = 0; i < sizeof(padded); i++) {
+        padded[i] = block[i] ^ pad;
+    }
+
+    SHA256_Init(ctx);
+    SHA256_Update(ctx, padded, sizeof(padded));
+
+    OPENSSL_cleanse(padded, sizeof(padded));
+}
+
+
+static void
 ngx_http_chatmaid_crypto_hmac_cleanup(void *data)
 {
-    HMAC_CTX_free(data);
+    OPENSSL_cleanse(data, sizeof(ngx_http_chatmaid_hmac_t));
 }
 
 
-ngx_int_t
-ngx_http_chatmaid_crypto_hmac_begin(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t *hmac)
+void
+ngx_http_chatmaid_crypto_hmac_begin(ngx_http_chatmaid_hmac_t *hmac)
 {
-    if (HMAC_Init_ex(hmac, NULL, 0, NULL, NULL) != 1) {
-        ngx_http_chatmaid_crypto_failed(log, "HMAC_Init_ex");
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    hmac->run = hmac->inner;
 }
 
 
-ngx_int_t
-ngx_http_chatmaid_crypto_hmac_update(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t *hmac, u_char *data, size_t len)
+void
+ngx_http_chatmaid_crypto_hmac_update(ngx_http_chatmaid_hmac_t *hmac,
+    u_char *data, size_t len)
 {
-    if (HMAC_Update(hmac, data, len) != 1) {
-        ngx_http_chatmaid_crypto_failed(log, "HMAC_Update");
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    SHA256_Update(&hmac->run, data, len);
 }
 
 
-ngx_int_t
-ngx_http_chatmaid_crypto_hmac_end(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t *hmac, u_char *md)
+void
+ngx_http_chatmaid_crypto_hmac_end(ngx_http_chatmaid_hmac_t *hmac, u_char *md)
 {
-    if (HMAC_Final(hmac, md, NULL) != 1) {
-        ngx_http_chatmaid_crypto_failed(log, "HMAC_Final");
-        return NGX_ERROR;
-    }
+    SHA256_Final(md, &hmac->run);
 
-    return NGX_OK;
+    hmac->run = hmac->outer;
+
+    SHA256_Update(&hmac->run, md, NGX_HTTP_CHATMAID_SHA256_LEN);
+    SHA256_Final(md, &hmac->run);
 }
 
 
@@ -210,7 +178,9 @@ ngx_http_chatmaid_crypto_random(ngx_log_t *log, u_char *buf, size_t n)
         pool.left = 0;
 
         if (RAND_bytes(pool.bytes, sizeof(pool.bytes)) != 1) {
-            ngx_http_chatmaid_crypto_failed(log, "RAND_bytes");
+            ERR_clear_error();
+            ngx_log_error(NGX_LOG_ALERT, log, 0,
+                          "chatmaid RAND_bytes() failed");
             return NGX_ERROR;
         }
 
@@ -224,13 +194,4 @@ ngx_http_chatmaid_crypto_random(ngx_log_t *log, u_char *buf, size_t n)
     OPENSSL_cleanse(p, n);
 
     return NGX_OK;
-}
-
-
-static void
-ngx_http_chatmaid_crypto_failed(ngx_log_t *log, const char *function)
-{
-    ERR_clear_error();
-
-    ngx_log_error(NGX_LOG_ALERT, log, 0, "chatmaid %s() failed", function);
 }

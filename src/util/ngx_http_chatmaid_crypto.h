@@ -13,13 +13,16 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-/* OpenSSL 3 deprecates HMAC_CTX.  nginx too turns the warnings off. */
+/*
+ * OpenSSL 3 deprecates its functions for SHA-256 alone in favour of EVP, which
+ * for each digest takes locks and allocates: as much as half a block costs.
+ * nginx too turns the warnings off.
+ */
 #ifndef OPENSSL_SUPPRESS_DEPRECATED
 #define OPENSSL_SUPPRESS_DEPRECATED
 #endif
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/sha.h>
 
 
 #define NGX_HTTP_CHATMAID_SHA256_LEN  32
@@ -28,33 +31,32 @@
 
 /* HMAC-SHA256: a prepared key, and a run with it. */
 
-typedef HMAC_CTX  ngx_http_chatmaid_hmac_t;
+typedef struct {
+    SHA256_CTX  inner;
+    SHA256_CTX  outer;
+    SHA256_CTX  run;
+} ngx_http_chatmaid_hmac_t;
 
 
-/* Writes the SHA-256 of "data" to md[32].  NGX_OK, or NGX_ERROR if OpenSSL
- * fails (logged). */
-ngx_int_t ngx_http_chatmaid_crypto_sha256(ngx_log_t *log, ngx_str_t *data,
-    u_char *md);
+/* Writes the SHA-256 of "data" to md[32]. */
+void ngx_http_chatmaid_crypto_sha256(ngx_str_t *data, u_char *md);
 
 /* The same over n fields, each as a netstring ("3:abc,"), so that two
- * different lists of fields never give the same bytes. */
+ * different lists of fields never give the same bytes.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_crypto_sha256_fields(ngx_pool_t *pool,
     ngx_str_t *fields, ngx_uint_t n, u_char *md);
 
-/* Prepares a key for any number of runs, one after another; the pool frees it.
- * NULL without memory, or if OpenSSL fails (logged). */
+/* Prepares a key for any number of runs, one after another; it lives as long as
+ * the pool.  NULL without memory. */
 ngx_http_chatmaid_hmac_t *ngx_http_chatmaid_crypto_hmac_key(ngx_pool_t *pool,
     ngx_str_t *key);
 
-/* A run: begin() forgets what one before has left; end() writes md[32].  To
- * copy a context for each run costs as much as to hash 100 bytes.  NGX_OK, or
- * NGX_ERROR (logged). */
-ngx_int_t ngx_http_chatmaid_crypto_hmac_begin(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t *hmac);
-ngx_int_t ngx_http_chatmaid_crypto_hmac_update(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t *hmac, u_char *data, size_t len);
-ngx_int_t ngx_http_chatmaid_crypto_hmac_end(ngx_log_t *log,
-    ngx_http_chatmaid_hmac_t *hmac, u_char *md);
+/* A run: begin() forgets what one before has left; end() writes md[32]. */
+void ngx_http_chatmaid_crypto_hmac_begin(ngx_http_chatmaid_hmac_t *hmac);
+void ngx_http_chatmaid_crypto_hmac_update(ngx_http_chatmaid_hmac_t *hmac,
+    u_char *data, size_t len);
+void ngx_http_chatmaid_crypto_hmac_end(ngx_http_chatmaid_hmac_t *hmac,
+    u_char *md);
 
 /* Fills buf with n random bytes, at most 1024.  NGX_OK, or NGX_ERROR
  * (logged). */

@@ -16,11 +16,24 @@
 static ngx_int_t ngx_http_chatmaid_digits_value(u_char ch);
 
 
+/* Most are lengths of less than three digits. */
+
 u_char *
 ngx_http_chatmaid_digits_decimal(u_char *p, uint64_t number)
 {
     u_char    *last;
     uint64_t   n;
+
+    if (number < 100) {
+
+        if (number >= 10) {
+            *p++ = (u_char) ('0' + number / 10);
+        }
+
+        *p++ = (u_char) ('0' + number % 10);
+
+        return p;
+    }
 
     last = p + 1;
 
@@ -42,7 +55,7 @@ ngx_http_chatmaid_digits_decimal(u_char *p, uint64_t number)
 u_char *
 ngx_http_chatmaid_digits_hex(u_char *p, const u_char *data, size_t len)
 {
-    size_t  i;
+    size_t  i, byte;
 
     static const char  bytes[] =
         NGX_HTTP_CHATMAID_DIGITS_HEX("0") NGX_HTTP_CHATMAID_DIGITS_HEX("1")
@@ -55,7 +68,8 @@ ngx_http_chatmaid_digits_hex(u_char *p, const u_char *data, size_t len)
         NGX_HTTP_CHATMAID_DIGITS_HEX("e") NGX_HTTP_CHATMAID_DIGITS_HEX("f");
 
     for (i = 0; i < len; i++) {
-        ngx_memcpy(&p[2 * i], &bytes[2 * data[i]], 2);
+        byte = data[i];
+        ngx_memcpy(&p[2 * i], &bytes[2 * byte], 2);
     }
 
     return p + 2 * len;

@@ -28,13 +28,13 @@ static ngx_int_t ngx_http_chatmaid_json_parser_number(
 static u_char *ngx_http_chatmaid_json_parser_digits(u_char *p, u_char *last);
 static ngx_int_t ngx_http_chatmaid_json_parser_word(
     ngx_http_chatmaid_json_parser_t *parser, const char *word, size_t len);
-static ngx_int_t ngx_http_chatmaid_json_parser_token(
+static ngx_inline ngx_int_t ngx_http_chatmaid_json_parser_token(
     ngx_http_chatmaid_json_parser_t *parser, ngx_uint_t child);
 static ngx_int_t ngx_http_chatmaid_json_parser_scalar(
     ngx_http_chatmaid_json_parser_t *parser, u_char *last);
 static ngx_uint_t ngx_http_chatmaid_json_parser_in_object(
     ngx_http_chatmaid_json_parser_t *parser);
-static ngx_uint_t ngx_http_chatmaid_json_parser_space(
+static ngx_inline ngx_uint_t ngx_http_chatmaid_json_parser_space(
     ngx_http_chatmaid_json_parser_t *parser);
 static ngx_int_t ngx_http_chatmaid_json_parser_fail(
     ngx_http_chatmaid_json_parser_t *parser, u_char *pos, const char *reason);
@@ -534,7 +534,7 @@ ngx_http_chatmaid_json_parser_word(ngx_http_chatmaid_json_parser_t *parser,
  * there are more than a text of this length has, what is open can't all be
  * closed. */
 
-static ngx_int_t
+static ngx_inline ngx_int_t
 ngx_http_chatmaid_json_parser_token(ngx_http_chatmaid_json_parser_t *parser,
     ngx_uint_t child)
 {
@@ -545,6 +545,7 @@ ngx_http_chatmaid_json_parser_token(ngx_http_chatmaid_json_parser_t *parser,
     }
 
     if (parser->ntokens == parser->max) {
+        parser->full = 1;
         return ngx_http_chatmaid_json_parser_fail(parser, parser->last, NULL);
     }
 
@@ -600,7 +601,7 @@ ngx_http_chatmaid_json_parser_in_object(
 
 /* Skips white space.  0: that was all. */
 
-static ngx_uint_t
+static ngx_inline ngx_uint_t
 ngx_http_chatmaid_json_parser_space(ngx_http_chatmaid_json_parser_t *parser)
 {
     u_char  *p, *last;

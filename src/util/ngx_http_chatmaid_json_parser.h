@@ -61,6 +61,9 @@ typedef struct {
     /* result: a number is no plain integer of at most 18 digits */
     unsigned                         numbers:1;
 
+    /* of a failure: there is no room for more tokens */
+    unsigned                         full:1;
+
     /* of a failure: it is half a surrogate pair; it is in a member's name */
     unsigned                         half:1;
     unsigned                         name:1;

@@ -10,13 +10,16 @@
 
 
 static ngx_int_t ngx_http_chatmaid_json_tree_run(ngx_pool_t *pool,
-    ngx_str_t *text, ngx_http_chatmaid_json_parser_t *parser,
+    ngx_str_t *text, ngx_uint_t utf8, ngx_uint_t unicode,
+    ngx_http_chatmaid_json_parser_t *parser,
     ngx_http_chatmaid_json_tree_t *tree);
 static ngx_int_t ngx_http_chatmaid_json_tree_sort_all(
     ngx_http_chatmaid_json_tree_t *tree);
 static uint32_t ngx_http_chatmaid_json_tree_sort(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t *names, uint32_t n);
 static uint32_t ngx_http_chatmaid_json_tree_merge(
+    ngx_http_chatmaid_json_tree_t *tree, uint32_t one, uint32_t two);
+static ngx_int_t ngx_http_chatmaid_json_tree_compare(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t one, uint32_t two);
 static uint32_t ngx_http_chatmaid_json_tree_find(
     ngx_http_chatmaid_json_tree_t *tree, uint32_t object, const char *name);
@@ -43,12 +46,7 @@ ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool, ngx_str_t *text,
     ngx_int_t                        rc;
     ngx_http_chatmaid_json_parser_t  parser;
 
-    ngx_memzero(&parser, sizeof(ngx_http_chatmaid_json_parser_t));
-
-    parser.utf8 = 1;
-    parser.unicode = unicode;
-
-    rc = ngx_http_chatmaid_json_tree_run(pool, text, &parser, tree);
+    rc = ngx_http_chatmaid_json_tree_run(pool, text, 1, unicode, &parser, tree);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
@@ -72,32 +70,49 @@ ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool, ngx_str_t *text,
 }
 
 
+/* Most texts have few tokens, for which the tree itself has room.  For a text
+ * with more the parser begins again. */
+
 static ngx_int_t
 ngx_http_chatmaid_json_tree_run(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_uint_t utf8, ngx_uint_t unicode,
     ngx_http_chatmaid_json_parser_t *parser,
     ngx_http_chatmaid_json_tree_t *tree)
 {
     ngx_int_t  rc;
 
-    ngx_memzero(tree, sizeof(ngx_http_chatmaid_json_tree_t));
+    ngx_memzero(tree, offsetof(ngx_http_chatmaid_json_tree_t, few));
 
     tree->pool = pool;
     tree->text = *text;
-    tree->max = ngx_http_chatmaid_json_max_tokens(text->len)
-                + NGX_HTTP_CHATMAID_JSON_TREE_SPARE;
+    tree->tokens = tree->few;
+    tree->max = NGX_HTTP_CHATMAID_JSON_TREE_FEW;
 
-    tree->tokens = ngx_palloc(pool, tree->max
-                                    * sizeof(ngx_http_chatmaid_json_token_t));
-    if (tree->tokens == NULL) {
-        return NGX_ERROR;
+    for ( ;; ) {
+        ngx_memzero(parser, sizeof(ngx_http_chatmaid_json_parser_t));
+
+        parser->first = text->data;
+        parser->last = text->data + text->len;
+        parser->tokens = tree->tokens;
+        parser->max = tree->max - NGX_HTTP_CHATMAID_JSON_TREE_SPARE;
+        parser->utf8 = utf8;
+        parser->unicode = unicode;
+
+        rc = ngx_http_chatmaid_json_parser_run(parser);
+
+        if (!parser->full || tree->tokens != tree->few) {
+            break;
+        }
+
+        tree->max = ngx_http_chatmaid_json_max_tokens(text->len)
+                    + NGX_HTTP_CHATMAID_JSON_TREE_SPARE;
+
+        tree->tokens = ngx_palloc(pool, tree->max
+                                     * sizeof(ngx_http_chatmaid_json_token_t));
+        if (tree->tokens == NULL) {
+            return NGX_ERROR;
+        }
     }
-
-    parser->first = text->data;
-    parser->last = text->data + text->len;
-    parser->tokens = tree->tokens;
-    parser->max = tree->max;
-
-    rc = ngx_http_chatmaid_json_parser_run(parser);
 
     tree->ntokens = parser->ntokens;
     tree->numbers = parser->numbers;
@@ -121,9 +136,7 @@ ngx_http_chatmaid_json_tree_read(ngx_pool_t *pool, ngx_str_t *text,
     trimmed = *text;
     ngx_http_chatmaid_json_text_trim(&trimmed);
 
-    ngx_memzero(&parser, sizeof(ngx_http_chatmaid_json_parser_t));
-
-    rc = ngx_http_chatmaid_json_tree_run(pool, &trimmed, &parser, tree);
+    rc = ngx_http_chatmaid_json_tree_run(pool, &trimmed, 0, 0, &parser, tree);
 
     if (rc == NGX_DECLINED) {
         ngx_http_chatmaid_json_tree_free(tree);
@@ -188,18 +201,14 @@ static uint32_t
 ngx_http_chatmaid_json_tree_merge(ngx_http_chatmaid_json_tree_t *tree,
     uint32_t one, uint32_t two)
 {
-    uint32_t    head, *link;
-    ngx_int_t   rc;
-    ngx_str_t   first, second;
+    uint32_t   head, *link;
+    ngx_int_t  rc;
 
     link = &head;
 
     while (one && two) {
 
-        ngx_http_chatmaid_json_tree_inner(tree, one, &first);
-        ngx_http_chatmaid_json_tree_inner(tree, two, &second);
-
-        rc = ngx_http_chatmaid_json_text_compare(&first, &second);
+        rc = ngx_http_chatmaid_json_tree_compare(tree, one, two);
 
         if (rc == 0) {
             tree->repeated = ngx_max(one, two);
@@ -223,10 +232,37 @@ ngx_http_chatmaid_json_tree_merge(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
+/* Two names.  Most differ in their first byte: beyond the backslash it is
+ * neither an escape nor the quote of an empty name. */
+
+static ngx_int_t
+ngx_http_chatmaid_json_tree_compare(ngx_http_chatmaid_json_tree_t *tree,
+    uint32_t one, uint32_t two)
+{
+    u_char     a, b;
+    ngx_str_t  first, second;
+
+    a = tree->text.data[tree->tokens[one].start + 1];
+    b = tree->text.data[tree->tokens[two].start + 1];
+
+    if (a != b && a > '\\' && b > '\\') {
+        return a - b;
+    }
+
+    ngx_http_chatmaid_json_tree_inner(tree, one, &first);
+    ngx_http_chatmaid_json_tree_inner(tree, two, &second);
+
+    return ngx_http_chatmaid_json_text_compare(&first, &second);
+}
+
+
 void
 ngx_http_chatmaid_json_tree_free(ngx_http_chatmaid_json_tree_t *tree)
 {
-    (void) ngx_pfree(tree->pool, tree->tokens);
+    if (tree->tokens != tree->few) {
+        (void) ngx_pfree(tree->pool, tree->tokens);
+    }
+
     tree->tokens = NULL;
 
     if (tree->copied) {
@@ -285,15 +321,13 @@ static uint32_t
 ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
     uint32_t object, const char *name)
 {
+    u_char     ch;
     uint32_t   token, found;
     ngx_str_t  wanted, inner;
 
-    if (ngx_http_chatmaid_json_tree_type(tree, object) != '{') {
+    if (tree->text.data[tree->tokens[object].start] != '{') {
         return 0;
     }
-
-    wanted.data = (u_char *) name;
-    wanted.len = ngx_strlen(name);
 
     found = 0;
 
@@ -301,11 +335,21 @@ ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
          token;
          token = tree->tokens[token].next)
     {
-        ngx_http_chatmaid_json_tree_inner(tree, token, &inner);
+        ch = tree->text.data[tree->tokens[token].start + 1];
 
-        if (*inner.data != *wanted.data && *inner.data != '\\') {
+        if (ch != (u_char) *name && ch != '\\') {
+
+            if (tree->sorted && ch > (u_char) *name) {
+                break;
+            }
+
             continue;
         }
+
+        ngx_http_chatmaid_json_tree_inner(tree, token, &inner);
+
+        wanted.data = (u_char *) name;
+        wanted.len = ngx_strlen(name);
 
         if (ngx_http_chatmaid_json_text_is(&inner, &wanted)) {
             found = token;
@@ -548,12 +592,12 @@ ngx_http_chatmaid_json_tree_literal(ngx_http_chatmaid_json_tree_t *tree,
     uint32_t token, ngx_str_t *string)
 {
     u_char                           *p;
-    size_t                            len;
+    size_t                            len, escapes;
     ngx_http_chatmaid_json_token_t   *t;
     ngx_http_chatmaid_json_parser_t   parser;
 
-    len = sizeof("\"\"") - 1 + string->len
-          + ngx_escape_json(NULL, string->data, string->len);
+    escapes = ngx_escape_json(NULL, string->data, string->len);
+    len = sizeof("\"\"") - 1 + string->len + escapes;
 
     if (ngx_http_chatmaid_json_tree_room(tree, len) != NGX_OK) {
         return NGX_ERROR;
@@ -562,7 +606,8 @@ ngx_http_chatmaid_json_tree_literal(ngx_http_chatmaid_json_tree_t *tree,
     p = tree->text.data + tree->text.len;
 
     *p++ = '"';
-    p = (u_char *) ngx_escape_json(p, string->data, string->len);
+    p = escapes ? (u_char *) ngx_escape_json(p, string->data, string->len)
+                : ngx_cpymem(p, string->data, string->len);
     *p++ = '"';
 
     ngx_memzero(&parser, sizeof(ngx_http_chatmaid_json_parser_t));
@@ -642,18 +687,13 @@ static void
 ngx_http_chatmaid_json_tree_link(ngx_http_chatmaid_json_tree_t *tree,
     uint32_t object, uint32_t name)
 {
-    uint32_t   *link;
-    ngx_str_t   inner, other;
-
-    ngx_http_chatmaid_json_tree_inner(tree, name, &inner);
+    uint32_t  *link;
 
     for (link = &tree->tokens[object].end;
          *link;
          link = &tree->tokens[*link].next)
     {
-        ngx_http_chatmaid_json_tree_inner(tree, *link, &other);
-
-        if (ngx_http_chatmaid_json_text_compare(&inner, &other) < 0) {
+        if (ngx_http_chatmaid_json_tree_compare(tree, name, *link) < 0) {
             break;
         }
     }

@@ -20,6 +20,9 @@
 /* Tokens for what is added, two each time. */
 #define NGX_HTTP_CHATMAID_JSON_TREE_SPARE  8
 
+/* So many tokens, the spare ones too, need no memory of the pool. */
+#define NGX_HTTP_CHATMAID_JSON_TREE_FEW    64
+
 
 /* Values and names are tokens.  The root is token 0, which is no child of any:
  * 0 also says that there is none. */
@@ -43,6 +46,9 @@ typedef struct {
     /* a number is no plain integer of at most 18 digits: only then the
      * canonical text differs from the other one */
     unsigned                         numbers:1;
+
+    /* "tokens", unless there are more: so a tree is not to be copied */
+    ngx_http_chatmaid_json_token_t   few[NGX_HTTP_CHATMAID_JSON_TREE_FEW];
 } ngx_http_chatmaid_json_tree_t;
 
 

@@ -74,12 +74,28 @@ static u_char *
 ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p, u_char *last,
     ngx_uint_t escapes, u_char **next)
 {
+    size_t  at;
+
+    /* in texts the underscore of "sk_" is rarer than the "s" */
+    at = ngx_min(secret->len - 1, 2);
+
     for ( /* void */ ; p < last; p++) {
 
         if (!escapes) {
-            p = memchr(p, secret->data[0], last - p);
 
-            if (p == NULL || (size_t) (last - p) < secret->len) {
+            if ((size_t) (last - p) < secret->len) {
+                return NULL;
+            }
+
+            p = memchr(p + at, secret->data[at], last - p - at);
+
+            if (p == NULL) {
+                return NULL;
+            }
+
+            p -= at;
+
+            if ((size_t) (last - p) < secret->len) {
                 return NULL;
             }
 

@@ -65,7 +65,6 @@ ngx_http_chatmaid_webhook_conf_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
 {
     ngx_http_chatmaid_loc_conf_t  *lcf = conf;
 
-    char                                *rv;
     ngx_str_t                           *value, secret;
     ngx_http_chatmaid_webhook_secret_t  *ws;
 
@@ -100,21 +99,13 @@ ngx_http_chatmaid_webhook_conf_secret_file(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
-    rv = NGX_CONF_ERROR;
-
     ws->key = ngx_http_chatmaid_crypto_hmac_key(cf->pool, &secret);
-
-    if (ws->key
-        && ngx_http_chatmaid_crypto_sha256(cf->log, &secret, ws->digest)
-           == NGX_OK)
-    {
-        rv = NGX_CONF_OK;
-    }
+    ngx_http_chatmaid_crypto_sha256(&secret, ws->digest);
 
     OPENSSL_cleanse(secret.data, NGX_HTTP_CHATMAID_SECRET_FILE_MAX + 1);
     ngx_pfree(cf->pool, secret.data);
 
-    return rv;
+    return ws->key ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

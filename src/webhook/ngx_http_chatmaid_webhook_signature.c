@@ -23,8 +23,8 @@ static ngx_uint_t ngx_http_chatmaid_webhook_signature_digest(u_char *digest,
     ngx_str_t *value);
 static ngx_int_t ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_signature_t *signature, ngx_array_t *secrets);
-static ngx_int_t ngx_http_chatmaid_webhook_signature_update(ngx_log_t *log,
-    ngx_array_t *secrets, u_char *data, size_t len);
+static void ngx_http_chatmaid_webhook_signature_update(ngx_array_t *secrets,
+    u_char *data, size_t len);
 
 
 /*
@@ -182,19 +182,15 @@ ngx_int_t
 ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_signature_t *signature, ngx_array_t *secrets)
 {
-    ngx_log_t                           *log;
     ngx_uint_t                           i, j, matches;
     ngx_http_chatmaid_webhook_secret_t  *secret;
 
     u_char                               md[NGX_HTTP_CHATMAID_SHA256_LEN];
 
-    log = r->connection->log;
     secret = secrets->elts;
 
     for (i = 0; i < secrets->nelts; i++) {
-        if (ngx_http_chatmaid_crypto_hmac_begin(log, secret[i].key) != NGX_OK) {
-            return NGX_ERROR;
-        }
+        ngx_http_chatmaid_crypto_hmac_begin(secret[i].key);
     }
 
     if (ngx_http_chatmaid_webhook_signature_feed(r, signature, secrets)
@@ -207,11 +203,7 @@ ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
 
     for (i = 0; i < secrets->nelts; i++) {
 
-        if (ngx_http_chatmaid_crypto_hmac_end(log, secret[i].key, md)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+        ngx_http_chatmaid_crypto_hmac_end(secret[i].key, md);
 
         for (j = 0; j < signature->n; j++) {
             matches += (CRYPTO_memcmp(md, signature->v1[j],
@@ -233,23 +225,13 @@ ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_signature_t *signature, ngx_array_t *secrets)
 {
     ssize_t                   len;
-    ngx_log_t                *log;
     ngx_http_chatmaid_body_t  reader;
 
     u_char                    piece[8192];
 
-    log = r->connection->log;
-
-    if (ngx_http_chatmaid_webhook_signature_update(log, secrets,
-                                                   signature->t.data,
-                                                   signature->t.len)
-        != NGX_OK
-        || ngx_http_chatmaid_webhook_signature_update(log, secrets,
-                                                      (u_char *) ".", 1)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    ngx_http_chatmaid_webhook_signature_update(secrets, signature->t.data,
+                                               signature->t.len);
+    ngx_http_chatmaid_webhook_signature_update(secrets, (u_char *) ".", 1);
 
     ngx_http_chatmaid_body_init(&reader, r);
 
@@ -261,18 +243,14 @@ ngx_http_chatmaid_webhook_signature_feed(ngx_http_request_t *r,
             return (len == 0) ? NGX_OK : NGX_ERROR;
         }
 
-        if (ngx_http_chatmaid_webhook_signature_update(log, secrets, piece, len)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+        ngx_http_chatmaid_webhook_signature_update(secrets, piece, len);
     }
 }
 
 
-static ngx_int_t
-ngx_http_chatmaid_webhook_signature_update(ngx_log_t *log,
-    ngx_array_t *secrets, u_char *data, size_t len)
+static void
+ngx_http_chatmaid_webhook_signature_update(ngx_array_t *secrets, u_char *data,
+    size_t len)
 {
     ngx_uint_t                           i;
     ngx_http_chatmaid_webhook_secret_t  *secret;
@@ -280,13 +258,6 @@ ngx_http_chatmaid_webhook_signature_update(ngx_log_t *log,
     secret = secrets->elts;
 
     for (i = 0; i < secrets->nelts; i++) {
-
-        if (ngx_http_chatmaid_crypto_hmac_update(log, secret[i].key, data, len)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+        ngx_http_chatmaid_crypto_hmac_update(secret[i].key, data, len);
     }
-
-    return NGX_OK;
 }
