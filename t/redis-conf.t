@@ -171,7 +171,8 @@ works($closed->url . ' password_file=%DIR%/password', 'a password');
 fails($closed->url, qr/it answers to PING: "NOAUTH Authentication required\."/, 'no password');
 fails($closed->url . ' password_file=%DIR%/wrong', qr/it answers to AUTH: "WRONGPASS"/, 'a wrong password');
 
-my $blank = redis_server(args => ['--requirepass', " $odd"]);
+my $blank = redis_server;
+$blank->cli(qw(CONFIG SET requirepass), " $odd");
 works($blank->url . ' password_file=%DIR%/odd', 'a password with blanks, quotes and letters of all kinds');
 
 $plain->cli('ACL', 'SETUSER', 'gate@way', 'on', ">$password", 'nocommands', '+echo', '+set', '+role', '~p:*');
