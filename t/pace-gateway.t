@@ -21,8 +21,9 @@ my %rates = (
 my $nginx = nginx(
     workers => 2,
     access  => 'pace=$chatmaid_pace_time code=$chatmaid_code id=$chatmaid_request_id',
-    http    => 'chatmaid_sender +15550100001;',
-    server  => join("\n", $STATUS, (map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account $_; $rates{$_} }" } sort keys %rates),
+    http    => 'chatmaid_sender +15550100001; limit_req_zone $server_port zone=slow:1m rate=2r/s; limit_req_zone $server_port zone=once:1m rate=1r/m;',
+    server  => join("\n", $STATUS, (map { "location ^~ /$_/ { chatmaid_gateway /.$_/; chatmaid_account $_; chatmaid_rate 20r/s burst=5; }
+            location ^~ /.$_/ { limit_req zone=$_" . ($_ eq 'slow' ? ' burst=20' : '') . '; %PROXY% proxy_pass https://chatmaid_api/; }' } qw(slow once)), (map { "location ^~ /$_/ { chatmaid_gateway /.chatmaid/; chatmaid_account $_; $rates{$_} }" } sort keys %rates),
         'location ^~ /none/ { chatmaid_gateway /.chatmaid/; chatmaid_account none; }',
         'location ^~ /burst-too/ { chatmaid_gateway /.chatmaid/; chatmaid_account burst; }'),
 );
@@ -115,6 +116,15 @@ subtest 'a poll that has no place before the end of its wait' => sub {
     is($api->count, $before + 2, 'a send and a read were made');
     is(metric('chatmaid_pace_refused_total'), $refused, 'nothing is refused');
     is(metric('chatmaid_pace_waiting'), 0, 'nobody waits');
+};
+
+subtest 'limit_req in the internal location comes after the place' => sub {
+    my ($start, $before) = (time, $api->count);
+    my @all = map { sends_later('slow') } 1 .. 4;
+    is(join(' ', map { told($_->result) } @all), join(' ', (201) x 4), 'it delays');
+    keeps('then its rate is kept', $start, $before, 0.5, 1);
+    is(told(sends_later('once')->result), 201, 'a send');
+    is(told(sends_later('once')->result), '503 unavailable not_sent', 'or it refuses');
 };
 
 subtest 'a read whose caller leaves makes room' => sub {
