@@ -235,6 +235,27 @@ subtest 'a key of another type' => sub {
     is(made($m), 0, 'no message');
 };
 
+# The owner is slow, and loses its record to the other; both get an answer in the end.
+subtest 'two answers to one operation: the one that was recorded first stays' => sub {
+    $api->config(dedup => 1);
+    my ($k, $m) = (key, message);
+    $api->fault({hold => 'after'});
+    my $slow = sends_later($one, $m, $k);
+    $api->wait_held(1);
+    my $taken = record($k) =~ s/^(2 in_flight [0-9a-f]+ \d+) [0-9a-f]+ \d+/"$1 " . 'f' x 32 . ' 1'/er;
+    $redis->cli('SET', shared_record($k), $taken, 'KEEPTTL');
+
+    my ($message) = messages_of($m);
+    $api->fault({status => 201, json => {success => \1, data => {id => $message->{id}, content => 'as the other was told'}}});
+    my $first = send_at($two, $m, $k);
+    is(told($first) . ' ' . replayed($first), '201 new', 'the other takes over');
+    like($first->{body}, qr/as the other was told/, 'and answers');
+    $api->release;
+    is(told($slow->result), 201, 'the slow one is answered too');
+    is(send_at($_, $m, $k)->{body}, $first->{body}, 'a replay says what was recorded first') for $one, $two;
+    is(made($m), 1, 'one message');
+};
+
 subtest 'a gateway dies between claim and answer' => sub {
     $api->config(dedup => 1);
     my @all;
