@@ -103,10 +103,18 @@ sub redis_cluster (%option) {
 
 sub cluster_node (%option) {
     state $serial = 0;
-    my $bus  = test_port('bus' . $serial++);
-    my $node = redis_server(%option, args => ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf',
-        '--cluster-node-timeout', 2000, version() < 7 ? () : ('--cluster-port', $bus), $option{tls} ? ('--tls-cluster', 'yes') : (), @{$option{args} // []}]);
-    return $node->bus(version() < 7 ? $node->port + 10000 : $bus);
+    my ($port, $bus) = map { test_port($_ . $serial++) } qw(node bus);
+    my @bus = ('--cluster-port', $bus);
+
+    # Before Redis 7 it is 10,000 above.
+    if (version() < 7) {
+        $port = test_port('low' . $serial++) while $port > 55_535;
+        ($bus, @bus) = ($port + 10_000);
+    }
+
+    my $node = redis_server(%option, port => $port, args => ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf',
+        '--cluster-node-timeout', 2000, @bus, $option{tls} ? ('--tls-cluster', 'yes') : (), @{$option{args} // []}]);
+    return $node->bus($bus);
 }
 
 # By the thousand: all at once would be more than a socket takes.
