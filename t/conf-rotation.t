@@ -83,7 +83,7 @@ sub typed ($script) {
     my ($dir, $bin) = (path($nginx->dir), path(dir, 'bin')->make_path);
     my ($program, @options) = $nginx->program;
     $program = first { -x } map { "$_/nginx" } split /:/, $ENV{PATH} if $program !~ m{/};
-    $bin->child('nginx')->spurt("#!/bin/sh\nASAN_OPTIONS=detect_leaks=0 exec $program @options \"\$@\"\n")->chmod(0755);
+    $bin->child('nginx')->spew("#!/bin/sh\nASAN_OPTIONS=detect_leaks=0 exec $program @options \"\$@\"\n")->chmod(0755);
 
     $script =~ s{/etc/nginx/chatmaid/}{$dir/}g;
     $script =~ s/sk_test_your_next_key/$new_key/;
@@ -128,7 +128,7 @@ subtest 'a volume of Kubernetes' => sub {
         %secret = (%secret, %new);
         my $before = readlink $volume->child('..data');
         my $now    = $volume->child('..2026_11_28_' . ++$serial)->make_path;
-        $now->child($_)->spurt($secret{$_})->chmod(0400) for keys %secret;
+        $now->child($_)->spew($secret{$_})->chmod(0400) for keys %secret;
         symlink $now->basename, $volume->child('..data_tmp') or die $!;
         rename $volume->child('..data_tmp'), $volume->child('..data') or die $!;
         $volume->child($before)->remove_tree if $before;

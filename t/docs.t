@@ -38,7 +38,7 @@ my %AFTER = (
 # Files of a page: the first line is their name in a comment.
 sub file_of ($block) {
     my ($name) = $block->{text} =~ m{\A(?:#!.*\n)?(?:#|//) ([\w.-]+)\n} or return;
-    $world->work->child($name)->spurt(Mojo::Util::encode('UTF-8', $world->here($block->{text})));
+    $world->work->child($name)->spew(Mojo::Util::encode('UTF-8', $world->here($block->{text})));
     return $name;
 }
 
@@ -79,7 +79,7 @@ my %TRY = (
         is($?, 0, "$block->{at}: is a script");
     },
     yaml => sub ($block) {
-        $world->work->child('block.yaml')->spurt($block->{text});
+        $world->work->child('block.yaml')->spew($block->{text});
         $world->typed('python3 -c "import sys, yaml; assert list(yaml.safe_load_all(open(sys.argv[1])))" block.yaml');
         is($?, 0, "$block->{at}: is YAML");
     },
@@ -89,7 +89,7 @@ my %TRY = (
         unlike($block->{text}, qr/^(?!\[\w+\]$|\w+=|$)/m, "$block->{at}: sections and settings");
         $world->typed('command -v systemd-analyze') or return;
         my $unit = $world->work->child('unit')->make_path;
-        $unit->child('docs-block.service')->spurt("[Service]\nExecStart=/bin/true\n\n$block->{text}");
+        $unit->child('docs-block.service')->spew("[Service]\nExecStart=/bin/true\n\n$block->{text}");
         my $said = $world->typed('systemd-analyze verify --man=no unit/docs-block.service');
         unlike($said, qr/docs-block\.service:\d+:/, "$block->{at}: systemd knows each line");
     },

@@ -18,7 +18,7 @@ my $log = path(dir, 'debootstrap.log');
 my @needs = qw(nginx ca-certificates libhiredis0.14 libjansson4 libssl3 perl);
 is(system("debootstrap --variant=minbase --include=" . join(',', @needs) . " bookworm $root > $log 2>&1"), 0, 'a Debian of its own')
     or BAIL_OUT($log->slurp);
-$root->child('usr/sbin/policy-rc.d')->spurt("#!/bin/sh\nexit 101\n")->chmod(0755);    # services are started here by us
+$root->child('usr/sbin/policy-rc.d')->spew("#!/bin/sh\nexit 101\n")->chmod(0755);    # services are started here by us
 $etc->child('sites-enabled/default')->remove;                                         # port 80
 
 # What it says, if it does well.
@@ -69,12 +69,12 @@ is($conf =~ s/127\.0\.0\.1:8080/$address/, 1, 'the man page has a configuration'
 $conf =~ s/developers-api\.chatmaid\.net:443/$chatmaid/;
 $conf =~ s/\+15551234567/+15550100001/;
 
-$etc->child('conf.d/chatmaid.conf')->spurt($conf);
-$etc->child('chatmaid/api_key')->spurt(test_key, "\n")->chmod(0600);
+$etc->child('conf.d/chatmaid.conf')->spew($conf);
+$etc->child('chatmaid/api_key')->spew(test_key . "\n")->chmod(0600);
 
 # As an operator makes an authority of his own known.
 my $authorities = $root->child('etc/ssl/certs/ca-certificates.crt');
-$authorities->spurt($authorities->slurp, slurp(certificates->crt('ca')));
+$authorities->spew($authorities->slurp . slurp(certificates->crt('ca')));
 in_debian(qw(nginx -t));
 
 my $nginx = process('packaged', command => ['chroot', $root, 'nginx', '-g', 'daemon off;'], signal => 'QUIT');
@@ -90,7 +90,7 @@ is($api->made, 1, 'arrives');
 my $next = path(dir, 'next');
 is(system('dpkg-deb', '-R', $deb, $next), 0, 'taken apart');
 my $control = $next->child('DEBIAN/control');
-$control->spurt($control->slurp =~ s/^Version: \S+\K/+next/mr);
+$control->spew($control->slurp =~ s/^Version: \S+\K/+next/mr);
 is(system("dpkg-deb -b $next $next.deb > /dev/null"), 0, 'and made a newer one');
 
 install("$next.deb");

@@ -12,6 +12,7 @@ package Chatmaid::Test::Docs;
 #   $world->stop;
 
 use Mojo::Base -base, -signatures;
+use Chatmaid::Test::World ();         # Mojo::File's spew()
 use Exporter 'import';
 use HTTP::Tiny;
 use IO::Handle;
@@ -212,7 +213,7 @@ sub start ($class) {
     symlink $self->dir, $self->etc->child('chatmaid') or die;
     symlink path($self->dir, $_), $self->etc->child($_) for qw(edge.crt edge.key);
     for my $name (qw(webhook_secret_next redis_password sentinel_password)) {
-        path($self->dir, $name)->spurt("whsec_docs_$name\n")->chmod(0600);
+        path($self->dir, $name)->spew("whsec_docs_$name\n")->chmod(0600);
     }
 
     # On a slow machine Redis must not be away because it is slow.
@@ -274,7 +275,7 @@ sub still ($self) {
 # a client that has just written to one gets no answer.
 
 sub load ($self) {
-    my $file = $self->tmp->child('load')->spurt('');
+    my $file = $self->tmp->child('load')->spew('');
     my $pid  = fork // die "fork: $!";
     return $self->{load} = $pid if $pid;
     $SIG{TERM} = 'DEFAULT';
@@ -322,7 +323,7 @@ sub message ($self) {
 sub typed ($self, $script, %option) {
     my $file = $self->tmp->child('typed');
     $self->commands if !$self->{bin};
-    $file->spurt(encode('UTF-8', <<"END" . ($option{strict} ? "set -euo pipefail\n" : '') . $self->here($script)));
+    $file->spew(encode('UTF-8', <<"END" . ($option{strict} ? "set -euo pipefail\n" : '') . $self->here($script)));
 cd '@{[$self->work]}'
 export CURL_CA_BUNDLE='@{[$self->dir]}/edge.crt' SSL_CERT_FILE='@{[$self->dir]}/edge.crt' PYTHONDONTWRITEBYTECODE=1 no_proxy='*' NO_PROXY='*'
 export REDIS_URL='unix://@{[$self->dir]}/redis.sock'
@@ -350,7 +351,7 @@ sub commands ($self) {
         'make'      => qq{if [ "\$1" = webhook ]; then exec /usr/bin/make -s -C '$TOP' "\$@"; fi\n}
             . qq{exec /usr/bin/make -n -C '$TOP' "\$@" > /dev/null},
     );
-    $bin->child($_)->spurt("#!/bin/bash\n$run{$_}\n")->chmod(0755) for keys %run;
+    $bin->child($_)->spew("#!/bin/bash\n$run{$_}\n")->chmod(0755) for keys %run;
     symlink $TOP->child('script'), $self->work->child('script') or die;
 }
 
@@ -361,7 +362,7 @@ sub reconfigure ($self, $change) {
     my $seen = -s $log;
     local $_ = $file->slurp;
     $change->();
-    $file->spurt($_);
+    $file->spew($_);
     $self->typed('nginx -s reload');
     $self->wait_for(sub { substr($log->slurp, $seen) =~ /exited with code 0/ }, 'the old workers to end');
 }
@@ -452,7 +453,7 @@ sub nginx_t ($self, $text) {
     $conf =~ s{\b(?:developers-api\.chatmaid\.net(?=:443\b)|redis\.example\b)}{127.0.0.1}g;       # no name is looked up
 
     $self->tmp->child('logs')->make_path;       # where an nginx writes that was not told otherwise
-    my $file = $self->tmp->child('page.conf')->spurt(encode('UTF-8', $conf));
+    my $file = $self->tmp->child('page.conf')->spew(encode('UTF-8', $conf));
     open my $out, '-|', 'bash', '-c', 'ASAN_OPTIONS=detect_leaks=0 exec "$0" -t -p "$2" -e "$2/t.log" -c "$1" -g "daemon off; pid $2/t.pid;" 2>&1',
         $NGINX, $file, $self->tmp or die;
     my $said = do { local $/; <$out> };

@@ -39,6 +39,9 @@ sub memory_dir () {
 
 sub slurp ($file) { -e $file ? path($file)->slurp : '' }
 
+# Its name before Mojolicious 9.34.
+*Mojo::File::spew = Mojo::File->can('spurt') unless Mojo::File->can('spew');
+
 # Every file may hold a secret, so none is ever readable by others.
 
 sub spurt ($file, $bytes, $mode = 0600) {
