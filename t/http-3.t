@@ -10,11 +10,7 @@ use Mojo::JSON qw(encode_json from_json);
 my $program = $ENV{NGINX} || 'nginx';
 plan(skip_all => 'this nginx has no HTTP/3') if qx($program -V 2>&1) !~ /--with-http_v3_module/;
 
-if (my $why = Chatmaid::Test::Browser::missing()) {
-    fail("there is a browser: $why");
-    done_testing;
-    exit;
-}
+Chatmaid::Test::Browser::required();
 
 my $receiver = receiver;
 my $api      = sandbox;

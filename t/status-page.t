@@ -8,11 +8,7 @@ use Chatmaid::Test::Webhook;
 use Digest::SHA qw(sha256_base64);
 use Mojo::JSON qw(encode_json);
 
-if (my $why = Chatmaid::Test::Browser::missing()) {
-    fail("there is a browser: $why");
-    done_testing;
-    exit;
-}
+Chatmaid::Test::Browser::required();
 
 my $redis = redis_server;
 my $api   = sandbox;

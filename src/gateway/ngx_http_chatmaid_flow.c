@@ -502,10 +502,8 @@ ngx_http_chatmaid_flow_reading(ngx_http_request_t *r)
 }
 
 
-/*
- * nginx ends a stream of HTTP/3 only when its request ends, and a caller may read
- * until then.
- */
+/* nginx ends a stream of HTTP/3 only when its request ends, and a caller may
+ * read until then. */
 
 static void
 ngx_http_chatmaid_flow_end_stream(ngx_http_request_t *r)

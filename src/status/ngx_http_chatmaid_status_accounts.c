@@ -132,10 +132,9 @@ ngx_http_chatmaid_status_accounts_pace(ngx_http_chatmaid_status_writer_t *w,
                               ngx_http_chatmaid_pace_queue_waiting(mcf->zone,
                                                                    NULL));
 
-    ngx_http_chatmaid_status_writer_metric(w, "chatmaid_pace_wait_seconds",
-                              "histogram",
-                              "Time that calls have waited for their place.");
-    ngx_http_chatmaid_status_writer_histogram(w, NULL, 0, &counters->pace);
+    ngx_http_chatmaid_status_writer_times(w, "chatmaid_pace_wait_seconds",
+                          "Time that calls have waited for their place.",
+                          &counters->pace);
 
     ngx_http_chatmaid_status_writer_metric(w, "chatmaid_pace_refused_total",
                                            "counter",

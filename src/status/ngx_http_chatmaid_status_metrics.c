@@ -157,24 +157,20 @@ ngx_http_chatmaid_status_metrics_write(ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_status_metrics_counters(w);
     ngx_http_chatmaid_status_metrics_webhooks(w);
 
-    ngx_http_chatmaid_status_writer_metric(w,
+    ngx_http_chatmaid_status_writer_times(w,
                                     "chatmaid_upstream_duration_seconds",
-                                    "histogram",
-                                    "Time of tries to reach Chatmaid.");
-    ngx_http_chatmaid_status_writer_histogram(w, NULL, 0, &counters->tries);
+                                    "Time of tries to reach Chatmaid.",
+                                    &counters->tries);
 
-    ngx_http_chatmaid_status_writer_metric(w, "chatmaid_redis_duration_seconds",
-                                    "histogram",
+    ngx_http_chatmaid_status_writer_times(w, "chatmaid_redis_duration_seconds",
                                     "Time of commands that Redis has answered, "
-                                    "or has not answered in time.");
-    ngx_http_chatmaid_status_writer_histogram(w, NULL, 0, &counters->redis);
+                                    "or has not answered in time.",
+                                    &counters->redis);
 
-    ngx_http_chatmaid_status_writer_metric(w, "chatmaid_webhook_age_seconds",
-                                    "histogram",
+    ngx_http_chatmaid_status_writer_times(w, "chatmaid_webhook_age_seconds",
                                     "Time from an event's signature to its "
-                                    "verdict.");
-    ngx_http_chatmaid_status_writer_histogram(w, NULL, 0,
-                                              &counters->webhook_age);
+                                    "verdict.",
+                                    &counters->webhook_age);
 
     ngx_http_chatmaid_status_writer_gauge(w, "chatmaid_redis_connected",
                                     "Whether the latest attempt of any worker "

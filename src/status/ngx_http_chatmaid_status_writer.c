@@ -162,6 +162,16 @@ ngx_http_chatmaid_status_writer_gauge(ngx_http_chatmaid_status_writer_t *w,
 }
 
 
+void
+ngx_http_chatmaid_status_writer_times(ngx_http_chatmaid_status_writer_t *w,
+    const char *name, const char *help,
+    ngx_http_chatmaid_histogram_t *histogram)
+{
+    ngx_http_chatmaid_status_writer_metric(w, name, "histogram", help);
+    ngx_http_chatmaid_status_writer_histogram(w, NULL, 0, histogram);
+}
+
+
 /* All numbers are read before they are added up: what is counted meanwhile must
  * not make "+Inf" differ from the count. */
 

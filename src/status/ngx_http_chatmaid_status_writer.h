@@ -65,10 +65,13 @@ void ngx_http_chatmaid_status_writer_histogram(
     ngx_http_chatmaid_status_label_t *labels, ngx_uint_t n,
     ngx_http_chatmaid_histogram_t *histogram);
 
-/* A metric that has one sample without labels. */
+/* A metric that has one sample, or one histogram, without labels. */
 void ngx_http_chatmaid_status_writer_gauge(
     ngx_http_chatmaid_status_writer_t *w, const char *name, const char *help,
     uint64_t value);
+void ngx_http_chatmaid_status_writer_times(
+    ngx_http_chatmaid_status_writer_t *w, const char *name, const char *help,
+    ngx_http_chatmaid_histogram_t *histogram);
 
 
 #endif /* _NGX_HTTP_CHATMAID_STATUS_WRITER_H_INCLUDED_ */

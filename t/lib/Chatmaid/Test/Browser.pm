@@ -14,6 +14,7 @@ use IO::Socket::IP;
 use Mojo::JSON qw(encode_json);
 use Mojo::UserAgent;
 use Mojo::Util qw(b64_decode);
+use Test::More ();
 
 has name => 'browser';
 has port => sub { test_port('browser') };
@@ -25,6 +26,14 @@ has switches => sub { [] };        # more of Chromium's own
 sub missing () {
     my @missing = grep { my $name = $_; !grep { -x "$_/$name" } split /:/, $ENV{PATH} } qw(chromium chromedriver);
     return @missing ? "@missing: not installed (script/install-packages test)" : undef;
+}
+
+# Ends a test, red, where there is no browser.
+sub required () {
+    my $why = missing() // return;
+    Test::More::fail("there is a browser: $why");
+    Test::More::done_testing();
+    exit;
 }
 
 # A chromedriver that is ended leaves Chromium behind; a test that dies asks it first.
