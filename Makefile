@@ -93,7 +93,7 @@ conf:
 	@echo $(NGX_CONF)
 
 # For tests alone: t/NAME-probe says which.
-PROBES := redis filter json
+PROBES := redis filter json zone
 
 probe: $(PROBES:%=$(BUILD)/ngx_http_chatmaid_%_probe_module.so) \
        $(BUILD)/slow-fsync.so
