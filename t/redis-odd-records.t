@@ -226,4 +226,21 @@ subtest 'notes' => sub {
     is($_->[1]->result->{status}, 200, "$_->[0]: a wait ends") for @waits;
 };
 
+# The module would not ask for it: but what it asks for must not rely on that.
+subtest 'a refused send whose record has changed meanwhile removes nothing' => sub {
+    my %change = (maybe => 1, owner => 'f' x 32);
+    my %left   = (maybe => 'ambiguous', owner => 'in_flight');
+    for my $field (sort keys %change) {
+        my ($k, $m) = (key, message);
+        $api->fault({hold => 'before', status => 400, json => {success => \0, message => ['no']}});
+        my $refused = later(POST => '/send', $m, 'Idempotency-Key' => $k);
+        $api->wait_held;
+        is(length $redis->record(record_of($k))->{$field}, length $change{$field}, "$field: has this form");
+        spoil(record_of($k), $field => $change{$field});
+        $api->release;
+        is(told($refused->result), '400 invalid_request unknown', "$field: a refusal");
+        is($redis->record(record_of($k))->{state}, $left{$field}, "$field: its record is $left{$field}");
+    }
+};
+
 done;
