@@ -84,6 +84,16 @@ subtest 'slots that are none' => sub {
     }
 };
 
+subtest 'the node that answers first has no slots' => sub {
+    my $first  = node(slots => resp([]));
+    my $second = node(slots => sub ($fake) { resp([all($fake->port)]) });
+    my $nginx  = probe(cluster($first, $second) . ' timeout=5s');
+    told_slots($second);
+    is(answer((ask(['GET', 'k']))[0]), $second->port, 'the other one is asked, and known');
+    $nginx->quit;
+    $_->stop for $first, $second;
+};
+
 subtest 'slots told twice, and by halves' => sub {
     my ($first, $second);
     $second = node(slots => '*0' . "\r\n");

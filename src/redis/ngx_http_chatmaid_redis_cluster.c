@@ -25,6 +25,8 @@ static ngx_int_t ngx_http_chatmaid_redis_cluster_add_named(
     ngx_http_chatmaid_redis_host_t *host);
 static ngx_http_chatmaid_redis_node_t *ngx_http_chatmaid_redis_cluster_first(
     ngx_http_chatmaid_redis_cluster_t *cluster);
+static ngx_http_chatmaid_redis_node_t *ngx_http_chatmaid_redis_cluster_untried(
+    ngx_http_chatmaid_redis_cluster_t *cluster);
 static ngx_http_chatmaid_redis_node_t *ngx_http_chatmaid_redis_cluster_get(
     ngx_http_chatmaid_redis_cluster_t *cluster,
     ngx_http_chatmaid_redis_slot_range_t *range,
@@ -187,16 +189,14 @@ ngx_http_chatmaid_redis_cluster_node(
 }
 
 
-/* One that is up, else one that is not known to be away, or any. */
+/* One that is up, or may be. */
 
 static ngx_http_chatmaid_redis_node_t *
 ngx_http_chatmaid_redis_cluster_first(
     ngx_http_chatmaid_redis_cluster_t *cluster)
 {
     ngx_queue_t                     *q;
-    ngx_http_chatmaid_redis_node_t  *node, *untried;
-
-    untried = NULL;
+    ngx_http_chatmaid_redis_node_t  *node;
 
     ngx_http_chatmaid_redis_cluster_each(cluster, q) {
         node = ngx_http_chatmaid_redis_cluster_of(q);
@@ -204,14 +204,27 @@ ngx_http_chatmaid_redis_cluster_first(
         if (node->health.up) {
             return node;
         }
-
-        if (untried == NULL && !node->health.down) {
-            untried = node;
-        }
     }
 
-    if (untried) {
-        return untried;
+    return ngx_http_chatmaid_redis_cluster_untried(cluster);
+}
+
+
+/* One that is not known to be away, or any. */
+
+static ngx_http_chatmaid_redis_node_t *
+ngx_http_chatmaid_redis_cluster_untried(
+    ngx_http_chatmaid_redis_cluster_t *cluster)
+{
+    ngx_queue_t                     *q;
+    ngx_http_chatmaid_redis_node_t  *node;
+
+    ngx_http_chatmaid_redis_cluster_each(cluster, q) {
+        node = ngx_http_chatmaid_redis_cluster_of(q);
+
+        if (!node->health.down) {
+            return node;
+        }
     }
 
     return ngx_http_chatmaid_redis_cluster_of(ngx_queue_head(&cluster->nodes));
@@ -514,7 +527,8 @@ ngx_http_chatmaid_redis_cluster_ask(
 }
 
 
-/* It goes to the end, so that all of them have their turn. */
+/* The node goes to the end: each has its turn, for one that answers may know of
+ * no slots. */
 
 static ngx_http_chatmaid_redis_node_t *
 ngx_http_chatmaid_redis_cluster_next(
@@ -522,7 +536,7 @@ ngx_http_chatmaid_redis_cluster_next(
 {
     ngx_http_chatmaid_redis_node_t  *node;
 
-    node = ngx_http_chatmaid_redis_cluster_first(cluster);
+    node = ngx_http_chatmaid_redis_cluster_untried(cluster);
 
     ngx_queue_remove(&node->queue);
     ngx_queue_insert_tail(&cluster->nodes, &node->queue);

@@ -466,7 +466,7 @@ ngx_http_chatmaid_status_metrics_build(ngx_http_chatmaid_status_writer_t *w)
                                            "The version of this module.");
 
     ngx_http_chatmaid_status_writer_label(&label, "version",
-                                           NGX_HTTP_CHATMAID_VERSION);
+                                          NGX_HTTP_CHATMAID_VERSION);
     ngx_http_chatmaid_status_writer_sample(w, &label, 1, 1);
 }
 
@@ -478,7 +478,7 @@ ngx_http_chatmaid_status_metrics_page(ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf)
 {
     ngx_http_chatmaid_status_writer_gauge(w, "redis_configured", NULL,
-                                           mcf->redis != NULL);
+                                          mcf->redis != NULL);
 
     ngx_http_chatmaid_status_accounts_paces(w, mcf);
     ngx_http_chatmaid_status_metrics_upstreams(w, mcf);
@@ -561,4 +561,3 @@ ngx_http_chatmaid_status_metrics_refusals(ngx_http_chatmaid_status_writer_t *w)
         }
     }
 }
-

@@ -87,7 +87,7 @@ ngx_http_chatmaid_account_limits_held(ngx_shm_zone_t *shm_zone, u_char *id)
     ngx_http_chatmaid_zone_t           *zone = shm_zone->data;
     ngx_http_chatmaid_account_state_t  *state;
 
-    /* mostly there is none, and no lock is needed to see that */
+    /* no account was ever held back or polled: no lock is needed to see it */
 
     if (ngx_queue_empty(&zone->sh->accounts)) {
         return 0;

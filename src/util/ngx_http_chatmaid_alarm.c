@@ -237,7 +237,7 @@ ngx_http_chatmaid_alarm_meet(ngx_shm_zone_t *zone,
 }
 
 
-/* No lock is needed to see that. */
+/* Whether any alarm is raised; read without the lock. */
 
 ngx_uint_t
 ngx_http_chatmaid_alarm_is_any(ngx_shm_zone_t *zone)
