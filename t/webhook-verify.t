@@ -122,6 +122,20 @@ subtest 'signature' => sub {
     refused('of another body', 401, 'signature_mismatch', "$body ", 'X-Chatmaid-Signature' => "t=$t,v1=" . 'a' x 64);
 };
 
+subtest 'each byte of a signature counts' => sub {
+    my $body = event('message.sent');
+    my ($t, $hex) = sign($body) =~ /(.*v1=)(.*)/;
+    my $right = pack 'H*', $hex;
+    for my $n (0 .. 31) {
+        my ($one_right, $one_wrong) = (~$right, $right);
+        substr($one_right, $n, 1) = substr $right, $n, 1;
+        substr($one_wrong, $n, 1) = ~substr $right, $n, 1;
+        is(code(hook($body, 'X-Chatmaid-Signature' => $t . unpack 'H*', $_)), '401 signature_mismatch', "byte $n") for $one_right, $one_wrong;
+    }
+    is(passed($receiver, $body), 0, 'none is handed on');
+    is(code(hook($body, 'X-Chatmaid-Signature' => $t . $hex)), 200, 'the right one');
+};
+
 subtest 'body' => sub {
     refused('empty', 400, 'invalid_json', '');
     refused('not JSON', 400, 'invalid_json', "\x1b[31m\"event\"\r\n[emerg]");
