@@ -28,8 +28,8 @@ sub dump_of ($key) { $redis->cli('GET', $key) . ' ' . join ', ', $redis->cli('HM
 # was.
 sub plant ($key, $form, %fields) {
     delete @fields{grep { !defined $fields{$_} } keys %fields};
-    $redis->cli('DEL', $key);
-    $form eq 'hash' ? $redis->cli('HSET', $key, %fields) : $redis->cli('SET', $key, record_text(%fields));
+    $redis->cli('DEL', $key) if $form eq 'hash';
+    $redis->cli($form eq 'hash' ? ('HSET', $key, %fields) : ('SET', $key, record_text(%fields)));
     return dump_of($key);
 }
 

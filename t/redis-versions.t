@@ -72,8 +72,8 @@ subtest 'under way there' => sub {
     my $waiter = $nginx->later(POST => '/send', $m, 'Idempotency-Key' => $k);
     wait_for(sub { $gets->() > $before }, 'a repeat that waits');
     my $name = record_of($k);
-    $redis->cli('HDEL', $name, qw(owner lease maybe));
-    $redis->cli('HSET', $name, state => 'done', status => 201, answer => '{"success":true,"data":{"id":"msg_there"}}');
+    $redis->cli('EVAL', "redis.call('HDEL', KEYS[1], 'owner', 'lease', 'maybe'); return redis.call('HSET', KEYS[1], unpack(ARGV))",
+        1, $name, state => 'done', status => 201, answer => '{"success":true,"data":{"id":"msg_there"}}');
     is($waiter->result->{json}{id}, 'msg_there', 'gets the answer from there');
     is(kind($k), 'hash', 'the record is theirs still');
     is(made($m), 1, 'nothing was sent but ours');
