@@ -26,6 +26,10 @@ const char *__lsan_default_suppressions(void);
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
 int __real_clock_gettime(clockid_t id, struct timespec *ts);
+void *__wrap_malloc(size_t size);
+void *__real_malloc(size_t size);
+int __wrap_posix_memalign(void **p, size_t alignment, size_t size);
+int __real_posix_memalign(void **p, size_t alignment, size_t size);
 int __wrap_getaddrinfo(const char *name, const char *service,
     const struct addrinfo *hints, struct addrinfo **res);
 int __real_getaddrinfo(const char *name, const char *service,
@@ -33,6 +37,7 @@ int __real_getaddrinfo(const char *name, const char *service,
 
 
 static ngx_msec_t         harness_skipped;
+static ngx_uint_t         harness_memory;
 static char               harness_dir[] = "/tmp/chatmaid-fuzz-XXXXXX";
 static ngx_log_t          harness_log;
 static ngx_open_file_t    harness_log_file;
@@ -178,6 +183,13 @@ harness_skip(ngx_msec_t time)
 }
 
 
+void
+harness_fail_memory(ngx_uint_t n)
+{
+    harness_memory = n;
+}
+
+
 const char *
 harness_directory(void)
 {
@@ -205,6 +217,29 @@ __wrap_clock_gettime(clockid_t id, struct timespec *ts)
     ts->tv_sec += harness_skipped / 1000;
 
     return rc;
+}
+
+
+void *
+__wrap_malloc(size_t size)
+{
+    if (harness_memory && --harness_memory == 0) {
+        ngx_set_errno(ENOMEM);
+        return NULL;
+    }
+
+    return __real_malloc(size);
+}
+
+
+int
+__wrap_posix_memalign(void **p, size_t alignment, size_t size)
+{
+    if (harness_memory && --harness_memory == 0) {
+        return ENOMEM;
+    }
+
+    return __real_posix_memalign(p, alignment, size);
 }
 
 

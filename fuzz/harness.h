@@ -45,6 +45,9 @@ void harness_run(void);
 /* Lets time pass, whole seconds in milliseconds. */
 void harness_skip(ngx_msec_t time);
 
+/* The n-th allocation from now on fails; 0: none does. */
+void harness_fail_memory(ngx_uint_t n);
+
 /* The directory that is the process' own, for sockets; without "/" at its end.
  * It is removed at the end. */
 const char *harness_directory(void);

@@ -3,8 +3,9 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * A send's body and what goes on to Chatmaid.  The first byte chooses the face,
- * the rest of the first line the spelling and the change; then comes the body.
- * Two spellings of one message have one fingerprint, different ones two.
+ * whether a key is known and which allocation fails, the rest of the first line
+ * the spelling and the change; then comes the body.  Two spellings of one
+ * message have one fingerprint, different ones two.
  */
 
 
@@ -22,7 +23,8 @@ typedef struct {
 
 
 static void message_read(ngx_http_request_t *r, ngx_str_t *body,
-    message_t *message);
+    u_char how, message_t *message);
+static void message_fail(ngx_http_request_t *r, ngx_str_t *body, u_char how);
 static json_value_t *message_written(ngx_http_request_t *r,
     message_t *message);
 
@@ -38,6 +40,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    u_char               how;
     ngx_str_t            choices, body, other;
     json_value_t        *value, *written;
     message_t            first, again;
@@ -51,14 +54,22 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r = harness_request("/chatmaid/");
     harness_input(&in, r->pool, data, size);
 
-    if (harness_byte(&in) & 1) {
+    how = harness_byte(&in);
+
+    if (how & 1) {
         ngx_str_set(&r->uri, "/chatmaid/v1/messages/send");
     }
 
     choices = harness_line(&in);
     body = harness_rest(&in);
 
-    message_read(r, &body, &first);
+    if (how & 4) {
+        message_fail(r, &body, how);
+        harness_end(r);
+        return 0;
+    }
+
+    message_read(r, &body, how, &first);
     value = json_parse(r->pool, &body);
 
     if (first.rc != NGX_OK || value == NULL || json_repeats(value)) {
@@ -73,7 +84,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     harness_input(&choice, r->pool, choices.data, choices.len);
     other = json_spell(r->pool, value, &choice);
 
-    message_read(r, &other, &again);
+    message_read(r, &other, how, &again);
 
     harness_check(again.rc == NGX_OK);
     harness_check(harness_equal(&first.key, &again.key));
@@ -89,7 +100,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         harness_input(&choice, r->pool, NULL, 0);
         other = json_spell(r->pool, value, &choice);
 
-        message_read(r, &other, &again);
+        message_read(r, &other, how, &again);
 
         if (again.rc == NGX_OK) {
             harness_check(json_same(written, message_written(r, &again))
@@ -105,7 +116,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 
 static void
-message_read(ngx_http_request_t *r, ngx_str_t *body, message_t *message)
+message_read(ngx_http_request_t *r, ngx_str_t *body, u_char how,
+    message_t *message)
 {
     ngx_str_t  text;
 
@@ -113,6 +125,10 @@ message_read(ngx_http_request_t *r, ngx_str_t *body, message_t *message)
 
     ngx_str_null(&message->key);
     ngx_str_null(&message->text);
+
+    if (how & 2) {
+        ngx_str_set(&message->key, "order-1");
+    }
 
     message->reply = ngx_http_chatmaid_answer_get_reply(r);
     harness_check(message->reply != NULL);
@@ -129,6 +145,32 @@ message_read(ngx_http_request_t *r, ngx_str_t *body, message_t *message)
                                                    "not_sent", &text)
                       == NGX_OK);
     }
+}
+
+
+/* Without memory it ends all the same. */
+
+static void
+message_fail(ngx_http_request_t *r, ngx_str_t *body, u_char how)
+{
+    ngx_int_t  rc;
+    message_t  message;
+
+    harness_body(r, body);
+
+    ngx_str_null(&message.key);
+    ngx_str_null(&message.text);
+
+    message.reply = ngx_http_chatmaid_answer_get_reply(r);
+    harness_check(message.reply != NULL);
+
+    harness_fail_memory(1 + (how >> 3));
+
+    rc = ngx_http_chatmaid_message_read(r, message.reply, &message.key,
+                                        &message.text, message.fingerprint);
+    harness_fail_memory(0);
+
+    harness_check(rc == NGX_OK || rc == NGX_DECLINED || rc == NGX_ERROR);
 }
 
 

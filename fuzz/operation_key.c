@@ -12,10 +12,12 @@
 #include "ngx_http_chatmaid_idempotency.h"
 
 
+static ngx_http_request_t *operation_key_request(void);
 static ngx_int_t operation_key_read(const char *why, ngx_str_t *header,
     ngx_str_t *key);
 static ngx_uint_t operation_key_expected(ngx_str_t *header, ngx_str_t *key);
 static void operation_key_check_names(ngx_str_t *key, u_char other);
+static void operation_key_check_keyless(u_char other);
 static ngx_str_t operation_key_answered(ngx_str_t *key);
 
 
@@ -25,7 +27,7 @@ static u_char  operation_key_bytes[4096];
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    harness_start(NULL, "chatmaid_idempotency_scope fuzz;");
+    harness_start(NULL, "chatmaid_idempotency_scope $http_x_scope;");
     return 0;
 }
 
@@ -62,9 +64,25 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     harness_check(operation_key_read("answered", &quoted, &again) == NGX_OK);
     harness_check(harness_equal(&key, &again));
 
-    operation_key_check_names(&key, size ? data[0] : 0);
+    operation_key_check_names(&key, data[0]);
+    operation_key_check_keyless(data[0]);
 
     return 0;
+}
+
+
+/* Its caller has a scope. */
+
+static ngx_http_request_t *
+operation_key_request(void)
+{
+    ngx_str_t            scope = ngx_string("fuzz");
+    ngx_http_request_t  *r;
+
+    r = harness_request("/chatmaid/");
+    harness_header(r, "X-Scope", &scope);
+
+    return r;
 }
 
 
@@ -171,7 +189,7 @@ operation_key_check_names(ngx_str_t *key, u_char other)
     ngx_http_chatmaid_problem_t       problem;
     ngx_http_chatmaid_idempotency_t   operation;
 
-    r = harness_request("/chatmaid/");
+    r = operation_key_request();
 
     for (i = 0; i < 3; i++) {
         ngx_memzero(&operation, sizeof(operation));
@@ -207,22 +225,61 @@ operation_key_check_names(ngx_str_t *key, u_char other)
     harness_check(ngx_memcmp(claims[0].id, claims[1].id, 32) == 0);
     harness_check(ngx_memcmp(claims[0].id, claims[2].id, 32) != 0);
 
-    /* and a send without a key */
+    harness_end(r);
+}
+
+
+/* Sends without a key, of a window or each by itself; and without a scope. */
+
+static void
+operation_key_check_keyless(u_char other)
+{
+    ngx_str_t                         first;
+    ngx_msec_t                        window;
+    ngx_http_request_t               *r;
+    ngx_http_chatmaid_claim_t         claim;
+    ngx_http_chatmaid_problem_t       problem;
+    ngx_http_chatmaid_loc_conf_t     *conf;
+    ngx_http_chatmaid_idempotency_t   operation;
+
+    r = operation_key_request();
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     ngx_memzero(&operation, sizeof(operation));
-    operation.claim = &claims[0];
+    ngx_memzero(&claim, sizeof(ngx_http_chatmaid_claim_t));
+    operation.claim = &claim;
     operation.keyless = 1;
+    claim.fingerprint[0] = other;
+
     harness_check(ngx_http_chatmaid_idempotency_scope(r, &problem,
                                                       &operation.key_scope)
                   == NGX_OK);
     harness_check(ngx_http_chatmaid_idempotency_name(r, &operation) == NGX_OK);
     harness_check(operation.key.len == 5 + 64);
-    harness_check(ngx_memcmp(claims[0].id, claims[0].previous_id, 32) != 0);
+    harness_check(ngx_memcmp(claim.id, claim.previous_id, 32) != 0);
 
-    claims[0].use_previous = 1;
+    claim.use_previous = 1;
     ngx_http_chatmaid_idempotency_claimed(&operation);
     harness_check(harness_equal(&operation.key, &operation.previous_key));
 
+    window = conf->window;
+    conf->window = 0;
+
+    harness_check(ngx_http_chatmaid_idempotency_name(r, &operation) == NGX_OK);
+    first = operation.key;
+    harness_check(first.len == 5 + 64);
+    harness_check(ngx_http_chatmaid_idempotency_name(r, &operation) == NGX_OK);
+    harness_check(!harness_equal(&operation.key, &first));
+
+    conf->window = window;
+
+    harness_end(r);
+
+    r = harness_request("/chatmaid/");
+    ngx_memzero(&problem, sizeof(problem));
+    harness_check(ngx_http_chatmaid_idempotency_scope(r, &problem,
+                                                      &operation.key_scope)
+                  == NGX_DECLINED);
     harness_end(r);
 }
 

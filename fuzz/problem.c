@@ -51,6 +51,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ngx_str_set(&r->uri, "/chatmaid/v1/messages");
     }
 
+    if (how & 64) {
+        ngx_str_set(&r->uri, "/chatmaid");      /* shorter than its location */
+    }
+
     if (how & 2) {
         harness_header(r, "X-Request-Id", &id);
     }
@@ -61,6 +65,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     reply->is_send = !!(how & 4);
     reply->tried = !!(how & 8);
     reply->allow = (how & 16) ? "GET, HEAD" : NULL;
+
+    if (how & 32) {
+        reply->path = id;                   /* of the call */
+    }
 
     reply->problem.code = code;
     problem_make(r, &reply->problem, what, &in);

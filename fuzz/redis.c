@@ -3,8 +3,9 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * Replies through the Redis client: the first byte says how many commands wait
- * for one, the second where the bytes are cut in two, the rest is what the
- * server says before it closes the connection, or is silent.
+ * for one, the second where the bytes are cut in two and which allocation fails,
+ * the rest is what the server says before it closes the connection, or is
+ * silent.
  */
 
 
@@ -85,7 +86,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     }
 
+    if (how & 128) {
+        harness_fail_memory(1 + cut % 16);
+    }
+
     redis_server_send(&bytes, cut, how & 64);
+    harness_fail_memory(0);
 
     /* each command has one end, at the latest when its time is over */
 

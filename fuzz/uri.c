@@ -162,6 +162,7 @@ uri_check(ngx_http_request_t *r, ngx_http_chatmaid_uri_t *uri)
     u_char                        *p;
     ngx_str_t                      joined, tail;
     ngx_uint_t                     i;
+    ngx_http_chatmaid_uri_t        again;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     if (uri->danger || uri->n > NGX_HTTP_CHATMAID_MAX_SEGMENTS) {
@@ -188,6 +189,16 @@ uri_check(ngx_http_request_t *r, ngx_http_chatmaid_uri_t *uri)
     joined.len = p - joined.data;
 
     harness_check(harness_equal(&joined, &tail));
+
+    /* cut where it is decoded already, as there is no encoded slash */
+
+    ngx_http_chatmaid_uri_split(&tail, &again);
+
+    harness_check(again.n == uri->n);
+
+    for (i = 0; i < again.n; i++) {
+        harness_check(harness_equal(&again.decoded[i], &uri->decoded[i]));
+    }
 }
 
 
