@@ -79,13 +79,13 @@ SOURCES := $(wildcard src/*.[ch] src/*/*.[ch] src/*/*.lua src/*/*.sh \
 module: $(BUILD)/$(MODULE).so
 
 $(BUILD)/$(MODULE).so: $(OBJS)/Makefile $(SOURCES)
-	+@$(build)
+	$(SHARED)@$(build)
 
 # The nginx of a source tree, for its tests.
 nginx: $(BUILD)/nginx
 
 $(BUILD)/nginx: $(OBJS)/Makefile $(if $(STATIC),$(SOURCES))
-	+@$(build)
+	$(SHARED)@$(build)
 	@chmod 755 $@
 
 # For script/build-asan.
@@ -100,13 +100,17 @@ probe: $(PROBES:%=$(BUILD)/ngx_http_chatmaid_%_probe_module.so) \
 
 $(BUILD)/ngx_http_chatmaid_%_probe_module.so: $(OBJS)/Makefile \
                                               $(wildcard t/*-probe/* src/*.h src/*/*.h)
-	+@$(build)
+	$(SHARED)@$(build)
 
 # For redis-server, which is no sanitized code.
 $(BUILD)/slow-fsync.so: t/slow-fsync.c
 	@echo "building $@"
 	@mkdir -p $(BUILD)
 	@$(CC) -O2 -Wall -Wextra -Werror -shared -fPIC -o $@ $<
+
+# nginx's Makefile gets its share of "make -j" by the "+", which "make -n" would
+# take for a command to run.
+SHARED := $(if $(findstring n,$(firstword -$(MAKEFLAGS))),,+)
 
 build = echo "building $@"; \
         $(MAKE) -s -C $(TREE) -f $(OBJS)/Makefile $(OBJS)/$(@F) \

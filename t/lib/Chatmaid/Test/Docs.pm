@@ -337,7 +337,7 @@ END
 }
 
 # The commands that a page types, for this world.  What would install something
-# is looked at alone: there has to be such a target.
+# is looked at alone, as if nothing had been built: there has to be such a target.
 
 sub commands ($self) {
     my ($dir, $nginx) = ($self->dir, $NGINX);
@@ -349,7 +349,7 @@ sub commands ($self) {
         'systemctl' => 'exec nginx -s reload',
         'nginx'     => qq{real=\$(PATH=\${PATH#*:} command -v '$nginx')\nexport ASAN_OPTIONS=detect_leaks=0\nexec "\$real" -c '$dir/nginx.conf' -g 'daemon off;' "\$@"},
         'make'      => qq{if [ "\$1" = webhook ]; then exec /usr/bin/make -s -C '$TOP' "\$@"; fi\n}
-            . qq{exec /usr/bin/make -n -C '$TOP' "\$@" > /dev/null},
+            . qq{exec /usr/bin/make -n -C '$TOP' BUILD='$dir/build' "\$@" > /dev/null},
     );
     $bin->child($_)->spew("#!/bin/bash\n$run{$_}\n")->chmod(0755) for keys %run;
     symlink $TOP->child('script'), $self->work->child('script') or die;
