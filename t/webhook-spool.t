@@ -12,6 +12,7 @@ my $up       = 'proxy_pass http://127.0.0.1:%API%; proxy_intercept_errors on;';
 edge(http => 'chatmaid_redis redis://127.0.0.1:' . $redis->port . ' timeout=30s;', server => <<"END");
         location = /spooled { chatmaid_webhook on; $up error_page 500 502 = /spool; }
         location = /lost    { chatmaid_webhook on; $up proxy_read_timeout 300ms; error_page 502 504 = /spool; }
+        location = /unmarked { chatmaid_webhook on; chatmaid_webhook_dedup 0; $up error_page 500 = /spool; }
         location = /named   { chatmaid_webhook on; $up error_page 500 \@spool; }
         location = /spool   { internal; chatmaid_webhook on; chatmaid_webhook_stream inbox; }
         location \@spool    { chatmaid_webhook on; chatmaid_webhook_stream inbox; }
@@ -47,6 +48,16 @@ is(to('/spooled', $late), '503 store_unavailable', 'the inbox does not take it e
 $redis->cli('DEL', 'inbox');
 is(code(hook_again('/spooled', $late)), 200, 'so the next is passed on');
 is(passed($receiver, $late), 2, 'to the receiver');
+
+for my $n (1, 2) {
+    my $before = entries;
+    my $body   = event('message.sent');
+    for my $try ('once', 'again') {
+        $receiver->fault({status => 500});
+        is(to('/unmarked', $body), 200, "event $n of a location that keeps no marks, sent $try");
+        is(entries(), $before + 1, 'the inbox has it once');
+    }
+}
 
 for my $fault ({close => 'before'}, {close => 'after', reset => 1}, {hold => 'before'}) {
     my ($name) = sort keys %$fault;

@@ -39,6 +39,7 @@ static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_webhook_steps[] = {
  * inbox. */
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_webhook_inbox_steps[] = {
+    ngx_http_chatmaid_webhook_verify_event,      /* if it has no id yet */
     ngx_http_chatmaid_webhook_deliver_add,
     ngx_http_chatmaid_webhook_deliver_added,
     NULL

@@ -40,8 +40,11 @@ ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool, ngx_str_t *body,
 
     rc = ngx_http_chatmaid_webhook_event_members(&tree, event, reason);
 
+    event->identified = 0;
+
     if (rc == NGX_OK && scope) {
         rc = ngx_http_chatmaid_webhook_event_identity(&tree, scope, event);
+        event->identified = (rc == NGX_OK);
     }
 
     ngx_http_chatmaid_json_tree_free(&tree);

@@ -23,6 +23,7 @@ typedef struct {
     u_char      id[NGX_HTTP_CHATMAID_ID_LEN];
 
     unsigned    has_message_id:1;    /* message_id is data.messageId */
+    unsigned    identified:1;        /* it has its id */
 } ngx_http_chatmaid_webhook_event_t;
 
 

@@ -202,14 +202,20 @@ ngx_http_chatmaid_webhook_verify_event(ngx_http_request_t *r, void *data)
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
+    marked = (conf->webhook_dedup != 0 || conf->webhook_inbox != NULL);
+
+    /* the location that an error_page has led here from may keep no marks */
+
+    if (wh->authentic && (wh->event.identified || !marked)) {
+        return NGX_OK;
+    }
+
     if (ngx_http_chatmaid_body_all(r, &wh->body) != NGX_OK) {
         return NGX_ERROR;
     }
 
     scope.account_name = conf->account_name;
     scope.location = clcf->name;
-
-    marked = (conf->webhook_dedup != 0 || conf->webhook_inbox != NULL);
 
     rc = ngx_http_chatmaid_webhook_event_read(r->pool, &wh->body,
                                               marked ? &scope : NULL,
