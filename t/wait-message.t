@@ -57,7 +57,7 @@ subtest 'what goes on' => sub {
     my $id = sent_message;
     my %query = (
         'wait=0' => '', 'wait=00' => '', 'wait=0&until=read' => '', 'until=read&wait=0' => '', 'wait=0&' => '', '&wait=0' => '',
-        'wait=0&x=1' => '?x=1', 'x=%2B1&wait=0&y' => '?x=%2B1&y', 'x=1&until=sent&wait=0' => '?x=1', '%77ait=0&until=%73ent&z=' => '?z=',
+        'wait=0&x=1' => '?x=1', 'x=%2B1&wait=0&y' => '?x=%2B1&y', 'x=1&until=sent&wait=0' => '?x=1', '%77ait=%30&until=%73ent&z=' => '?z=',
         'x=1&&y=2&' => '?x=1&&y=2&', '&' => '?&', 'waits=1' => '?waits=1', 'Wait=1' => '?Wait=1', 'x=wait' => '?x=wait', 'wai=1&t=2' => '?wai=1&t=2',
     );
     for my $query (sort keys %query) {

@@ -115,27 +115,27 @@ static ngx_int_t
 ngx_http_chatmaid_wait_query_seconds(ngx_http_chatmaid_flow_t *flow,
     ngx_str_t *value, ngx_msec_t *time)
 {
-    size_t                         i;
+    u_char                        *p, *last, ch;
     uint64_t                       msec;
+    ngx_uint_t                     whole;
     ngx_http_chatmaid_loc_conf_t  *conf;
 
     conf = ngx_http_get_module_loc_conf(flow->request,
                                         ngx_http_chatmaid_module);
     msec = 0;
+    last = value->data + value->len;
+    whole = (value->len != 0);
 
-    for (i = 0; i < value->len; i++) {
-
-        if (value->data[i] < '0' || value->data[i] > '9') {
-            break;
-        }
+    for (p = value->data; p < last && whole; /* void */) {
+        p = ngx_http_chatmaid_query_decode(p, last, &ch);
 
         /* a longer wait is taken for the longest */
 
-        msec = ngx_min(msec * 10 + (value->data[i] - '0') * 1000,
-                       conf->wait_max);
+        msec = ngx_min(msec * 10 + (ch - '0') * 1000, conf->wait_max);
+        whole = (ch >= '0' && ch <= '9');
     }
 
-    if (value->len == 0 || i < value->len) {
+    if (!whole) {
         return ngx_http_chatmaid_problem_set(flow->request->pool,
                                              &flow->reply->problem,
                                              NGX_HTTP_CHATMAID_INVALID_REQUEST,
