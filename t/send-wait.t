@@ -59,8 +59,10 @@ subtest 'what is asked for' => sub {
         'wait=1&until=sent&until=read' => 'until',
     );
     for my $query (sort keys %wrong) {
-        my $answer = post("/send?$query", $m);
+        my $k      = key;
+        my $answer = post("/send?$query", $m, 'Idempotency-Key' => $k);
         is(told($answer), '400 invalid_request not_sent', "$query: refused");
+        is($answer->{headers}{'idempotency-key'}, $k, "$query: with its key");
         like($answer->{json}{detail}, qr/"$wrong{$query}"/, "$query: by name");
     }
     is(told(post(url('/read/send?wait=x'), $m)), '403 scope_denied not_sent', 'the scope comes first');

@@ -92,10 +92,17 @@ static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
 ngx_int_t
 ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow)
 {
-    ngx_str_t                  args;
-    ngx_http_chatmaid_send_t  *send;
+    ngx_int_t                   rc;
+    ngx_str_t                   args;
+    const char                 *reason;
+    ngx_http_request_t         *r;
+    ngx_http_chatmaid_send_t   *send;
+    ngx_http_chatmaid_reply_t  *reply;
 
-    send = ngx_pcalloc(flow->request->pool, sizeof(ngx_http_chatmaid_send_t));
+    r = flow->request;
+    reply = flow->reply;
+
+    send = ngx_pcalloc(r->pool, sizeof(ngx_http_chatmaid_send_t));
     if (send == NULL) {
         return NGX_ERROR;
     }
@@ -106,15 +113,29 @@ ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow)
 
     flow->kind = NGX_HTTP_CHATMAID_PACE_SEND;
     flow->leave = ngx_http_chatmaid_send_leave;
-    flow->reply->key = &send->operation.key;
 
     ngx_http_chatmaid_steps_init(&flow->steps, ngx_http_chatmaid_send_steps,
                                  send);
 
-    args = flow->request->args;
+    /* each answer from here on names the key */
 
-    return flow->reply->native
-           ? NGX_OK : ngx_http_chatmaid_wait_query(flow, &args, &send->wait);
+    reply->key = &send->operation.key;
+
+    rc = ngx_http_chatmaid_idempotency_header(r, reply->key, &reason);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
+                                     NGX_HTTP_CHATMAID_INVALID_IDEMPOTENCY_KEY,
+                                     "the Idempotency-Key header %s", reason);
+    }
+
+    if (rc != NGX_OK || reply->native) {
+        return rc;
+    }
+
+    args = r->args;
+
+    return ngx_http_chatmaid_wait_query(flow, &args, &send->wait);
 }
 
 
@@ -134,23 +155,10 @@ ngx_http_chatmaid_send_parse(ngx_http_request_t *r, void *data)
 
     ngx_int_t                   rc;
     ngx_str_t                  *key;
-    const char                 *reason;
     ngx_http_chatmaid_reply_t  *reply;
 
     reply = send->flow->reply;
     key = &send->operation.key;
-
-    rc = ngx_http_chatmaid_idempotency_header(r, key, &reason);
-
-    if (rc == NGX_DECLINED) {
-        return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
-                                     NGX_HTTP_CHATMAID_INVALID_IDEMPOTENCY_KEY,
-                                     "the Idempotency-Key header %s", reason);
-    }
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
 
     rc = ngx_http_chatmaid_message_read(r, reply, key, &send->message,
                                      send->claim.lease.claim.fingerprint);
