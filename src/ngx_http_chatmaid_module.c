@@ -58,8 +58,8 @@ typedef struct {
 static ngx_http_chatmaid_phase_t  ngx_http_chatmaid_phases[] = {
     { NGX_HTTP_SERVER_REWRITE_PHASE,
       ngx_http_chatmaid_body_limit_lift_handler },
-    { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_body_limit_restore_handler },
     { NGX_HTTP_REWRITE_PHASE, ngx_http_chatmaid_error_page_rewrite_handler },
+    { NGX_HTTP_PREACCESS_PHASE, ngx_http_chatmaid_body_limit_restore_handler },
     { NGX_HTTP_PREACCESS_PHASE, ngx_http_chatmaid_facts_preaccess_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_call_precontent_handler },
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_chatmaid_webhook_handler },

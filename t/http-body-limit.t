@@ -14,11 +14,13 @@ my $nginx    = nginx(
     server   => <<"END");
 chatmaid_sender +15550100001;
 location ^~ /asked/    { chatmaid_gateway /.chatmaid/; auth_request /auth; }
+location ^~ /again/    { chatmaid_gateway /.chatmaid/; auth_request /rewritten; }
 location ^~ /mirrored/ { chatmaid_gateway /.chatmaid/; mirror /copy; }
 location ^~ /denied/   { chatmaid_gateway /.chatmaid/; auth_request /deny; }
 location = /hook       { chatmaid_webhook on; auth_request /auth; proxy_pass http://127.0.0.1:${\$receiver->port}; }
 location = /auth       { internal; client_max_body_size 1k; proxy_pass http://127.0.0.1:%PORT:auth%;
                          proxy_pass_request_body off; proxy_set_header Content-Length ""; }
+location = /rewritten  { internal; rewrite ^ /auth last; }
 location = /deny       { internal; client_max_body_size 1k; proxy_pass http://127.0.0.1:%PORT:auth%/deny; }
 location = /copy       { internal; client_max_body_size 1k; proxy_pass http://127.0.0.1:%PORT:auth%; }
 END
@@ -39,7 +41,7 @@ END
 
 my $m = message(padding => 'x' x 4000);
 
-for my $gateway (qw(chatmaid asked mirrored)) {
+for my $gateway (qw(chatmaid asked again mirrored)) {
     my $sends = $api->sends;
     my ($k, $n) = (key, {%$m, text => $gateway});
     is(told($nginx->post($nginx->url("/$gateway/send"), $n, 'Idempotency-Key' => $k)), 201, "$gateway: a send of 4 kB") for 1, 2;

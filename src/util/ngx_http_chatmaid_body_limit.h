@@ -16,7 +16,7 @@
 
 
 /* ngx_http_handler_pt, before nginx looks for a subrequest's location, where it
- * checks the size, and after it. */
+ * checks the size, and after it; "rewrite ... last" looks for another one. */
 ngx_int_t ngx_http_chatmaid_body_limit_lift_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_chatmaid_body_limit_restore_handler(ngx_http_request_t *r);
 
