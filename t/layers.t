@@ -29,7 +29,7 @@ my @LAYERS = (
         status  => [qw(status status_conf status_metrics
             status_accounts status_writer status_page)],
     },
-    {call   => [qw(call call_peer call_request api_key call_envelope call_result
+    {call   => [qw(call call_head call_peer call_request api_key call_envelope call_result
         call_error call_pace)]},
     {answer => [qw(answer facts problem problem_native error_page)]},
     {store  => [qw(store lease zone store_zone store_redis store_claim

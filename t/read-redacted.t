@@ -63,4 +63,43 @@ is_deeply(get(url('/short/account'))->{json}, {a => '[redacted]', b => 'x[redact
 $api->fault({status => 404, body => "<html>$key", type => 'text/html'});
 unlike(post('/send', message)->{body}, qr/\Q$key\E/, 'what is no JSON');
 
+# Header lines go into nginx's own log lines, and into variables.
+subtest 'in the head of an answer' => sub {
+    my $nginx = nginx(
+        name     => 'heads',
+        http     => q{chatmaid_retries 0; log_format heads '$upstream_status "$upstream_http_x_echo" "$upstream_http_authorization"';},
+        internal => 'log_subrequest on; access_log %DIR%/access.log heads; proxy_next_upstream http_503;',
+        upstream => 'server 127.0.0.1:%API% max_fails=0; server 127.0.0.1:%API% max_fails=0;',
+        gateway  => 'chatmaid_sender +15550100001;',
+    );
+    my $end  = "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    my $echo = "X-Echo: Bearer $key, $key\r\nAuthorization: $key\r\nSet-Cookie: k=$key\r\nLocation: /$key\r\n";
+    my %head = (
+        'a line that nginx refuses' => ["HTTP/1.1 200 OK\r\nX-Echo: Bearer $key\0\r\n$end", qr/invalid header: "X-Echo: Bearer \*+\\x00/],
+        'header lines'              => ["HTTP/1.1 200 OK\r\n$echo$end", qr/http proxy header: "Set-Cookie: k=\*+"/],
+        'the reason'                => ["HTTP/1.1 500 not $key\r\n$end", qr/http proxy status 500 "500 not \*+"/],
+        'lines that end with LF'    => [("HTTP/1.1 200 OK\r\n$echo$end" =~ s/\r//gr), qr/http proxy header: "Location: \/\*+"/],
+        'early hints'               => ["HTTP/1.1 103 Early Hints\r\n$echo\r\nHTTP/1.1 200 OK\r\n$echo$end", qr/http proxy header: "X-Echo: Bearer \*+, \*+"/],
+    );
+    for my $name (sort keys %head) {
+        my ($raw, $line) = @{$head{$name}};
+        my $from = length $nginx->error_log;
+        $api->fault({raw => $raw}) for 1, 2;
+        $nginx->get($nginx->url('/chatmaid/messages/msg_1'));
+        $nginx->post($nginx->url('/chatmaid/send'), message);
+        my $logged = substr($nginx->error_log, $from);
+        like($logged, $line, "$name: logged without the key");
+        like($logged, qr/\[error\].*the API key, which is redacted/, "$name: a line says so");
+        $api->clear_faults;
+    }
+
+    my $from = length $nginx->error_log;
+    $api->fault({status => 503}, {raw => $head{'header lines'}[0]});
+    $nginx->get($nginx->url('/chatmaid/messages/msg_1'));
+    like(substr($nginx->error_log, $from), $head{'header lines'}[1], 'which answers with the key');
+
+    like(slurp($nginx->dir . '/access.log'), qr/^200 "Bearer \*+, \*+" "\*+"$/m, 'nor have variables');
+
+};
+
 done;

@@ -6,6 +6,7 @@
 
 #include "ngx_http_chatmaid_api_key.h"
 #include "ngx_http_chatmaid_call.h"
+#include "ngx_http_chatmaid_call_head.h"
 #include "ngx_http_chatmaid_call_peer.h"
 
 
@@ -132,6 +133,8 @@ ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
     r->upstream->store = 0;
 
     call->upstream = r->upstream;
+
+    ngx_http_chatmaid_call_head_init(r, call);
 
     return NGX_OK;
 }

@@ -89,6 +89,10 @@ struct ngx_http_chatmaid_call_s {
     unsigned                          whole:1;   /* the end was captured */
     unsigned                          kept_closed:1;  /* its connection */
 
+    /* nginx's own handlers of the upstream, see call_head */
+    ngx_int_t                       (*reinit_request)(ngx_http_request_t *r);
+    ngx_int_t                       (*process_header)(ngx_http_request_t *r);
+
     ngx_http_chatmaid_call_result_e   fault;     /* seen while it runs */
     ngx_http_request_t               *request;   /* NULL when it is done */
     ngx_uint_t                        state;     /* its first upstream state */

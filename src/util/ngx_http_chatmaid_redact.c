@@ -7,6 +7,8 @@
 #include "ngx_http_chatmaid_redact.h"
 
 
+static ngx_uint_t ngx_http_chatmaid_redact_head_ends(u_char *p,
+    u_char *last);
 static u_char *ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p,
     u_char *last, ngx_uint_t escapes, u_char **next);
 static u_char *ngx_http_chatmaid_redact_match(ngx_str_t *secret, u_char *p,
@@ -64,6 +66,57 @@ ngx_http_chatmaid_redact(ngx_pool_t *pool, ngx_str_t *secret, ngx_str_t *text)
     text->len = ngx_cpymem(p, src, last - src) - text->data;
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_chatmaid_redact_head(ngx_str_t *secret, u_char *p, u_char *last)
+{
+    u_char      *head, *next;
+    ngx_uint_t   found;
+
+    found = 0;
+    head = p;
+
+    for ( ;; ) {
+        p = ngx_http_chatmaid_redact_find(secret, p, last, 0, &next);
+
+        if (p == NULL || ngx_http_chatmaid_redact_head_ends(head, p)) {
+            return found;
+        }
+
+        ngx_memset(p, '*', next - p);
+
+        found = 1;
+        p = next;
+    }
+}
+
+
+/* Whether an empty line is between p and last.  Lines end with LF or CR LF
+ * (RFC 9112, section 2.2). */
+
+static ngx_uint_t
+ngx_http_chatmaid_redact_head_ends(u_char *p, u_char *last)
+{
+    u_char  *end;
+
+    while (p < last) {
+
+        end = memchr(p, LF, last - p);
+
+        if (end == NULL) {
+            return 0;
+        }
+
+        if (end == p || (end == p + 1 && *p == CR)) {
+            return 1;
+        }
+
+        p = end + 1;
+    }
+
+    return 0;
 }
 
 
