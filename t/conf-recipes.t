@@ -58,6 +58,22 @@ subtest 'a Cluster' => sub {
     $nginx->quit;
 };
 
+subtest 'systemd stops nginx' => sub {
+    my ($command) = path(__FILE__)->dirname->child('../docs/operations.md')->slurp =~ /^ExecStop=-(.+)$/m;
+    my $nginx = nginx(name => 'stopped', gateway => 'chatmaid_sender +15550100001;');
+    $api->fault({hold => 'before'});
+    my $send = $nginx->later(POST => '/send', $m);
+    $api->wait_held;
+
+    my $stop = process('stop', command => ['bash', '-c', $command =~ s{/run/nginx\.pid}{$nginx->dir . '/nginx.pid'}er]);
+    wait_for(sub { $nginx->error_log =~ /gracefully shutting down/ }, 'the signal');
+    ok($stop->alive, 'it waits for the send');
+    $api->release;
+    is(told($send->result), 201, 'which ends');
+    wait_for(sub { !$nginx->alive && !$stop->alive }, 'nginx to end, and the command');
+    is($stop->status, 0, 'without an error') or diag($stop->text);
+};
+
 subtest 'a stream and its consumer group' => sub {
     my ($create, $read, $ack, $claim) = split /\n/, recipe('XREADGROUP');
     typed('redis-cli ACL SETUSER gateway +xadd');
