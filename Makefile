@@ -311,7 +311,7 @@ help:
 	@echo 'make fuzz        the fuzz targets, FUZZ_SECONDS each (FUZZ="event ...")'
 	@echo 'make fuzz-coverage  the lines that their inputs reach'
 	@echo 'make soak        faults under load, SOAK_SECONDS (SOAK_SEED=... again)'
-	@echo 'make mutants     30 changes of a line, each of which a test must notice'
+	@echo 'make mutants     31 changes of a line, each of which a test must notice'
 	@echo 'make bench       CPU time of a request, beside proxy_pass (ROWS="get ...")'
 	@echo 'make bench-growth  how it grows with bodies, records, connections'
 	@echo 'make bench-instructions   instructions of a request; fails beyond a limit'

@@ -10,6 +10,7 @@ use lib 't/lib';
 use Chatmaid::Test;
 use Chatmaid::Test::Redis;
 use Chatmaid::Test::Dns;
+use Chatmaid::Test::Metrics;
 use Chatmaid::Test::Storm;
 use Chatmaid::Test::World qw(at_most);
 use List::Util qw(max shuffle);
@@ -20,7 +21,7 @@ my $api    = sandbox;
 
 sub gateways ($name, $url, $http = '') {
     return map { nginx(name => $name . $_, workers => 2, error_log => 'notice', gateway => 'chatmaid_sender +15550100001;',
-        upstream => 'keepalive 256;', http => "chatmaid_redis $url timeout=5s fallback=reject; chatmaid_retries 0; $http") } 1, 2;
+        server => $STATUS, upstream => 'keepalive 256;', http => "chatmaid_redis $url timeout=5s fallback=reject; chatmaid_retries 0; $http") } 1, 2;
 }
 
 sub lines ($nginx, $what) { scalar(() = $nginx->logged(qr/\[error\].* chatmaid redis .* is $what/)) }
@@ -48,7 +49,7 @@ sub moves ($name, $gateways, $master, $replica, $moved) {
         break  => sub ($fault) { killed_in_step($master, $replica) },
         step   => sub ($fault, $passed) {
             $found //= time if $moved->();
-            return 0 if !$found || grep { !lines($_, 'back') } @$gateways;
+            return 0 if !$found || grep { !redis_is_back($_) } @$gateways;
             $back //= time;
             return 1;
         },

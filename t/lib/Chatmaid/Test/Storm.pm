@@ -16,7 +16,7 @@ use Mojo::IOLoop;
 use Mojo::JSON qw(decode_json);
 use Time::HiRes qw(time);
 
-our @EXPORT = qw(storm_clients storm by_operation requests_of);
+our @EXPORT = qw(storm_clients storm by_operation requests_of redis_is_back);
 
 # So many operations, and so many clients for each.
 
@@ -89,6 +89,15 @@ sub requests_of () {
     my %count;
     $count{decode_json($_->{body})->{content}}++ for Chatmaid::Test::last_sandbox()->requests(path => '/v1/messages/send');
     return \%count;
+}
+
+# Redis answers again, say the log and the metric of an nginx with $STATUS.  It is
+# asked by a socket of its own, for the storm's requests are under way.
+
+sub redis_is_back ($nginx) {
+    return 0 unless $nginx->logged(qr/\[error\].* chatmaid redis .* is back/);
+    my $status = Chatmaid::Test::raw($nginx->port, "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    return $status->{body} =~ /^chatmaid_redis_connected 1$/m;
 }
 
 1;
