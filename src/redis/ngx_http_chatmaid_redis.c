@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What callers see: one node, or the nodes of a Cluster.
+ * The client as callers see it: one node, or the nodes of a Cluster.
  */
 
 
@@ -79,7 +79,7 @@ ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
         return NGX_OK;
     }
 
-    /* in a Cluster the map of slots says it */
+    /* in a Cluster the slot map names the masters */
 
     redis->nodes.login.master = 1;
 
@@ -100,7 +100,7 @@ ngx_http_chatmaid_redis_init(ngx_cycle_t *cycle,
 }
 
 
-/* For the log: what goes on while a server is away. */
+/* For the log: what happens while a server is away. */
 
 static const char *
 ngx_http_chatmaid_redis_meanwhile(ngx_http_chatmaid_redis_conf_t *conf)

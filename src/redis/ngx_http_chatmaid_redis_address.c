@@ -7,8 +7,8 @@
 #include "ngx_http_chatmaid_redis_address.h"
 
 
-/* Milliseconds.  The next attempt comes at once, but in another turn, as a
- * connect may fail at once; or after a pause that grows. */
+/* Milliseconds.  AT_ONCE is not 0: otherwise attempts that fail immediately
+ * would follow each other within one turn of the event loop. */
 
 #define NGX_HTTP_CHATMAID_REDIS_ADDRESS_AT_ONCE      1
 #define NGX_HTTP_CHATMAID_REDIS_ADDRESS_FIRST_DELAY  50
@@ -108,7 +108,7 @@ ngx_http_chatmaid_redis_address_lost(
 }
 
 
-/* It is random, lest all workers come together. */
+/* The pause is random, so that not all workers connect at the same time. */
 
 static ngx_msec_t
 ngx_http_chatmaid_redis_address_pause(

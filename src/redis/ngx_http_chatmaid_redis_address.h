@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Which of a server's addresses is next, and after what pause.
+ * Which of a server's addresses is tried next, and after what pause.
  */
 
 
@@ -16,59 +16,62 @@
 
 typedef struct {
     ngx_addr_t   *addr;
-    const char   *host;             /* whose it is, for TLS; ends in NUL */
+    const char   *host;             /* its host, for TLS; ends in NUL */
 } ngx_http_chatmaid_redis_endpoint_t;
 
 
-/* On zeroed memory there is none. */
+/* Zeroed memory is a list without addresses. */
 
 typedef struct {
     ngx_http_chatmaid_redis_endpoint_t  *endpoints;
     ngx_uint_t    n;
-    ngx_uint_t    current;          /* the one whose turn it is */
-    ngx_uint_t    tries;            /* of them, tried in vain */
-    ngx_msec_t    delay;            /* of the last pause */
+    ngx_uint_t    current;          /* index of the one whose turn it is */
+    ngx_uint_t    tries;            /* failed attempts of this round */
+    ngx_msec_t    delay;            /* upper limit of the last pause, ms */
 } ngx_http_chatmaid_redis_address_t;
 
 
-/* These are the addresses from now on, at least one, and the turn goes on from
- * the number that it has.  The array is from ngx_alloc(), and will be freed;
- * what it points to must outlive it. */
+/* Replaces the addresses by n others, at least one.  The index of the current
+ * one is kept, modulo n.  The array must be from ngx_alloc(), and belongs to
+ * "address" from now on; what its elements point to must outlive it. */
 void ngx_http_chatmaid_redis_address_set(
     ngx_http_chatmaid_redis_address_t *address,
     ngx_http_chatmaid_redis_endpoint_t *endpoints, ngx_uint_t n);
 
-/* Frees the array. */
+/* Frees the array; there are no addresses then. */
 void ngx_http_chatmaid_redis_address_free(
     ngx_http_chatmaid_redis_address_t *address);
 
-/* The one whose turn it is. */
+/* Returns the address whose turn it is.  There must be one. */
 ngx_http_chatmaid_redis_endpoint_t *ngx_http_chatmaid_redis_address_current(
     ngx_http_chatmaid_redis_address_t *address);
 
-/* Whether some of them are still to be tried, after others that have failed. */
+/* Returns 1 if attempts at some addresses have failed, and others are still to
+ * be tried; else 0. */
 ngx_uint_t ngx_http_chatmaid_redis_address_left(
     ngx_http_chatmaid_redis_address_t *address);
 
-/* The current one is of use. */
+/* The current address works: a new round begins with the next failure. */
 void ngx_http_chatmaid_redis_address_works(
     ngx_http_chatmaid_redis_address_t *address);
 
-/* An attempt at the current one has failed; "all": by now at all of them.
- * Returns the pause before the next attempt. */
+/* An attempt at the current address has failed.  Sets *all to 1 if attempts at
+ * all addresses have failed by now, else to 0.  Returns the pause before the
+ * next attempt, in milliseconds. */
 ngx_msec_t ngx_http_chatmaid_redis_address_failed(
     ngx_http_chatmaid_redis_address_t *address, ngx_uint_t *all);
 
-/* There is none to be tried.  Returns the same. */
+/* There is no address to try.  Returns the pause, as failed() does. */
 ngx_msec_t ngx_http_chatmaid_redis_address_missing(
     ngx_http_chatmaid_redis_address_t *address);
 
-/* A connection to the current one has gone; "lasted": it was a good one.
- * Returns the same. */
+/* A connection to the current address is lost.  "lasted": it had lived long
+ * enough for the next attempt to come at once.  Returns the pause, as failed()
+ * does. */
 ngx_msec_t ngx_http_chatmaid_redis_address_lost(
     ngx_http_chatmaid_redis_address_t *address, ngx_uint_t lasted);
 
-/* The turn goes to the next. */
+/* The turn goes to the next address. */
 void ngx_http_chatmaid_redis_address_next(
     ngx_http_chatmaid_redis_address_t *address);
 

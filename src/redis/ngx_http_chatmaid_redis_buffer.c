@@ -7,8 +7,8 @@
 #include "ngx_http_chatmaid_redis_buffer.h"
 
 
-#define NGX_HTTP_CHATMAID_REDIS_BUFFER_SIZE  4096   /* at first, */
-#define NGX_HTTP_CHATMAID_REDIS_BUFFER_KEPT  65536  /* what is kept */
+#define NGX_HTTP_CHATMAID_REDIS_BUFFER_SIZE  4096   /* at first */
+#define NGX_HTTP_CHATMAID_REDIS_BUFFER_KEPT  65536  /* larger ones are freed */
 
 
 ngx_int_t

@@ -14,15 +14,16 @@
 #include <ngx_core.h>
 
 
-/* Adds len bytes to a buffer that has been zeroed before its first use.
- * NGX_ERROR: no memory, and the buffer is as it was. */
+/* Appends a copy of len bytes to a buffer that was zeroed before its first use.
+ * Returns NGX_OK, or NGX_ERROR if there is no memory; then the buffer is
+ * unchanged. */
 ngx_int_t ngx_http_chatmaid_redis_buffer_append(ngx_buf_t *b,
     const void *data, size_t len, ngx_log_t *log);
 
-/* Everything has been written: a large buffer need not stay. */
+/* To be called when everything has been written: frees a large buffer. */
 void ngx_http_chatmaid_redis_buffer_trim(ngx_buf_t *b);
 
-/* Leaves it zeroed. */
+/* Frees the memory, and leaves the buffer zeroed. */
 void ngx_http_chatmaid_redis_buffer_free(ngx_buf_t *b);
 
 

@@ -8,15 +8,16 @@
 #include "ngx_http_chatmaid_digits.h"
 
 
-/* Milliseconds: until the slots are asked for when they have changed, and until
- * the next question while a node is away, or none has answered. */
+/* Milliseconds until CLUSTER SLOTS is sent: SOON after a node has said that
+ * slots have changed, PAUSE while a node is away or slots have no node. */
 #define NGX_HTTP_CHATMAID_REDIS_CLUSTER_SOON   20
 #define NGX_HTTP_CHATMAID_REDIS_CLUSTER_PAUSE  250
 
-/* How many nodes may be told: Redis itself is made for 1000. */
+/* How many nodes there may be beside those of the URL: a Redis Cluster is
+ * designed for up to 1000. */
 #define NGX_HTTP_CHATMAID_REDIS_CLUSTER_NODES  1024
 
-/* How many numbers are tried as tags: enough for a node that has one slot. */
+/* How many numbers are tried as tags: enough for a node with a single slot. */
 #define NGX_HTTP_CHATMAID_REDIS_CLUSTER_TAGS   (1 << 18)
 
 
@@ -120,7 +121,7 @@ ngx_http_chatmaid_redis_cluster_init(
 }
 
 
-/* By the URL. */
+/* Adds a node that the URL names. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_cluster_add_named(
@@ -189,7 +190,7 @@ ngx_http_chatmaid_redis_cluster_node(
 }
 
 
-/* One that is up, or may be. */
+/* Returns a node that is up, else one that may be. */
 
 static ngx_http_chatmaid_redis_node_t *
 ngx_http_chatmaid_redis_cluster_first(
@@ -210,7 +211,7 @@ ngx_http_chatmaid_redis_cluster_first(
 }
 
 
-/* One that is not known to be away, or any. */
+/* Returns a node that is not known to be down, else any. */
 
 static ngx_http_chatmaid_redis_node_t *
 ngx_http_chatmaid_redis_cluster_untried(
@@ -275,8 +276,9 @@ ngx_http_chatmaid_redis_cluster_tags(
 }
 
 
-/* The node that has these slots, which is made where it is new.  NULL: no
- * memory, that is no host, or there are too many. */
+/* Returns the node that has these slots; a new one is added.  "said_by" is the
+ * node that has told them.  NULL: no memory, an invalid name or port, or too
+ * many nodes. */
 
 static ngx_http_chatmaid_redis_node_t *
 ngx_http_chatmaid_redis_cluster_get(
@@ -327,7 +329,8 @@ ngx_http_chatmaid_redis_cluster_find(
 }
 
 
-/* "beside" is the connection to another node of the same host, or NULL. */
+/* "beside" is the connection to another node on the same host, whose address
+ * is used, or NULL. */
 
 static ngx_http_chatmaid_redis_node_t *
 ngx_http_chatmaid_redis_cluster_add(
@@ -418,8 +421,8 @@ ngx_http_chatmaid_redis_cluster_redirect(void *data,
 }
 
 
-/* Of a slot that is being moved, the keys of a script may be at two nodes; one
- * without a node may be given one. */
+/* Whether the command may succeed later: while a slot is being moved, the keys
+ * of a script may be at two nodes; a slot without a node may get one. */
 
 static ngx_uint_t
 ngx_http_chatmaid_redis_cluster_is_later(
@@ -439,7 +442,8 @@ ngx_http_chatmaid_redis_cluster_is_later(
 }
 
 
-/* Nodes of the URL count once none of them can tell the slots. */
+/* Until the slots are known, the nodes of the URL count as needed only when all
+ * of them are down. */
 
 static void
 ngx_http_chatmaid_redis_cluster_trouble(void *data)
@@ -506,7 +510,7 @@ ngx_http_chatmaid_redis_cluster_ask(
     node = ngx_http_chatmaid_redis_cluster_next(cluster);
     cluster->asked = node;
 
-    /* this command is for an unfit one too */
+    /* an unfit node accepts no command but this one */
 
     unfit = node->unfit;
     node->unfit = 0;
@@ -527,8 +531,8 @@ ngx_http_chatmaid_redis_cluster_ask(
 }
 
 
-/* The node goes to the end: each has its turn, for one that answers may know of
- * no slots. */
+/* Returns the node to ask, and moves it to the end of the queue: each node has
+ * its turn, because one that answers may know of no slots. */
 
 static ngx_http_chatmaid_redis_node_t *
 ngx_http_chatmaid_redis_cluster_next(
@@ -574,7 +578,8 @@ ngx_http_chatmaid_redis_cluster_handler(void *data, ngx_uint_t error,
 }
 
 
-/* A node that has been taken out of its Cluster knows of no slots. */
+/* A reply without slots is ignored: it comes from a node that has been taken
+ * out of its Cluster. */
 
 static void
 ngx_http_chatmaid_redis_cluster_learn(
@@ -650,8 +655,9 @@ ngx_http_chatmaid_redis_cluster_read(
 }
 
 
-/* Finds a number for each node, such that a key which has it as its tag is in
- * one of the node's slots; and one for a slot that no node has. */
+/* Finds a number for each node, such that a key with this number as its hash
+ * tag is in one of the node's slots; and, if some slots have no node, a number
+ * for one of these slots. */
 
 static void
 ngx_http_chatmaid_redis_cluster_tag(ngx_http_chatmaid_redis_cluster_t *cluster)
@@ -700,7 +706,8 @@ ngx_http_chatmaid_redis_cluster_tag(ngx_http_chatmaid_redis_cluster_t *cluster)
 }
 
 
-/* Nodes that are needed no more, and have nothing to answer. */
+/* Closes the nodes that are no longer needed and have no commands, and frees
+ * those of them that the URL does not name. */
 
 static void
 ngx_http_chatmaid_redis_cluster_tidy_handler(ngx_event_t *ev)

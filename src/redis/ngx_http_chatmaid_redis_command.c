@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * From a command's way into the queue to its reply, in this order; scripts come
- * last.
+ * How a command gets into the queue, and how its reply is handled, in this
+ * order; scripts come last.
  */
 
 
@@ -62,7 +62,7 @@ ngx_http_chatmaid_redis_command_add(
 }
 
 
-/* With room for "size" bytes behind it. */
+/* Allocates a command with room for "size" bytes behind it. */
 
 static ngx_http_chatmaid_redis_command_t *
 ngx_http_chatmaid_redis_command_create(
@@ -87,7 +87,8 @@ ngx_http_chatmaid_redis_command_create(
 }
 
 
-/* NULL: no memory, and the command has been freed. */
+/* Queues a command and its bytes, or ends it at once.  NULL: no memory, and the
+ * command has been freed. */
 
 static ngx_http_chatmaid_redis_command_t *
 ngx_http_chatmaid_redis_command_queue(
@@ -137,7 +138,7 @@ ngx_http_chatmaid_redis_command_reply(
     command = ngx_queue_data(q, ngx_http_chatmaid_redis_command_t, fifo);
 
     if (command->asked) {
-        command->asked = 0;             /* the command's own comes next */
+        command->asked = 0;             /* this is the reply to ASKING */
         (void) ngx_http_chatmaid_redis_command_judge(commands, reply);
         return NGX_OK;
     }
@@ -182,9 +183,9 @@ ngx_http_chatmaid_redis_command_reply(
 
 
 /*
- * Nobody waits for the reply any more.  A script that lasts, and that the
- * server did not know, is run all the same: by then it has nothing to do with
- * the command's deadline.
+ * Nobody waits for the reply any more.  A script that lasts is redirected, or
+ * sent as EVAL if the server did not know it, all the same, and gets a new
+ * deadline.
  */
 
 static void
@@ -274,8 +275,8 @@ ngx_http_chatmaid_redis_command_add_script(
 }
 
 
-/* EVAL instead of the EVALSHA that this reply is for.  NGX_DECLINED: that is
- * not what it asks for; NGX_ERROR: no memory. */
+/* Queues EVAL if the reply to EVALSHA is that the script is unknown.
+ * NGX_DECLINED: it is another reply; NGX_ERROR: no memory. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_command_eval(

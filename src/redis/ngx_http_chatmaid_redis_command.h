@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Commands and scripts for one server: their way into its queue, and what a
- * reply does to them.
+ * Commands and scripts for one server: how they get into its queue, and what
+ * happens when a reply comes.
  */
 
 
@@ -14,7 +14,8 @@
 #include "ngx_http_chatmaid_redis_fifo.h"
 
 
-/* redis.h says what these do: command() and script(). */
+/* The same as ngx_http_chatmaid_redis_command() and _script() in redis.h, but
+ * for one server. */
 ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command_add(
     ngx_http_chatmaid_redis_commands_t *commands, ngx_uint_t argc,
     const char **argv, const size_t *len, ngx_http_chatmaid_redis_pt handler,
@@ -25,9 +26,10 @@ ngx_http_chatmaid_redis_command_t *ngx_http_chatmaid_redis_command_add_script(
     ngx_uint_t argc, const char **argv, const size_t *len,
     ngx_http_chatmaid_redis_pt handler, void *data);
 
-/* The next reply.  Calls the handler of its command, unless nobody waits for it
- * any more, EVAL is queued instead, or it goes on elsewhere.  The reply remains
- * the caller's.  NGX_ERROR: no reply is due. */
+/* Takes the next reply, which is for the oldest command sent.  Calls the
+ * handler of the command, unless nobody waits for it any more, EVAL is queued
+ * after an EVALSHA, or the command was redirected.  The reply remains the
+ * caller's.  Returns NGX_OK, or NGX_ERROR if no reply is due. */
 ngx_int_t ngx_http_chatmaid_redis_command_reply(
     ngx_http_chatmaid_redis_commands_t *commands, redisReply *reply);
 

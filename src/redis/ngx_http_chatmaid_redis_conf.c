@@ -9,10 +9,10 @@
 #include <openssl/crypto.h>
 
 
-#define NGX_HTTP_CHATMAID_REDIS_CONF_TIMEOUT  250
+#define NGX_HTTP_CHATMAID_REDIS_CONF_TIMEOUT  250  /* milliseconds */
 
 
-/* The parameters as they were written; data is NULL where one was not. */
+/* The values of the parameters; data is NULL if a parameter is not given. */
 
 typedef struct {
     ngx_str_t  password_file;
@@ -104,7 +104,7 @@ ngx_http_chatmaid_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     mcf->redis = rcf;
     value = cf->args->elts;
 
-    /* its resolver may be named later */
+    /* the "resolver" directive may come after this one */
 
     rcf->core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
@@ -190,7 +190,7 @@ ngx_http_chatmaid_redis_conf_args(ngx_conf_t *cf,
 }
 
 
-/* Prints only what is before "=": all else may be a password. */
+/* Logs only what is before "=": the rest may be a password. */
 
 static char *
 ngx_http_chatmaid_redis_conf_unknown(ngx_conf_t *cf, ngx_str_t *value)

@@ -16,17 +16,17 @@
 
 
 #define NGX_HTTP_CHATMAID_REDIS_MAX_PREFIX  128     /* bytes */
-#define NGX_HTTP_CHATMAID_REDIS_MAX_TAG     128     /* of a stream's key */
+#define NGX_HTTP_CHATMAID_REDIS_MAX_TAG     128     /* bytes, of a stream key */
 
 
 struct ngx_http_chatmaid_redis_conf_s {
     ngx_http_chatmaid_redis_url_t  url;
-    ngx_http_core_loc_conf_t   *core;        /* of http: its resolver */
+    ngx_http_core_loc_conf_t   *core;        /* http block: has the resolver */
     ngx_str_t                   password;    /* empty: no AUTH */
     ngx_str_t                   sentinel_user;
     ngx_str_t                   sentinel_password;
 
-    ngx_msec_t                  timeout;
+    ngx_msec_t                  timeout;     /* of a command, milliseconds */
     ngx_str_t                   prefix;      /* of all keys; for the store */
     ngx_uint_t                  reject;      /* fallback=reject */
 
@@ -38,9 +38,10 @@ struct ngx_http_chatmaid_redis_conf_s {
 };
 
 
-/* ngx_command_t.set: fills cmcf->redis.  NGX_CONF_OK, NGX_CONF_ERROR after a
- * message of its own, or a text that nginx puts behind the directive.  No
- * message holds the URL, for it might have a password in it. */
+/* ngx_command_t.set: sets "redis" of the main configuration "conf".  Returns
+ * NGX_CONF_OK, NGX_CONF_ERROR after it has logged a message, or a text that
+ * nginx appends to the name of the directive.  No message contains the URL,
+ * because it might contain a password. */
 char *ngx_http_chatmaid_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 

@@ -2,24 +2,24 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * From an attempt at an address, by way of TLS and the greeting, to the end and
- * the plan for the next; then what comes and what goes.
+ * In this order: an attempt at an address, TLS, the greeting, the end of a
+ * connection with the plan for the next attempt; then reading and writing.
  */
 
 
 #include "ngx_http_chatmaid_redis_conn.h"
 
 
-/* How many of a command's timeouts an attempt may take: TCP, TLS and greeting
- * are four to five round trips. */
+/* An attempt may take this many times the timeout of a command: TCP, TLS and
+ * greeting are four to five round trips. */
 #define NGX_HTTP_CHATMAID_REDIS_CONN_PATIENCE     4
 
-/* A connection that has lived this long is a good one: the next attempt needs
- * no pause. */
+/* Milliseconds.  After a connection that has lived this long, the next attempt
+ * needs no pause. */
 #define NGX_HTTP_CHATMAID_REDIS_CONN_LIFE         1000
 
 #define NGX_HTTP_CHATMAID_REDIS_CONN_BUFFER       16384  /* to read into */
-#define NGX_HTTP_CHATMAID_REDIS_CONN_READS        64     /* in a row */
+#define NGX_HTTP_CHATMAID_REDIS_CONN_READS        64     /* in one event */
 
 
 static void ngx_http_chatmaid_redis_conn_attempt(
@@ -165,7 +165,7 @@ ngx_http_chatmaid_redis_conn_attempt(ngx_http_chatmaid_redis_conn_t *conn)
     c->read->handler = ngx_http_chatmaid_redis_conn_read_handler;
     c->write->handler = ngx_http_chatmaid_redis_conn_write_handler;
 
-    /* TLS keeps its state in it */
+    /* nginx allocates the state of TLS from this pool */
 
     c->pool = ngx_create_pool(512, conn->log);
 
@@ -184,7 +184,7 @@ ngx_http_chatmaid_redis_conn_attempt(ngx_http_chatmaid_redis_conn_t *conn)
 }
 
 
-/* As ngx_event_connect_peer(). */
+/* Returns what ngx_event_connect_peer() does. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_conn_open(ngx_http_chatmaid_redis_conn_t *conn)
@@ -194,7 +194,7 @@ ngx_http_chatmaid_redis_conn_open(ngx_http_chatmaid_redis_conn_t *conn)
 
     addr = ngx_http_chatmaid_redis_address_current(&conn->address)->addr;
 
-    /* what nginx itself logs of an attempt is for who wants to know more */
+    /* the owner reports a failure once; nginx itself would log each attempt */
 
     conn->quiet = *conn->log;
     conn->quiet.log_level = ngx_min(conn->log->log_level, NGX_LOG_ALERT);
@@ -313,14 +313,14 @@ ngx_http_chatmaid_redis_conn_greet(ngx_http_chatmaid_redis_conn_t *conn)
     c = conn->peer.connection;
 
     if (c && c->read->ready) {
-        /* no further event would tell of what has already come */
+        /* there will be no further event for data that has already arrived */
         ngx_post_event(c->read, &ngx_posted_events);
     }
 }
 
 
-/* NGX_OK; NGX_DONE: the server refuses us; NGX_ABORT: it is no master;
- * NGX_ERROR: that is no reply. */
+/* NGX_OK; NGX_DONE: the server refuses the greeting; NGX_ABORT: it is not a
+ * master; NGX_ERROR: this is not a reply to the greeting. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_conn_greeted(ngx_http_chatmaid_redis_conn_t *conn,
@@ -389,8 +389,8 @@ ngx_http_chatmaid_redis_conn_lose(ngx_http_chatmaid_redis_conn_t *conn,
 }
 
 
-/* What a host's addresses have may be a master and its replicas, so this is
- * news only once all of them have been tried. */
+/* The addresses of a host may be those of a master and its replicas, so this is
+ * reported only when all of them have been tried. */
 
 static void
 ngx_http_chatmaid_redis_conn_lose_replica(
@@ -440,7 +440,8 @@ ngx_http_chatmaid_redis_conn_lose_unfound(
 }
 
 
-/* "lost" has the trouble, and whether it is one of the protocol. */
+/* The caller has set "trouble" and "protocol"; the rest of "lost" is set
+ * here. */
 
 static void
 ngx_http_chatmaid_redis_conn_end(ngx_http_chatmaid_redis_conn_t *conn,
@@ -477,7 +478,7 @@ ngx_http_chatmaid_redis_conn_end(ngx_http_chatmaid_redis_conn_t *conn,
 }
 
 
-/* What may be behind a loss in this state, or NULL. */
+/* What may have caused a loss in this state, for the log, or NULL. */
 
 static const char *
 ngx_http_chatmaid_redis_conn_advice(ngx_http_chatmaid_redis_conn_t *conn)
@@ -561,8 +562,8 @@ ngx_http_chatmaid_redis_conn_idle(ngx_http_chatmaid_redis_conn_t *conn,
 }
 
 
-/* The end of a pause, or of what an attempt may take, or of the time after
- * which a connection is a good one. */
+/* A pause is over, an attempt takes too long, or a connection has lived for a
+ * second. */
 
 static void
 ngx_http_chatmaid_redis_conn_timer_handler(ngx_event_t *ev)
@@ -601,9 +602,10 @@ ngx_http_chatmaid_redis_conn_read_handler(ngx_event_t *rev)
 
     if (c->close) {
         /*
-         * The worker is shutting down and closes what is idle.  Later, after
-         * worker_shutdown_timeout, it does the same to everything, but who
-         * still waits gets his reply: the owner closes after the last.
+         * The worker is shutting down and closes idle connections.  Later,
+         * after worker_shutdown_timeout, it closes all others too, but commands
+         * that are pending get their replies: the owner closes the connection
+         * after the last one.
          */
 
         c->close = 0;
@@ -649,7 +651,7 @@ ngx_http_chatmaid_redis_conn_read(ngx_http_chatmaid_redis_conn_t *conn)
     }
 
     if (i == NGX_HTTP_CHATMAID_REDIS_CONN_READS) {
-        /* others have a turn too */
+        /* let other connections have their turn */
         ngx_post_event(c->read, &ngx_posted_next_events);
         return;
     }
@@ -702,8 +704,9 @@ ngx_http_chatmaid_redis_conn_parse(ngx_http_chatmaid_redis_conn_t *conn,
 }
 
 
-/* Handlers are called in here: they may queue and cancel, but nothing that they
- * do closes the connection before we have returned. */
+/* The handlers of commands are called from here.  They may queue and cancel
+ * commands, but nothing that they do closes the connection before this function
+ * returns. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_conn_replies(ngx_http_chatmaid_redis_conn_t *conn)

@@ -9,7 +9,7 @@
 #include "ngx_http_chatmaid_redis_buffer.h"
 
 
-/* After how many timeouts a reply that is due won't come any more. */
+/* A reply that has been due for this many timeouts won't come any more. */
 #define NGX_HTTP_CHATMAID_REDIS_FIFO_PATIENCE  4
 
 
@@ -170,8 +170,8 @@ ngx_http_chatmaid_redis_fifo_write(
 }
 
 
-/* Timeouts are equal, so it is only one that was redirected which has a place
- * before others in the order of deadlines. */
+/* All commands have the same timeout, so only a redirected command may have an
+ * earlier deadline than those before it. */
 
 void
 ngx_http_chatmaid_redis_fifo_enlist(
@@ -312,8 +312,8 @@ ngx_http_chatmaid_redis_fifo_drop(
 }
 
 
-/* Takes out of "queued" and "out" what nobody waits for any more.  Only while
- * the last sent command has been written as a whole. */
+/* Removes the commands that nobody waits for any more from "queued" and "out".
+ * To be called only while no command is partly written. */
 
 static void
 ngx_http_chatmaid_redis_fifo_prune(
@@ -473,7 +473,7 @@ ngx_http_chatmaid_redis_fifo_expire(
             break;
         }
 
-        /* what is queued while the flow is open may yet be sent */
+        /* what is queued while there is a connection may still be sent */
 
         ngx_http_chatmaid_redis_fifo_end(commands, command,
                                       commands->open && !command->paused
@@ -519,7 +519,7 @@ ngx_http_chatmaid_redis_fifo_end_handler(ngx_event_t *ev)
 
     commands = ev->data;
 
-    /* what a handler queues now and what fails at once is for the next turn */
+    /* commands that fail while handlers run are left for the next turn */
 
     ngx_queue_init(&ended);
 
@@ -550,8 +550,8 @@ ngx_http_chatmaid_redis_fifo_end_handler(ngx_event_t *ev)
 
 
 /*
- * The timer is never later than the earliest deadline.  It may be earlier, for
- * it is not moved at each reply: then it only is set anew.
+ * The timer never expires later than the earliest deadline.  It may expire
+ * earlier, because it is not moved at each reply; then it is only set again.
  */
 
 static void
@@ -562,7 +562,7 @@ ngx_http_chatmaid_redis_fifo_arm(
     ngx_queue_t                        *q;
     ngx_http_chatmaid_redis_command_t  *command;
 
-    /* pending commands hold a worker that is shutting down */
+    /* pending commands keep a worker that is shutting down alive */
 
     commands->timer.cancelable =
                            !ngx_http_chatmaid_redis_fifo_pending(commands);
@@ -595,7 +595,7 @@ ngx_http_chatmaid_redis_fifo_arm(
 }
 
 
-/* When the oldest reply that is due has been due for too long. */
+/* The time at which the oldest reply will have been due for too long. */
 
 static ngx_msec_t
 ngx_http_chatmaid_redis_fifo_patience(

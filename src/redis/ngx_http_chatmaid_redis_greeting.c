@@ -21,7 +21,7 @@ static ngx_uint_t ngx_http_chatmaid_redis_greeting_is_refused(
     ngx_http_chatmaid_redis_trouble_t *trouble);
 
 
-/* A command, and what an error means that is not a common one. */
+/* The commands, and what an error means that refusal_find() does not know. */
 
 static struct {
     ngx_str_t    name;
@@ -108,7 +108,7 @@ ngx_http_chatmaid_redis_greeting_auth(
 }
 
 
-/* argv[0] and len[0] are the step's name. */
+/* Sets argv[0] and len[0] to the name of the step's command. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_greeting_add(
@@ -230,7 +230,7 @@ ngx_http_chatmaid_redis_greeting_reply(
 }
 
 
-/* An array that begins with "master", "slave" or "sentinel". */
+/* The reply is an array that begins with "master", "slave" or "sentinel". */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_greeting_role(redisReply *reply)
@@ -267,7 +267,7 @@ ngx_http_chatmaid_redis_greeting_is_refused(
     text.data = (u_char *) reply->str;
     text.len = reply->len;
 
-    /* whoever forbids PING by an ACL is there */
+    /* a server whose ACL forbids PING is up */
 
     if (step == NGX_HTTP_CHATMAID_REDIS_GREETING_PING
         && text.len >= noperm.len
@@ -278,7 +278,7 @@ ngx_http_chatmaid_redis_greeting_is_refused(
 
     if (step == NGX_HTTP_CHATMAID_REDIS_GREETING_AUTH) {
 
-        /* what doesn't know AUTH may repeat the password: one word does */
+        /* a server without AUTH may repeat the password: keep the first word */
 
         p = ngx_strlchr(text.data, text.data + text.len, ' ');
 

@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What is said first on each connection: AUTH, SELECT, PING, ROLE.  No command
- * is sent before all of it has been answered: with a SELECT that failed it
- * would go to another database, and a replica's records are not the latest.
+ * The first commands on each connection: AUTH, SELECT, PING, ROLE.  No other
+ * command is sent before all of these have been answered: after a SELECT that
+ * failed it would go to another database, and a replica's records may be old.
  */
 
 
@@ -16,7 +16,7 @@
 #include <hiredis/hiredis.h>
 
 
-/* As whom, and to what. */
+/* The user, the database, and whether the server must be a master. */
 
 typedef struct {
     ngx_str_t                                user;      /* may be empty */
@@ -43,20 +43,21 @@ typedef struct {
 } ngx_http_chatmaid_redis_greeting_t;
 
 
-/* Makes the bytes, on zeroed or freed memory.  NGX_ERROR: no memory; what has
- * been made is to be freed all the same. */
+/* Makes the bytes of a zeroed or freed greeting.  Returns NGX_OK, or NGX_ERROR
+ * if there is no memory.  In both cases the caller has to call free(). */
 ngx_int_t ngx_http_chatmaid_redis_greeting_make(
     ngx_http_chatmaid_redis_greeting_t *greeting,
     ngx_http_chatmaid_redis_login_t *login, ngx_log_t *log);
 
-/* Wipes and frees the bytes, once they are written: they hold the password. */
+/* Wipes and frees the bytes, because they contain the password; to be called
+ * as soon as they have been written. */
 void ngx_http_chatmaid_redis_greeting_free(
     ngx_http_chatmaid_redis_greeting_t *greeting);
 
-/* A reply to the greeting.  NGX_AGAIN: another one is due; NGX_OK: it was the
- * last; NGX_DECLINED: the server refuses a command, and "trouble" says why, as
- * long as the reply lasts; NGX_ABORT: it is no master; NGX_ERROR: this is no
- * reply to it. */
+/* Takes a reply to the greeting.  Returns NGX_AGAIN: another one is due;
+ * NGX_OK: it was the last; NGX_DECLINED: the server refuses a command, and
+ * "trouble" says why, which is valid as long as the reply; NGX_ABORT: the
+ * server is not a master; NGX_ERROR: this is not a reply to the greeting. */
 ngx_int_t ngx_http_chatmaid_redis_greeting_reply(
     ngx_http_chatmaid_redis_greeting_t *greeting, redisReply *reply,
     ngx_http_chatmaid_redis_trouble_t *trouble);

@@ -9,13 +9,14 @@
 #include "ngx_http_chatmaid_escape.h"
 
 
-/* After a timeout or refusal the server counts as away for at least so long:
- * else a read that works between two writes that don't would make two lines in
- * the log each time. */
+/* Milliseconds.  After a timeout or refusal the server counts as away for at
+ * least this long.  Otherwise each read that succeeds between two writes that
+ * fail would cause two log lines. */
 #define NGX_HTTP_CHATMAID_REDIS_HEALTH_CALM  5000
 
 
-/* Bytes of a trouble's parts that come from outside or from the system. */
+/* Sizes of the parts of a log line that come from the server or from the
+ * system. */
 #define NGX_HTTP_CHATMAID_REDIS_HEALTH_TEXT                                   \
     (NGX_HTTP_CHATMAID_ESCAPE_SIZE + sizeof(" to SELECT: \"\"") - 1)
 #define NGX_HTTP_CHATMAID_REDIS_HEALTH_ERR   128
@@ -116,7 +117,7 @@ ngx_http_chatmaid_redis_health_answered(
     ngx_http_chatmaid_redis_health_set_down(health, 0);
     health->troubled = 0;
 
-    /* the trouble may have been another worker's, which nobody asks any more */
+    /* the worker that met the trouble may get no more requests */
 
     if (ngx_http_chatmaid_alarm_pass(health->servers->alarms, health->alarm)) {
         ngx_http_chatmaid_redis_health_log_back(health);
@@ -163,7 +164,7 @@ ngx_http_chatmaid_redis_health_lost(ngx_http_chatmaid_redis_health_t *health,
         ngx_http_chatmaid_redis_health_down(health, trouble);
     }
 
-    /* after a timeout alone the next greeting says enough */
+    /* after timeouts alone the next greeting is proof enough */
 
     health->troubled = refused && health->troubled;
     health->flapping = !lasted;
@@ -203,7 +204,7 @@ ngx_http_chatmaid_redis_health_gone(ngx_http_chatmaid_redis_health_t *health)
         ngx_http_chatmaid_counters_connected(1);
     }
 
-    /* it may also have been met by requests */
+    /* requests may have met the trouble too */
 
     if (ngx_http_chatmaid_alarm_lower(health->servers->alarms, health->alarm)) {
         ngx_log_error(NGX_LOG_ERR, health->log, 0,
@@ -231,7 +232,7 @@ ngx_http_chatmaid_redis_health_down(ngx_http_chatmaid_redis_health_t *health,
 }
 
 
-/* The flags "up" and "down", and how many are down. */
+/* Sets the flags "up" and "down", and counts the servers that are down. */
 
 static void
 ngx_http_chatmaid_redis_health_set_down(
@@ -251,8 +252,8 @@ ngx_http_chatmaid_redis_health_set_down(
 }
 
 
-/* It answers; but it is no success where another one that is needed does
- * not. */
+/* The server answers.  That counts for chatmaid_redis_connected only if no
+ * other server that is needed is down. */
 
 static void
 ngx_http_chatmaid_redis_health_count_up(
@@ -276,7 +277,7 @@ ngx_http_chatmaid_redis_health_set_up(ngx_http_chatmaid_redis_health_t *health)
 
     alarms = health->servers->alarms;
 
-    /* the first PING of a new worker says nothing of what others meet */
+    /* the first greeting of a new worker says nothing of what others meet */
 
     news = health->raised
            ? ngx_http_chatmaid_alarm_lower(alarms, health->alarm)

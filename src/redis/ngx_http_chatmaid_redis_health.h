@@ -2,16 +2,17 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What a worker knows of the server: whether it is up.  This file alone writes
- * it.  The first worker that finds the server away says so in the log, and the
- * last that finds it back, so each change is one line an nginx.
+ * What a worker knows about a server: whether it is up.  Only redis_health.c
+ * changes that.  The first worker that finds the server away says so in the
+ * log, and the last worker that finds it back, so each change is one line for
+ * the whole nginx.
  *
- * The proof that a server is back is the answer to the greeting, which no
- * command precedes.  It does not suffice
+ * The proof that a server is back is the answer to the greeting, which is sent
+ * before any command.  This answer does not suffice
  *
- *   - after refused commands, which it says nothing of, unless a replica has
- *     refused them: then a command must be answered, but not within five
- *     seconds of the latest refusal or timeout;
+ *   - after a server that is not a replica has refused commands, because it may
+ *     still refuse them: then a command must be answered, at least five seconds
+ *     after the latest refusal or timeout;
  *   - after a connection that lived for less than a second: then the next one
  *     must live longer.
  */
@@ -28,42 +29,45 @@
 /* What the servers of a client have in common. */
 
 typedef struct {
-    const char                         *meanwhile;  /* what goes on while one
-                                                     * is away */
+    const char                         *meanwhile;  /* what happens while one
+                                                     * is away, for the log */
     ngx_shm_zone_t                     *alarms;
-    ngx_uint_t                          down;       /* so many that count are */
+    ngx_uint_t                          down;       /* how many servers that
+                                                     * are needed are down */
 } ngx_http_chatmaid_redis_servers_t;
 
 
-/* Others only read the flags. */
+/* Other files only read the flags. */
 
 typedef struct {
     ngx_http_chatmaid_redis_servers_t  *servers;
-    ngx_str_t                          *name;       /* for the log, as is */
+    ngx_str_t                          *name;       /* for the log, unescaped */
     ngx_log_t                          *log;
     ngx_http_chatmaid_alarm_id_t        alarm;
-    ngx_msec_t                          trouble;    /* last refusal, timeout */
+    ngx_msec_t                          trouble;    /* time of the last refusal
+                                                     * or timeout */
 
     unsigned                            counts:1;   /* it is needed */
     unsigned                            up:1;       /* commands are answered */
     unsigned                            down:1;     /* known not to be up */
-    unsigned                            raised:1;   /* the alarm, by us */
+    unsigned                            raised:1;   /* alarm, by this worker */
     unsigned                            away:1;     /* commands need not wait:
                                                      * the last attempt to
                                                      * connect failed */
     unsigned                            troubled:1; /* "trouble" is set */
     unsigned                            flapping:1; /* the last connection
-                                                     * lived too short */
+                                                     * did not last */
 } ngx_http_chatmaid_redis_health_t;
 
 
-/* "servers" and "name" must outlive it; "thing" as of alarm_id(). */
+/* Initializes zeroed memory.  "servers", "name" and "log" must outlive it;
+ * "thing" is as for alarm_id(). */
 void ngx_http_chatmaid_redis_health_init(
     ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_servers_t *servers, ngx_str_t *name,
     ngx_str_t *thing, ngx_log_t *log);
 
-/* The server is needed from now on: what happens to it counts. */
+/* The server is needed from now on: its troubles are logged and counted. */
 void ngx_http_chatmaid_redis_health_need(
     ngx_http_chatmaid_redis_health_t *health);
 
@@ -84,34 +88,36 @@ void ngx_http_chatmaid_redis_health_troubled(
     ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble);
 
-/* The server has become a replica: it is left, and the ROLE of the next one is
- * the proof that a master is there. */
+/* The server has become a replica: it is left, and the ROLE of the next server
+ * will prove that there is a master. */
 void ngx_http_chatmaid_redis_health_demoted(
     ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble);
 
-/* A connection that was ready has gone; "trouble" is NULL where nobody needed
- * it; "refused": commands were, on it. */
+/* A connection that was ready has gone.  "trouble" is NULL if nobody needed the
+ * connection; "lasted": it lived for at least a second; "refused": commands
+ * were refused on it. */
 void ngx_http_chatmaid_redis_health_lost(
     ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble, ngx_uint_t lasted,
     ngx_uint_t refused);
 
-/* All addresses have been tried in vain. */
+/* The attempts at all addresses have failed. */
 void ngx_http_chatmaid_redis_health_failed(
     ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble);
 
-/* No command need wait for the next connection: it takes too long. */
+/* Commands are not to wait for the next connection, because it takes too
+ * long. */
 void ngx_http_chatmaid_redis_health_away(
     ngx_http_chatmaid_redis_health_t *health);
 
-/* The server is needed no more, for others have taken its place. */
+/* The server is no longer needed, because others have taken its place. */
 void ngx_http_chatmaid_redis_health_gone(
     ngx_http_chatmaid_redis_health_t *health);
 
-/* There is no connection that answers commands, and the next PING will say
- * more. */
+/* No connection answers commands now; the next greeting will show whether the
+ * server is back. */
 void ngx_http_chatmaid_redis_health_down(
     ngx_http_chatmaid_redis_health_t *health,
     ngx_http_chatmaid_redis_trouble_t *trouble);

@@ -15,7 +15,7 @@ typedef struct {
 } ngx_http_chatmaid_redis_mget_t;
 
 
-/* One command, for keys in a row. */
+/* One command, for n consecutive keys. */
 
 typedef struct {
     ngx_http_chatmaid_redis_mget_t   *mget;

@@ -2,14 +2,15 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What each layer does when another has news.
+ * What the connection, the commands and the health do when one of them reports
+ * an event.
  */
 
 
 #include "ngx_http_chatmaid_redis_node.h"
 
 
-/* More than this waiting to be written counts as endless. */
+/* While more bytes than this wait to be written, no command is accepted. */
 #define NGX_HTTP_CHATMAID_REDIS_MAX_UNSENT  (16 * 1024 * 1024)
 
 
@@ -188,7 +189,7 @@ ngx_http_chatmaid_redis_node_release(ngx_http_chatmaid_redis_node_t *node)
 }
 
 
-/* At the end of a turn: all its commands in one write. */
+/* At the end of a turn of the event loop: writes all its commands at once. */
 
 static void
 ngx_http_chatmaid_redis_node_flush_handler(ngx_event_t *ev)
@@ -208,8 +209,8 @@ ngx_http_chatmaid_redis_node_flush_handler(ngx_event_t *ev)
 }
 
 
-/* What each event ends with.  A worker that is shutting down needs no
- * connection for which nobody waits. */
+/* The last call of each event.  A worker that is shutting down closes a
+ * connection that nobody needs. */
 
 static void
 ngx_http_chatmaid_redis_node_settled(void *data)
@@ -232,7 +233,7 @@ ngx_http_chatmaid_redis_node_settled(void *data)
 }
 
 
-/* The connection's news. */
+/* Events of the connection. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_node_find(void *data,
@@ -344,7 +345,7 @@ ngx_http_chatmaid_redis_node_lost(void *data,
 
     if (lost->ready) {
 
-        /* a connection that was closed while nothing was asked is no loss */
+        /* a connection closed while no reply was due does not matter */
 
         unused = lost->trouble.err == 0 && !lost->protocol
                  && !ngx_http_chatmaid_redis_fifo_due(&node->commands);
@@ -358,7 +359,7 @@ ngx_http_chatmaid_redis_node_lost(void *data,
     }
 
     if (lost->pause >= node->conn.conf->timeout) {
-        /* nobody could wait so long */
+        /* no command could wait that long */
         ngx_http_chatmaid_redis_health_away(&node->health);
     }
 
@@ -377,7 +378,7 @@ ngx_http_chatmaid_redis_node_lost(void *data,
 }
 
 
-/* The commands' news. */
+/* Events of the commands. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_node_accept(void *data, size_t unsent)
@@ -389,9 +390,9 @@ ngx_http_chatmaid_redis_node_accept(void *data, size_t unsent)
     };
 
     /*
-     * While a server is away no command waits for the next attempt, or for the
-     * one under way.  A worker that is shutting down may be DOWN, without a
-     * next attempt: then the command itself is the reason for it.
+     * While a server is away, no command waits for the next attempt, or for the
+     * one in progress.  In a worker that is shutting down, the connection may
+     * be DOWN without a plan for an attempt: then the command causes one.
      */
 
     if (node->unfit) {
@@ -406,7 +407,7 @@ ngx_http_chatmaid_redis_node_accept(void *data, size_t unsent)
         return NGX_OK;
     }
 
-    /* no attempt has failed yet, where connections were made and lost */
+    /* no attempt has failed yet if connections were made, but did not last */
 
     if (!node->health.down || node->health.troubled) {
         ngx_http_chatmaid_redis_health_down(&node->health, &trouble);

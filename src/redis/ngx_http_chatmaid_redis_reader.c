@@ -7,7 +7,7 @@
 #include "ngx_http_chatmaid_redis_reader.h"
 
 
-/* The type of redisReplyObjectFunctions' argument has changed. */
+/* The type of an argument of createArray() depends on the version. */
 #if (HIREDIS_MAJOR < 1)
 typedef int     ngx_http_chatmaid_redis_reader_elements_t;
 #else
@@ -131,7 +131,7 @@ ngx_http_chatmaid_redis_reader_next(ngx_http_chatmaid_redis_reader_t *reader,
 }
 
 
-/* What a large reply has added to the pool is not kept. */
+/* The blocks that a large reply has added to the pool are not kept. */
 
 static void
 ngx_http_chatmaid_redis_reader_free_reply(
@@ -150,9 +150,10 @@ ngx_http_chatmaid_redis_reader_free_reply(
 
 
 /*
- * hiredis makes a reply by these functions.  NULL makes it no reply.  Its own
- * ones allocate each part of a reply apart, by which a claim cost two thousand
- * instructions more.  Verbatim strings and large numbers are RESP3.
+ * hiredis builds a reply with these functions; if one of them returns NULL, the
+ * reply is invalid.  hiredis' own functions allocate each part of a reply
+ * separately, which made a claim two thousand instructions more expensive.
+ * Verbatim strings and large numbers, which are RESP3, are not accepted.
  */
 
 static void *
@@ -188,8 +189,8 @@ ngx_http_chatmaid_redis_reader_create_string(const redisReadTask *task,
 }
 
 
-/* An array is allocated when it is announced: so it must not be one of two
- * thousand million elements. */
+/* An array is allocated when its length is announced, so the length must be
+ * limited: a server may announce two thousand million elements. */
 
 static void *
 ngx_http_chatmaid_redis_reader_create_array(const redisReadTask *task,
@@ -268,7 +269,7 @@ ngx_http_chatmaid_redis_reader_create_nil(const redisReadTask *task)
     reply = ngx_http_chatmaid_redis_reader_create(task);
 
     if (reply) {
-        reply->type = REDIS_REPLY_NIL;      /* not what it is none of */
+        reply->type = REDIS_REPLY_NIL;      /* task->type may be another */
     }
 
     return reply;
@@ -295,7 +296,7 @@ ngx_http_chatmaid_redis_reader_create_bool(const redisReadTask *task,
 #endif
 
 
-/* A part of a reply, in the array that it belongs to, if there is one. */
+/* Creates a part of a reply, and adds it to its array, if it is in one. */
 
 static redisReply *
 ngx_http_chatmaid_redis_reader_create(const redisReadTask *task)
@@ -329,7 +330,7 @@ ngx_http_chatmaid_redis_reader_create(const redisReadTask *task)
 }
 
 
-/* It goes with the pool. */
+/* Does nothing: replies are freed with the pool. */
 
 static void
 ngx_http_chatmaid_redis_reader_free_object(void *object)

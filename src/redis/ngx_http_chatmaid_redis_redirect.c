@@ -7,10 +7,10 @@
 #include "ngx_http_chatmaid_redis_redirect.h"
 
 
-/* Milliseconds until a command comes again. */
+/* Milliseconds until a paused command is sent again. */
 #define NGX_HTTP_CHATMAID_REDIS_REDIRECT_PAUSE  20
 
-/* More than that is a circle. */
+/* More redirects of one command than this are taken for a loop. */
 #define NGX_HTTP_CHATMAID_REDIS_REDIRECT_MAX    8
 
 
@@ -67,7 +67,7 @@ ngx_http_chatmaid_redis_redirect(ngx_http_chatmaid_redis_commands_t *commands,
 }
 
 
-/* Where no time would be left after the pause, the error is the reply. */
+/* If no time would be left after the pause, the error is the reply. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_redirect_pause(
@@ -91,7 +91,8 @@ ngx_http_chatmaid_redis_redirect_pause(
 }
 
 
-/* A command that can't go on has not been carried out by any server. */
+/* No server has carried out the command, so it ends as UNREACHABLE if it can't
+ * be sent again. */
 
 static void
 ngx_http_chatmaid_redis_redirect_send(

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * A command that a server has sent elsewhere, or told to come again, as the
- * nodes of a Redis Cluster do.  It goes on with what is left of its time.
+ * Commands that a node of a Redis Cluster redirects to another node, or that it
+ * asks to be sent again later.  They keep their deadlines.
  */
 
 
@@ -14,12 +14,13 @@
 #include "ngx_http_chatmaid_redis_fifo.h"
 
 
-/* After fifo_init(). */
+/* To be called after fifo_init(). */
 void ngx_http_chatmaid_redis_redirect_init(
     ngx_http_chatmaid_redis_commands_t *commands);
 
-/* Takes a command that has left the FIFO.  NGX_OK: it goes on, or it has ended;
- * one for which nobody waits may have been freed.  NGX_DECLINED: this is its
+/* Takes a command that has left the FIFO, and its reply.  Returns NGX_OK: the
+ * command is sent again, or it has ended; if nobody waits for it, it may have
+ * been freed.  NGX_DECLINED: it is not redirected, the caller handles the
  * reply. */
 ngx_int_t ngx_http_chatmaid_redis_redirect(
     ngx_http_chatmaid_redis_commands_t *commands,

@@ -49,7 +49,8 @@ static ngx_http_chatmaid_redis_refusal_t  ngx_http_chatmaid_redis_refusals[] = {
 };
 
 
-/* Redis 6 and 7.0, then 7.2 and later, say so of a command in a script. */
+/* How Redis 6 and 7.0, then 7.2 and later, say that a script's user may not run
+ * one of its commands. */
 
 static char  *ngx_http_chatmaid_redis_refusal_script_noperm[] = {
     "The user executing the script ",
@@ -81,7 +82,8 @@ ngx_http_chatmaid_redis_refusal_find(ngx_str_t *error)
 }
 
 
-/* The first word of an error, or what stands for it in a script's error. */
+/* Returns the first word of an error, or the corresponding word if the error
+ * occurred in a script. */
 
 static ngx_str_t
 ngx_http_chatmaid_redis_refusal_code(ngx_str_t text)
@@ -106,7 +108,7 @@ ngx_http_chatmaid_redis_refusal_code(ngx_str_t text)
         }
     }
 
-    /* before Redis 7, what a command of a script met is within the text */
+    /* before Redis 7, the text contains the error of a command in a script */
 
     if (text.len > wrapped.len
         && ngx_strncmp(text.data, wrapped.data, wrapped.len) == 0)

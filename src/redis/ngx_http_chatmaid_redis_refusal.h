@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Why a server does not serve, for the log, and errors by which it says so
- * whatever the command.
+ * Why a server does not serve, for the log; and the errors with which a server
+ * refuses commands of any kind.
  */
 
 
@@ -26,14 +26,14 @@ typedef struct {
 
 typedef struct {
     ngx_str_t    code;
-    unsigned     leave:1;       /* another connection may fare better, */
-    unsigned     replica:1;     /* for the server is no master any more */
+    unsigned     leave:1;       /* close: a new connection may do better */
+    unsigned     replica:1;     /* the server is no longer a master */
     const char  *advice;        /* what it means, what to do */
 } ngx_http_chatmaid_redis_refusal_t;
 
 
-/* The refusal that the text of an error is, or NULL: it is an error of this
- * command alone. */
+/* Returns the refusal that an error with this text means, in static memory, or
+ * NULL if the error concerns this command alone. */
 ngx_http_chatmaid_redis_refusal_t *ngx_http_chatmaid_redis_refusal_find(
     ngx_str_t *text);
 

@@ -7,7 +7,7 @@
 #include "ngx_http_chatmaid_redis_resolve.h"
 
 
-/* How many of a command's timeouts a name may take. */
+/* Resolving a name may take this many times the timeout of a command. */
 #define NGX_HTTP_CHATMAID_REDIS_RESOLVE_PATIENCE  4
 
 
@@ -85,7 +85,7 @@ ngx_http_chatmaid_redis_resolve_next(
 }
 
 
-/* NGX_AGAIN: the answer will come; NGX_OK: what is known holds. */
+/* NGX_AGAIN: the answer will come; NGX_OK: the known addresses are used. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_resolve_ask(
@@ -97,7 +97,7 @@ ngx_http_chatmaid_redis_resolve_ask(
 
     host = &resolve->hosts[resolve->host];
 
-    /* NULL where each server has one of its own */
+    /* NULL if each server block has a resolver of its own */
 
     resolver = resolve->conf->core->resolver;
 
@@ -124,7 +124,7 @@ ngx_http_chatmaid_redis_resolve_ask(
     resolve->within = 1;
 
     if (ngx_resolve_name(ctx) != NGX_OK) {
-        resolve->pending = 0;           /* it has freed ctx */
+        resolve->pending = 0;           /* ctx has been freed */
     }
 
     resolve->within = 0;
@@ -165,7 +165,7 @@ ngx_http_chatmaid_redis_resolve_handler(ngx_resolver_ctx_t *ctx)
 }
 
 
-/* The trouble of a worker, which it tells of once. */
+/* Each worker logs this once, until the name is resolved again. */
 
 static void
 ngx_http_chatmaid_redis_resolve_failed(
@@ -189,8 +189,8 @@ ngx_http_chatmaid_redis_resolve_failed(
 }
 
 
-/* The resolver's addresses last until its handler returns, and have no port and
- * no text. */
+/* Copies the addresses, because those of the resolver are valid only until its
+ * handler returns; and adds what they lack, the port and the text. */
 
 static void
 ngx_http_chatmaid_redis_resolve_learn(

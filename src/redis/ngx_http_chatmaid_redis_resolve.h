@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * From hosts to addresses.  Where the http block has a resolver, it is asked
- * for each host that is a name; without one, and where it does not answer, a
- * host's last known addresses hold: at first those of the start.
+ * Finds the addresses of hosts.  If the http block has a resolver, it is asked
+ * for each host that is a name.  Without a resolver, or if it does not answer,
+ * the last known addresses of a host are used: at first those found at start.
  */
 
 
@@ -23,11 +23,11 @@ typedef struct {
     ngx_uint_t                          naddrs;
     void                               *memory;   /* NULL: those of the start */
 
-    unsigned                            failing:1;  /* as the log says */
+    unsigned                            failing:1;  /* the log has said so */
 } ngx_http_chatmaid_redis_known_t;
 
 
-/* rc as of start(), but for NGX_AGAIN. */
+/* rc is as for start(), but never NGX_AGAIN. */
 typedef void (*ngx_http_chatmaid_redis_resolve_pt)(void *data, ngx_int_t rc);
 
 
@@ -46,15 +46,16 @@ typedef struct {
     ngx_http_chatmaid_redis_resolve_pt  handler;
     void                               *data;
 
-    unsigned                            changed:1;  /* "known", since it was
-                                                     * filled in */
-    unsigned                            pending:1;  /* ctx is under way */
-    unsigned                            within:1;   /* ngx_resolve_name() */
+    unsigned                            changed:1;  /* "known" is newer than
+                                                     * "address" */
+    unsigned                            pending:1;  /* ctx is in use */
+    unsigned                            within:1;   /* in ngx_resolve_name() */
 } ngx_http_chatmaid_redis_resolve_t;
 
 
-/* On zeroed memory; "address" must outlive it, and be filled by nobody else.
- * NGX_ERROR: no memory. */
+/* Initializes zeroed memory.  "conf", "address" and "hosts" must outlive it,
+ * and nobody else may fill "address".  Returns NGX_OK, or NGX_ERROR if there is
+ * no memory. */
 ngx_int_t ngx_http_chatmaid_redis_resolve_init(
     ngx_http_chatmaid_redis_resolve_t *resolve,
     ngx_http_chatmaid_redis_conf_t *conf,
@@ -62,9 +63,10 @@ ngx_int_t ngx_http_chatmaid_redis_resolve_init(
     ngx_http_chatmaid_redis_host_t *hosts, ngx_uint_t nhosts,
     ngx_http_chatmaid_redis_resolve_pt handler, void *data, ngx_log_t *log);
 
-/* Fills the address with those of all hosts, in their order.  NGX_OK: that is
- * done; NGX_AGAIN: the handler will be called, unless cancel() is;
- * NGX_DECLINED: there is none, or no memory. */
+/* Fills "address" with the addresses of all hosts, in the order of the hosts.
+ * Returns NGX_OK: that is done; NGX_AGAIN: the handler will be called, unless
+ * cancel() is called first; NGX_DECLINED: there is no address, or no
+ * memory. */
 ngx_int_t ngx_http_chatmaid_redis_resolve_start(
     ngx_http_chatmaid_redis_resolve_t *resolve);
 
@@ -72,7 +74,8 @@ ngx_int_t ngx_http_chatmaid_redis_resolve_start(
 void ngx_http_chatmaid_redis_resolve_cancel(
     ngx_http_chatmaid_redis_resolve_t *resolve);
 
-/* Cancels, and frees all, if init() has been called. */
+/* Cancels, and frees everything, the array of "address" too.  Does nothing if
+ * init() has not been called. */
 void ngx_http_chatmaid_redis_resolve_free(
     ngx_http_chatmaid_redis_resolve_t *resolve);
 

@@ -10,10 +10,10 @@
 #include <openssl/evp.h>
 
 
-/* EVALSHA, the script's name, and the number of keys. */
+/* The words before the keys: EVALSHA, the script's name, the number of keys. */
 #define NGX_HTTP_CHATMAID_REDIS_SCRIPT_WORDS  3
 
-/* What a word has beside its bytes. */
+/* How many bytes RESP adds to a word, at most. */
 #define NGX_HTTP_CHATMAID_REDIS_SCRIPT_WORD                                   \
     (sizeof("$" CRLF CRLF) - 1 + NGX_SIZE_T_LEN)
 
@@ -76,8 +76,8 @@ ngx_http_chatmaid_redis_script_size(ngx_uint_t argc, const size_t *len)
 }
 
 
-/* hiredis' formatter takes 650 instructions for a word, a sixth of all that a
- * send with Redis costs.  So it has made the head alone. */
+/* hiredis' formatter takes 650 instructions for a word, in all a sixth of what
+ * a send with Redis costs.  So it is used for the head alone, at init. */
 
 void
 ngx_http_chatmaid_redis_script_format(

@@ -22,8 +22,8 @@
     (sizeof("$7" CRLF "EVALSHA" CRLF "$40" CRLF CRLF) - 1 + 40)
 
 
-/* A script, and how its calls begin.  One that "lasts" is worth running when
- * nobody waits for it any more. */
+/* A script, and the bytes that its calls begin with.  A script that "lasts" is
+ * worth running even when nobody waits for its reply any more. */
 
 typedef struct {
     ngx_str_t                          text;
@@ -33,34 +33,36 @@ typedef struct {
 } ngx_http_chatmaid_redis_script_t;
 
 
-/* A command that runs one. */
+/* A command that runs a script. */
 
 typedef struct {
     ngx_http_chatmaid_redis_script_t  *script;
-    u_char                            *evalsha;  /* its bytes */
-    size_t                             len;      /* of these */
+    u_char                            *evalsha;  /* the bytes of EVALSHA */
+    size_t                             len;      /* how many there are */
     ngx_uint_t                         nwords;   /* of the command */
 } ngx_http_chatmaid_redis_script_call_t;
 
 
-/* Makes script->head of script->text; once, at configuration.  NGX_OK, or
- * NGX_ERROR where OpenSSL fails (logged) or there is no memory. */
+/* Makes script->head from script->text; to be called once, at configuration.
+ * Returns NGX_OK, or NGX_ERROR if OpenSSL fails (logged) or there is no
+ * memory. */
 ngx_int_t ngx_http_chatmaid_redis_script_init(
     ngx_http_chatmaid_redis_script_t *script, ngx_log_t *log);
 
 /* How many bytes format() needs at most for argc keys and arguments. */
 size_t ngx_http_chatmaid_redis_script_size(ngx_uint_t argc, const size_t *len);
 
-/* Writes EVALSHA with nkeys keys and then arguments, argc in all, to p, which
- * must last as long as the call; "script" must outlive the call (of one that
- * doesn't last: until nobody waits for it). */
+/* Fills "call", and writes EVALSHA with nkeys keys and then the arguments, argc
+ * in all, to p, which must have room for size() bytes and last as long as the
+ * call.  "script" must outlive the call; if it does not "last", only until
+ * nobody waits for the reply. */
 void ngx_http_chatmaid_redis_script_format(
     ngx_http_chatmaid_redis_script_call_t *call,
     ngx_http_chatmaid_redis_script_t *script, ngx_uint_t nkeys,
     ngx_uint_t argc, const char **argv, const size_t *len, u_char *p);
 
-/* Appends the same call as EVAL to a redis_buffer.  NGX_ERROR: no memory, and
- * the buffer is as it was. */
+/* Appends the same call as EVAL to b, see redis_buffer.h.  Returns NGX_OK, or
+ * NGX_ERROR if there is no memory; then nothing has been appended. */
 ngx_int_t ngx_http_chatmaid_redis_script_eval(
     ngx_http_chatmaid_redis_script_call_t *call, ngx_buf_t *b, ngx_log_t *log);
 

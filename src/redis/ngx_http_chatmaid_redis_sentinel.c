@@ -129,7 +129,7 @@ ngx_http_chatmaid_redis_sentinel_ask(
     sentinel->refused = 0;
     sentinel->tries = 0;
 
-    /* pauses are the affair of who asks */
+    /* the caller makes a pause between questions */
 
     sentinel->conn.address.delay = 0;
 
@@ -165,7 +165,7 @@ ngx_http_chatmaid_redis_sentinel_free(
 }
 
 
-/* The connection's news, in the order in which they come. */
+/* Events of the connection, in the order in which they occur. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_sentinel_find(void *data,
@@ -220,7 +220,7 @@ ngx_http_chatmaid_redis_sentinel_ready(void *data)
 
     ngx_add_timer(&sentinel->timer, sentinel->conf->timeout);
 
-    /* what fails here ends with the timer */
+    /* if this fails, the timer ends the attempt */
 
     ngx_http_chatmaid_redis_conn_flush(&sentinel->conn);
 }
@@ -229,7 +229,7 @@ ngx_http_chatmaid_redis_sentinel_ready(void *data)
 static void
 ngx_http_chatmaid_redis_sentinel_lasted(void *data)
 {
-    /* its timer says more */
+    /* "timer" limits the time for the answer */
 }
 
 
@@ -246,7 +246,7 @@ ngx_http_chatmaid_redis_sentinel_refused(void *data,
         return;
     }
 
-    /* the text goes with the reply */
+    /* the text will be freed with the reply */
 
     sentinel->trouble.text.data = sentinel->error;
     sentinel->trouble.text.len = ngx_min(trouble->text.len,
@@ -313,7 +313,7 @@ ngx_http_chatmaid_redis_sentinel_reply(void *data, redisReply *reply)
 }
 
 
-/* An address or a name, and a port. */
+/* The answer is an array of an address or a name, and a port. */
 
 static ngx_int_t
 ngx_http_chatmaid_redis_sentinel_answer(
@@ -395,7 +395,7 @@ ngx_http_chatmaid_redis_sentinel_lost(void *data,
 }
 
 
-/* The end of each event, after which the connection may be closed. */
+/* The last call of each event: now the connection may be closed. */
 
 static void
 ngx_http_chatmaid_redis_sentinel_settled(void *data)

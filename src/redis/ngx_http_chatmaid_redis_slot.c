@@ -34,7 +34,7 @@ ngx_http_chatmaid_redis_slot_tag(ngx_str_t *key)
 }
 
 
-/* CRC-16/XMODEM, as the specification of Redis Cluster has it. */
+/* CRC-16/XMODEM, as the Redis cluster specification requires. */
 
 ngx_uint_t
 ngx_http_chatmaid_redis_slot(ngx_str_t *key)
@@ -144,7 +144,7 @@ ngx_http_chatmaid_redis_slot_read_range(redisReply *reply,
 
     ngx_str_null(&range->name);
 
-    /* null, where the server does not know its own */
+    /* the name is null if the server does not know its own */
 
     if (master[0]->type == REDIS_REPLY_STRING) {
         range->name.data = (u_char *) master[0]->str;

@@ -66,7 +66,8 @@ ngx_http_chatmaid_redis_tls_trust(ngx_conf_t *cf,
     int          rc;
     const char  *reason;
 
-    /* Without a callback the handshake itself fails, before AUTH is sent. */
+    /* Without a callback, an invalid certificate makes the handshake itself
+     * fail, before AUTH is sent. */
 
     SSL_CTX_set_verify(tls->ssl.ctx, SSL_VERIFY_PEER, NULL);
 
@@ -111,8 +112,8 @@ ngx_http_chatmaid_redis_tls_begin(ngx_http_chatmaid_redis_tls_t *tls,
     ssl = c->ssl->connection;
     param = SSL_get0_param(ssl);
 
-    /* A name goes into the ClientHello, an address must not.  Either is
-     * compared with the certificate during the handshake. */
+    /* A name goes into the ClientHello, an address must not (RFC 6066, section
+     * 3).  Either is compared with the certificate during the handshake. */
 
     if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1) {
         return NGX_OK;

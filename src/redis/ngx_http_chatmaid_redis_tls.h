@@ -23,18 +23,20 @@ typedef struct {
 } ngx_http_chatmaid_redis_tls_t;
 
 
-/* Makes the context.  "verify": the server's certificate is compared with the
- * authorities in ca_file, or with the system's where its data is NULL.  It goes
- * with the pool of cf.  NULL after a message. */
+/* Creates the context, which is freed with cf->pool.  "verify": the server's
+ * certificate must be from an authority in ca_file or, if the data of ca_file
+ * is NULL, from one that the system trusts.  Returns NULL on an error, which is
+ * logged. */
 ngx_http_chatmaid_redis_tls_t *ngx_http_chatmaid_redis_tls_create(
     ngx_conf_t *cf, ngx_uint_t verify, ngx_str_t *ca_file);
 
-/* Prepares a connection for ngx_ssl_handshake(); "host" ends in NUL.  NGX_OK,
- * or NGX_ERROR: it can't be used. */
+/* Prepares a connection for ngx_ssl_handshake().  "host" is the name or address
+ * that the certificate must be for; it ends in NUL.  Returns NGX_OK, or
+ * NGX_ERROR if the connection can't be used. */
 ngx_int_t ngx_http_chatmaid_redis_tls_begin(ngx_http_chatmaid_redis_tls_t *tls,
     ngx_connection_t *c, const char *host);
 
-/* Why the handshake of this connection has failed. */
+/* Returns why the handshake of this connection has failed, in static memory. */
 const char *ngx_http_chatmaid_redis_tls_reason(
     ngx_http_chatmaid_redis_tls_t *tls, ngx_connection_t *c);
 

@@ -52,7 +52,8 @@ ngx_http_chatmaid_redis_told(ngx_http_chatmaid_redis_told_t *told,
 }
 
 
-/* It gets into lines of the log, nginx's own too. */
+/* Only visible ASCII is valid, because names are logged as they are, by nginx
+ * too. */
 
 static ngx_uint_t
 ngx_http_chatmaid_redis_told_is_name(ngx_str_t *name)

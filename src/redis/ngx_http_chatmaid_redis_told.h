@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * A host that a server tells: a Sentinel that of the master, a node of a
- * Cluster that of another.  It is an address, which needs no DNS, or a name.
+ * A host that a server names: a Sentinel names the host of the master, a node
+ * of a Cluster the host of another node.  It is an address, which needs no DNS,
+ * or a name.
  */
 
 
@@ -28,17 +29,19 @@ typedef struct {
 } ngx_http_chatmaid_redis_told_t;
 
 
-/* Makes the host, in memory that must stay where it is.  NGX_DECLINED: that is
- * neither an address nor a name, or no port. */
+/* Fills "told" with a copy of the name, and the port; "told" must not be moved
+ * in memory.  Returns NGX_OK, or NGX_DECLINED if the name or the port is
+ * invalid; then "told" is unchanged. */
 ngx_int_t ngx_http_chatmaid_redis_told(ngx_http_chatmaid_redis_told_t *told,
     ngx_str_t *name, ngx_int_t port);
 
-/* A name that is also that of a server with this address has it as well, until
- * it is resolved itself.  An address stays as it is. */
+/* Gives a host that is a name the address of another server on the same host,
+ * with its own port, until the name is resolved.  A host that is an address
+ * remains unchanged. */
 void ngx_http_chatmaid_redis_told_beside(ngx_http_chatmaid_redis_told_t *told,
     struct sockaddr *sockaddr, socklen_t socklen);
 
-/* Whether that is this host, by the same name: 1 or 0. */
+/* Returns 1 if the host has this name and this port, else 0. */
 ngx_uint_t ngx_http_chatmaid_redis_told_is(
     ngx_http_chatmaid_redis_host_t *host, ngx_str_t *name, ngx_int_t port);
 

@@ -66,7 +66,7 @@ ngx_http_chatmaid_redis_topology_find(
 }
 
 
-/* By a Sentinel. */
+/* What the Sentinels have said. */
 
 static void
 ngx_http_chatmaid_redis_topology_told(void *data, ngx_int_t rc,
@@ -80,7 +80,7 @@ ngx_http_chatmaid_redis_topology_told(void *data, ngx_int_t rc,
         return;
     }
 
-    /* of a master where it was, the last known addresses hold */
+    /* if the master is where it was, its last known addresses are kept */
 
     if (topology->sentinel.moved) {
         ngx_http_chatmaid_redis_resolve_free(&topology->resolve);

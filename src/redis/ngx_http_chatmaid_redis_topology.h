@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Where a server is: at the host it is known by, or where Sentinels say.  It
- * finds addresses; whether there is a master is known by the ROLE.
+ * Finds the addresses of a server: those of its hosts, or of the master that
+ * Sentinels name.  Only ROLE tells whether a master is there.
  */
 
 
@@ -15,7 +15,7 @@
 #include "ngx_http_chatmaid_redis_sentinel.h"
 
 
-/* rc as of find(), but for NGX_AGAIN. */
+/* rc and "trouble" are as for find(), but rc is never NGX_AGAIN. */
 typedef void (*ngx_http_chatmaid_redis_topology_pt)(void *data, ngx_int_t rc,
     ngx_http_chatmaid_redis_trouble_t *trouble);
 
@@ -33,8 +33,9 @@ typedef struct {
 } ngx_http_chatmaid_redis_topology_t;
 
 
-/* On zeroed memory; "hosts", which are of no interest with Sentinels, and
- * "address" must outlive it.  NGX_ERROR: no memory. */
+/* Initializes zeroed memory.  "hosts" is not used with Sentinels.  "conf",
+ * "hosts" and "address" must outlive it.  Returns NGX_OK, or NGX_ERROR if there
+ * is no memory. */
 ngx_int_t ngx_http_chatmaid_redis_topology_init(
     ngx_http_chatmaid_redis_topology_t *topology,
     ngx_http_chatmaid_redis_conf_t *conf,
@@ -42,9 +43,9 @@ ngx_int_t ngx_http_chatmaid_redis_topology_init(
     ngx_http_chatmaid_redis_address_t *address,
     ngx_http_chatmaid_redis_topology_pt handler, void *data, ngx_log_t *log);
 
-/* Fills the address.  NGX_OK: that is done; NGX_AGAIN: the handler will be
- * called, unless forget() is; NGX_DECLINED: there is none, as "trouble" says.
- * "quiet" as for redis_conn_connect(). */
+/* Fills "address".  Returns NGX_OK: that is done; NGX_AGAIN: the handler will
+ * be called, unless forget() is called first; NGX_DECLINED: there is no
+ * address, and "trouble" says why.  "quiet" is as for redis_conn_connect(). */
 ngx_int_t ngx_http_chatmaid_redis_topology_find(
     ngx_http_chatmaid_redis_topology_t *topology, ngx_uint_t quiet,
     ngx_http_chatmaid_redis_trouble_t *trouble);
@@ -53,7 +54,7 @@ ngx_int_t ngx_http_chatmaid_redis_topology_find(
 void ngx_http_chatmaid_redis_topology_forget(
     ngx_http_chatmaid_redis_topology_t *topology);
 
-/* Forgets, and frees all. */
+/* Does the same as forget(), and frees everything. */
 void ngx_http_chatmaid_redis_topology_free(
     ngx_http_chatmaid_redis_topology_t *topology);
 

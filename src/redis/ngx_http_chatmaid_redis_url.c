@@ -174,7 +174,7 @@ ngx_http_chatmaid_redis_url_unix(ngx_conf_t *cf, ngx_str_t *text,
 }
 
 
-/* Takes "user@" off the text, which begins behind the scheme. */
+/* Removes "user@" from the text, which begins after the scheme. */
 
 static char *
 ngx_http_chatmaid_redis_url_user(ngx_conf_t *cf, ngx_str_t *text,
@@ -195,7 +195,7 @@ ngx_http_chatmaid_redis_url_user(ngx_conf_t *cf, ngx_str_t *text,
         return NGX_CONF_OK;
     }
 
-    /* A password may hold anything, unescaped: be it "/". */
+    /* A password may contain any character unescaped, even "/". */
 
     if (ngx_strlchr(text->data, at, ':') || ngx_strlchr(text->data, at, '/')) {
         return "must not have a password in the URL: use \"password_file=\"";
@@ -222,7 +222,7 @@ ngx_http_chatmaid_redis_url_user(ngx_conf_t *cf, ngx_str_t *text,
 }
 
 
-/* NAME[/db] of Sentinels, else [db]. */
+/* NAME[/db] with Sentinels, else [db]. */
 
 static char *
 ngx_http_chatmaid_redis_url_path(ngx_str_t *path,
@@ -248,7 +248,7 @@ ngx_http_chatmaid_redis_url_path(ngx_str_t *path,
                "as in \"redis+sentinel://HOST/NAME\"";
     }
 
-    /* what a Sentinel's own configuration takes */
+    /* the characters that a Sentinel's own configuration accepts */
 
     for (p = url->master.data; p < url->master.data + url->master.len; p++) {
 
@@ -281,7 +281,7 @@ ngx_http_chatmaid_redis_url_db(ngx_str_t *db,
         return "has an invalid database in the URL";
     }
 
-    /* A new connection is in 0, and SELECT would need a permission. */
+    /* A new connection uses database 0; SELECT would need a permission. */
 
     if (n > 0) {
         url->db = *db;
@@ -295,7 +295,7 @@ ngx_http_chatmaid_redis_url_db(ngx_str_t *db,
 }
 
 
-/* One; with Sentinels or a Cluster one or more, a comma between them. */
+/* One host, or with Sentinels or a Cluster one or more, separated by commas. */
 
 static char *
 ngx_http_chatmaid_redis_url_hosts(ngx_conf_t *cf, ngx_str_t *text,

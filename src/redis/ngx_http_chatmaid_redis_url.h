@@ -14,7 +14,7 @@
 #include <ngx_core.h>
 
 
-/* A host that the URL names, or that a server does. */
+/* A host that the URL or a server names. */
 
 typedef struct {
     ngx_str_t                        name;      /* ends in NUL, no brackets */
@@ -22,28 +22,29 @@ typedef struct {
     ngx_addr_t                      *addrs;     /* as resolved at start */
     ngx_uint_t                       naddrs;
 
-    unsigned                         dns:1;     /* a name, which DNS knows: no
-                                                 * address and no path */
+    unsigned                         dns:1;     /* a name for DNS, not an
+                                                 * address or a path */
 } ngx_http_chatmaid_redis_host_t;
 
 
 typedef struct {
-    ngx_str_t                        text;      /* for the log, no user */
+    ngx_str_t                        text;      /* for the log, without user */
     ngx_str_t                        user;      /* empty: the default user */
     ngx_http_chatmaid_redis_host_t  *hosts;
     ngx_uint_t                       nhosts;
-    ngx_str_t                        master;    /* what Sentinels call it */
+    ngx_str_t                        master;    /* its name at Sentinels */
     ngx_str_t                        db;        /* digits; empty: no SELECT */
 
     unsigned                         tls:1;     /* rediss */
-    unsigned                         sentinels:1;   /* are the hosts */
-    unsigned                         cluster:1;     /* of the hosts */
+    unsigned                         sentinels:1;   /* hosts are Sentinels */
+    unsigned                         cluster:1;     /* hosts are in a Cluster */
 } ngx_http_chatmaid_redis_url_t;
 
 
-/* Takes a URL apart and resolves its hosts, on zeroed memory.  NGX_CONF_OK,
- * NGX_CONF_ERROR after a message of its own, or a text that nginx puts behind
- * the directive.  No message holds what might be a password. */
+/* Parses the URL "text" into "url", zeroed memory, and resolves the hosts.
+ * "url" refers to the bytes of "text".  Returns NGX_CONF_OK, NGX_CONF_ERROR
+ * after it has logged a message, or a text that nginx appends to the name of
+ * the directive.  No message contains what might be a password. */
 char *ngx_http_chatmaid_redis_url_parse(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_chatmaid_redis_url_t *url);
 
