@@ -1,7 +1,8 @@
 -- Starts the lease of a record anew.
 --
--- KEYS: the record.  ARGV: owner, lease time and ttl (not shorter than the
--- lease), in milliseconds.
+-- KEYS: the record.
+-- ARGV: owner; lease time and ttl (not shorter than the lease), in
+-- milliseconds.
 --
 -- Returns 1, or 0 if the record no longer belongs to the owner.
 
