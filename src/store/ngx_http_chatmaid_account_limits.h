@@ -36,16 +36,15 @@ void ngx_http_chatmaid_account_limits_hold(ngx_shm_zone_t *shm_zone, u_char *id,
  * account is held back.  Polls with a note ("noted") come first, then the poll
  * whose message was asked for longest ago ("asked", in ngx_current_msec).  A
  * caller that is refused asks again every 100 ms, or gives up.  Returns a
- * handle for ngx_http_chatmaid_account_limits_ended() or _cancel(), or 0 if the
- * poll may not begin.
+ * handle for ended() or cancel(), or 0 if the poll may not begin.
  */
 ngx_uint_t ngx_http_chatmaid_account_limits_poll(ngx_shm_zone_t *shm_zone,
     u_char *id, ngx_uint_t noted, ngx_msec_t asked);
 
 /* Counts a read with which a wait begins: it takes the place of a poll.
  * However many reads there are, ten polls a minute remain, up to five of them
- * without a note.  Returns a handle for _ended(), or 0 if the read could not be
- * counted; it may begin in either case. */
+ * without a note.  Returns a handle for ended(), or 0 if the read could not be
+ * counted; the read may begin in either case. */
 ngx_uint_t ngx_http_chatmaid_account_limits_read(ngx_shm_zone_t *shm_zone,
     u_char *id);
 

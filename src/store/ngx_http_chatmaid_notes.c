@@ -31,7 +31,7 @@ typedef struct {
     ngx_msec_t  asked_at;
     ngx_msec_t  told_at;
     unsigned    asked:1;        /* Redis has answered: "wanted" is valid */
-    unsigned    told:1;         /* the key was set, at told_at */
+    unsigned    told:1;         /* SET was sent, at told_at */
     unsigned    asking:1;       /* a question is pending */
     unsigned    wanted:1;
 } ngx_http_chatmaid_notes_waiting_t;
@@ -236,7 +236,8 @@ ngx_http_chatmaid_notes_leave_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
 }
 
 
-/* If Redis fails, waiting->told is cleared; "waiting" may be NULL. */
+/* Sends a SET.  If it fails, waiting->told is cleared; "waiting" may be
+ * NULL. */
 
 static void
 ngx_http_chatmaid_notes_set(ngx_http_chatmaid_redis_t *redis, u_char *key,

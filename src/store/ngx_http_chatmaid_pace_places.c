@@ -117,7 +117,7 @@ ngx_http_chatmaid_pace_places_set(ngx_http_chatmaid_pace_account_t *account,
         state->clock = ngx_max(state->clock, at) + account->rate->interval;
     }
 
-    /* places from before the end of a 429 are lost */
+    /* while a 429 holds the account back, places before its end are lost */
 
     if (state->held
         && ngx_http_chatmaid_pace_state_left(state->held_at) > 0)
@@ -321,7 +321,7 @@ ngx_http_chatmaid_pace_places_ask(ngx_http_chatmaid_pace_state_t *state,
 }
 
 
-/* Returns nothing while a call is expected, which may still use the places. */
+/* Returns 0 while a call is expected, which may still use the places. */
 
 ngx_uint_t
 ngx_http_chatmaid_pace_places_return(

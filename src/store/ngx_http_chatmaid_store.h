@@ -101,7 +101,7 @@ typedef struct {
     unsigned                        use_previous:1;     /* see previous_id */
     unsigned                        waited:1;     /* for another send's claim */
     unsigned                        zone_only:1;  /* Redis did not answer */
-    unsigned                        retained:1;   /* it retains the Redis
+    unsigned                        retained:1;   /* the claim retains the Redis
                                                    * connection */
     unsigned                        former_ended:1;     /* former_owner makes
                                                          * no more tries */

@@ -242,7 +242,7 @@ ngx_http_chatmaid_store_claim_read_reply(ngx_http_chatmaid_claim_t *claim,
 
 /*
  * Redis has granted the record; the zone has to grant it too.  If the zone has
- * no room, or another send of this nginx was faster, while Redis was away, the
+ * no room, or another send of this nginx was faster while Redis was away, the
  * record in Redis is removed again.
  */
 

@@ -45,8 +45,9 @@ ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis = {
 };
 
 
-/* The record in the zone lives as long as the send.  Whether further tries may
- * begin depends on the lease in Redis: so its lease_end is restored. */
+/* The record in the zone is renewed for as long as the send lasts.  Whether
+ * further tries may begin depends on the lease in Redis, so claim->lease_end
+ * stays the end of that lease. */
 
 static void
 ngx_http_chatmaid_store_redis_renew(ngx_http_chatmaid_claim_t *claim)

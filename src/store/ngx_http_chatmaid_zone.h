@@ -152,8 +152,8 @@ ngx_http_chatmaid_counters_t *ngx_http_chatmaid_zone_counters(
     ngx_shm_zone_t *shm_zone);
 
 /* The functions below may be called, and all shared memory but the counters may
- * be used, only between these two.  lock() empties a zone whose former holder
- * has died; unlock() may write to the log. */
+ * be used, only between these two.  If a worker has died with the zone locked,
+ * lock() empties the zone.  unlock() may write to the log. */
 void ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone);
 void ngx_http_chatmaid_zone_unlock(ngx_http_chatmaid_zone_t *zone);
 

@@ -494,8 +494,8 @@ ngx_http_chatmaid_json_text_utf8(u_char *out, uint32_t ch)
 }
 
 
-/* An escape is longer than the character for which it stands, so a string that
- * is shorter than the name can't be equal. */
+/* An escape is longer than the character for which it stands, so a string with
+ * an escape can only be equal if it is longer than the name. */
 
 ngx_uint_t
 ngx_http_chatmaid_json_text_is(ngx_str_t *string, ngx_str_t *name)
