@@ -1,12 +1,12 @@
--- Adds a webhook's event to a stream, and marks it as delivered.  An error ends
--- the script before it has left a mark.
+-- Adds a webhook's event to a stream, and marks it as delivered.  The mark is
+-- written last, so that an error leaves no mark.
 --
--- KEYS: the event's record and the stream.
+-- KEYS: the event's record, and the stream.
 -- ARGV: fingerprint, the mark's ttl in milliseconds (0: no mark), the
 -- approximate maximum length of the stream (0: any), then the fields of the
 -- entry: event, message ID, timestamp, body.
 --
--- Returns 1, or 0 if the event had been delivered before.
+-- Returns 1, or 0 if the event has been delivered before.
 
 local fingerprint, ttl, maxlen = ARGV[1], ARGV[2], ARGV[3]
 local event, message_id, timestamp, body = ARGV[4], ARGV[5], ARGV[6], ARGV[7]

@@ -1,15 +1,16 @@
--- Asks for a record: grants it, or tells its state.
+-- Grants a record to an owner, or tells the record's state.
 --
--- KEYS: the record and, if a send without a key may belong to the window
--- before its own, the record of that window.
--- ARGV: owner, fingerprint, lease time and ttl (which is no shorter) in
--- milliseconds, and whether a try may have been accepted ('0', '1'); then,
--- where there is such a thing, an owner that has ended (or ''), and of a send
--- without a key its window in milliseconds and the number of that window.
+-- KEYS: the record; and, if a send without a key may belong to the preceding
+-- window, the record of that window.
+-- ARGV: owner; fingerprint; lease time and ttl (not shorter than the lease), in
+-- milliseconds; '1' if a try may have been accepted, else '0'; optionally an
+-- owner that makes no more tries (or ''); and, for a send without a key, its
+-- window in milliseconds and the number of that window.
 --
--- Returns the state, the time, and whether the record of the window before was
--- taken (0, 1); for 'done' also the answer and its status.  What it grants is
--- 'claimed', or 'recovered' if an earlier try may have been accepted.
+-- Returns the state; the time in Unix milliseconds; 1 if the record of the
+-- preceding window is used, else 0; and for 'done' the answer and its status.
+-- A record that is granted is 'claimed', or 'recovered' if an earlier try may
+-- have been accepted.
 
 local owner, fingerprint = ARGV[1], ARGV[2]
 local lease_time, ttl = ARGV[3], ARGV[4]
@@ -27,7 +28,7 @@ end
 if KEYS[2] then
     record, foreign = read(KEYS[2])
 
-    -- A foreign one may say nothing of when it began.
+    -- It is not known when a foreign record began.
 
     if record and (foreign or now - record.begun < window) then
         key, previous = KEYS[2], 1
@@ -54,7 +55,7 @@ if record then
 
     if record.state == 'in_flight' and record.owner == owner then
 
-        -- Its owner asks again.
+        -- The same owner asks again.
 
         if record.maybe == '1' then
             maybe = '1'

@@ -1,10 +1,11 @@
 -- Records Chatmaid's answer.  A former owner may do this too: the answer is the
--- same whoever got it.
+-- same, whichever owner got it.
 --
 -- KEYS: the record.
 -- ARGV: fingerprint, ttl in milliseconds, the answer and its status.
 --
--- Returns 1, or 0 if the record is done, of another message, or foreign.
+-- Returns 1, or 0 if the record is done, foreign, or belongs to another
+-- message.
 
 local fingerprint, ttl, answer, status = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 

@@ -1,11 +1,12 @@
 -- Tells the state of a record, and changes nothing.
 --
 -- KEYS: the record.
--- ARGV: an owner that has left nothing (or '').
+-- ARGV: an owner whose record counts as absent, because it only remains to be
+-- removed (or '').
 --
--- Returns the state: 'none', 'in_flight', 'ambiguous', 'done' or 'foreign', and
--- when the record began, in milliseconds (0 for 'none' and 'foreign'); for
--- 'done' the answer as well.
+-- Returns the state ('none', 'in_flight', 'ambiguous', 'done' or 'foreign');
+-- when the record began, in Unix milliseconds (0 for 'none' and 'foreign'); and
+-- for 'done' the answer.
 
 local former_owner = ARGV[1]
 

@@ -1,11 +1,11 @@
--- Marks a record as ambiguous: a try may have been accepted.  Where there is no
--- record, because it was claimed while Redis was away or Redis has lost it, one
--- is made.
+-- Marks a record as ambiguous: a try may have been accepted.  If there is no
+-- record, because it was claimed while Redis was away or because Redis has lost
+-- it, one is created.
 --
 -- KEYS: the record.
 -- ARGV: owner, fingerprint, and ttl in milliseconds.
 --
--- Returns 1, or 0 if the record is not the owner's any more.
+-- Returns 1, or 0 if the record no longer belongs to the owner.
 
 local owner, fingerprint, ttl = ARGV[1], ARGV[2], ARGV[3]
 

@@ -24,40 +24,43 @@
 #define NGX_HTTP_CHATMAID_CALLS                                               \
     (NGX_HTTP_CHATMAID_MAX_POLLS + NGX_HTTP_CHATMAID_MAX_READS)
 
-/* How long a poll that was refused keeps its turn: it asks again sooner. */
+/* How long a poll that was refused keeps its turn.  It asks again sooner than
+ * that, unless it was given up. */
 #define NGX_HTTP_CHATMAID_MAX_TURN   400        /* milliseconds */
 
 
 enum {
     NGX_HTTP_CHATMAID_CALL_NONE = 0,
     NGX_HTTP_CHATMAID_CALL_READ,            /* the first call of a wait */
-    NGX_HTTP_CHATMAID_CALL_TIMED,           /* a poll that is due by time */
+    NGX_HTTP_CHATMAID_CALL_TIMED,           /* a poll whose time has come */
     NGX_HTTP_CHATMAID_CALL_NOTED,           /* a poll because of a note */
     NGX_HTTP_CHATMAID_CALL_KINDS
 };
 
 
 typedef struct {
-    ngx_msec_t               time;      /* of its end; until then, its start */
+    ngx_msec_t               time;      /* of its start; later of its end */
     ngx_uint_t               kind;
 } ngx_http_chatmaid_account_call_t;
 
 
-/* One for each account that was ever held back or polled.  These are few. */
+/* There is one for each account that was ever held back or polled.  They are
+ * few. */
 
 typedef struct {
     ngx_http_chatmaid_zone_account_t  account;
 
     ngx_msec_t               held_until;
-    ngx_uint_t               held;      /* held_until may be long ago */
+    ngx_uint_t               held;      /* 0: held_until is not valid */
 
     ngx_http_chatmaid_account_call_t  calls[NGX_HTTP_CHATMAID_CALLS];
 
-    /* the turn: of the polls that were refused, the one to come next */
-    ngx_msec_t               turn_asked;     /* its message was asked for */
+    /* the turn belongs to the refused poll that comes next */
+    ngx_msec_t               turn_asked;     /* when its message was asked for,
+                                              * the latest time */
     ngx_uint_t               turn_noted;
-    ngx_msec_t               turn_refused;   /* the last time */
-    ngx_uint_t               turn_taken;
+    ngx_msec_t               turn_refused;   /* when, the latest time */
+    ngx_uint_t               turn_taken;     /* 0: nobody has the turn */
 } ngx_http_chatmaid_account_state_t;
 
 
@@ -87,7 +90,7 @@ ngx_http_chatmaid_account_limits_held(ngx_shm_zone_t *shm_zone, u_char *id)
     ngx_http_chatmaid_zone_t           *zone = shm_zone->data;
     ngx_http_chatmaid_account_state_t  *state;
 
-    /* no account was ever held back or polled: no lock is needed to see it */
+    /* no account was ever held back or polled; this needs no lock */
 
     if (ngx_queue_empty(&zone->sh->accounts)) {
         return 0;
@@ -186,9 +189,8 @@ ngx_http_chatmaid_account_limits_has_room(
 
 
 /*
- * A worker knows which of its own messages comes next.  Among all workers the
- * turn belongs to the poll that was refused and precedes the others; they wait
- * for it.
+ * A worker knows which of its own messages comes next.  Among all workers, the
+ * first of the polls that were refused has the turn: the others wait for it.
  */
 
 static ngx_uint_t
@@ -294,7 +296,7 @@ ngx_http_chatmaid_account_limits_find(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* The same, but creates the state if there is none.  NULL: there is no room. */
+/* Creates the state if there is none.  NULL: there is no room. */
 
 static ngx_http_chatmaid_account_state_t *
 ngx_http_chatmaid_account_limits_get(ngx_http_chatmaid_zone_t *zone, u_char *id)
@@ -326,8 +328,8 @@ ngx_http_chatmaid_account_limits_left(ngx_http_chatmaid_account_state_t *state)
 }
 
 
-/* Counts a call in the place of one that does not count any more.  There may be
- * more reads than places; then it returns 0. */
+/* Counts a call, in a place whose call no longer counts.  Returns a handle, or
+ * 0 if there is no such place: there may be more reads than places. */
 
 static ngx_uint_t
 ngx_http_chatmaid_account_limits_add(ngx_http_chatmaid_account_state_t *state,

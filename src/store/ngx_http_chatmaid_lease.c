@@ -68,7 +68,8 @@ ngx_http_chatmaid_lease_ask_again(ngx_http_chatmaid_lease_t *lease)
 }
 
 
-/* A worker that was stopped for longer than its lease does not revive it. */
+/* A worker that was stopped for longer than the lease lasts does not get the
+ * lease back: it stays lost. */
 
 static void
 ngx_http_chatmaid_lease_renew_handler(ngx_event_t *ev)

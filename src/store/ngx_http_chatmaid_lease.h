@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * A lease on a record: the store is asked for it, it is renewed while the send
- * or the delivery is under way, and then it is settled.
+ * A lease on a record.  The store grants it, it is renewed while the send or
+ * the delivery is under way, and then it is settled.
  */
 
 
@@ -19,44 +19,48 @@
 
 typedef struct {
     ngx_http_chatmaid_claim_t    claim;
-    ngx_msec_t                   renewal_time;  /* between two renewals */
+    ngx_msec_t                   renewal_time;  /* milliseconds between two
+                                                 * renewals */
     ngx_event_t                  renewal;
 
-    unsigned                     asked:1;    /* the store has been */
-    unsigned                     held:1;     /* ours, and to be settled */
+    unsigned                     asked:1;    /* the store has been asked */
+    unsigned                     held:1;     /* granted, and to be settled */
     unsigned                     lost:1;     /* ran out while it was held */
 } ngx_http_chatmaid_lease_t;
 
 
-/* Asks the store for the record, if need be again.  NGX_OK, or NGX_AGAIN: the
- * handler will be called; claim.result holds the answer then.  NGX_ERROR: no
- * random bytes. */
+/* Asks the store for the record; may be repeated.  NGX_OK: claim.result holds
+ * the answer.  NGX_AGAIN: claim.handler will be called, and claim.result is set
+ * then.  NGX_ERROR: no random bytes (logged). */
 ngx_int_t ngx_http_chatmaid_lease_ask(ngx_http_chatmaid_lease_t *lease);
 
-/* The same for a lease that has run out before anything was done under it: for
- * the same record, whatever window it is now. */
+/* The same for a lease that has run out before anything was done under it.
+ * Asks for the same record, even if another window has begun since. */
 ngx_int_t ngx_http_chatmaid_lease_ask_again(ngx_http_chatmaid_lease_t *lease);
 
-/* The store has granted it: it is held, and renewed until it ends. */
+/* Says that the store has granted the lease.  It is held, and renewed until
+ * lease_end(). */
 void ngx_http_chatmaid_lease_begin(ngx_http_chatmaid_lease_t *lease);
 
-/* Whether a held lease still runs, by our own clock. */
+/* Whether a held lease still runs, by ngx_current_msec, which is updated. */
 ngx_uint_t ngx_http_chatmaid_lease_is_running(
     ngx_http_chatmaid_lease_t *lease);
 
-/* Settle it: with an answer; as ambiguous; as if it had never been.  NGX_OK, or
- * NGX_AGAIN: the handler will be called; claim.rc is set then. */
+/* Settle the record: as done, with Chatmaid's answer; as ambiguous; or by
+ * removing it.  See store.h.  NGX_OK, or NGX_AGAIN: claim.handler will be
+ * called, and the bytes of the answer must last until then. */
 ngx_int_t ngx_http_chatmaid_lease_finish(ngx_http_chatmaid_lease_t *lease,
     ngx_str_t *answer, ngx_uint_t status);
 ngx_int_t ngx_http_chatmaid_lease_mark_ambiguous(
     ngx_http_chatmaid_lease_t *lease);
 ngx_int_t ngx_http_chatmaid_lease_remove(ngx_http_chatmaid_lease_t *lease);
 
-/* It is not held any more, and not renewed. */
+/* Stops holding and renewing the lease.  Does not settle it. */
 void ngx_http_chatmaid_lease_end(ngx_http_chatmaid_lease_t *lease);
 
-/* Before its memory is freed, in whatever state it is: ends it, and no handler
- * will be called.  A lease that was not settled runs out in the store. */
+/* Must be called before the memory of the lease is freed, whatever its state:
+ * ends it, and no handler is called after this.  A lease that was not settled
+ * runs out in the store. */
 void ngx_http_chatmaid_lease_abandon(ngx_http_chatmaid_lease_t *lease);
 
 

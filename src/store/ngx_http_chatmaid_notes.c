@@ -12,25 +12,27 @@
 
 
 #define NGX_HTTP_CHATMAID_NOTE_TTL   60000  /* milliseconds */
-#define NGX_HTTP_CHATMAID_STAMP_LEN  16     /* in hexadecimal */
+#define NGX_HTTP_CHATMAID_STAMP_LEN  16     /* hexadecimal digits */
 
-/* How long notes are wanted after a look, and how often Redis is told. */
-#define NGX_HTTP_CHATMAID_NOTES_WANTED_TTL  120000  /* milliseconds */
+/* For how long notes are wanted after a look, and how often Redis is told so;
+ * in milliseconds. */
+#define NGX_HTTP_CHATMAID_NOTES_WANTED_TTL  120000
 #define NGX_HTTP_CHATMAID_NOTES_TELL        20000
 
-/* What Redis says of that holds for so long: less than the first pause between
- * the polls of one who has begun to wait since. */
+/* For how many milliseconds a worker relies on what Redis has said about
+ * "waiting".  This is less than the first pause of a wait: if a wait has begun
+ * meanwhile and no note was left, its first poll still finds the change. */
 #define NGX_HTTP_CHATMAID_NOTES_ASK         250
 
 
-/* What this worker knows of "waiting" in Redis. */
+/* What this worker knows about the key "waiting" in Redis. */
 
 typedef struct {
     ngx_msec_t  asked_at;
     ngx_msec_t  told_at;
-    unsigned    asked:1;
-    unsigned    told:1;
-    unsigned    asking:1;
+    unsigned    asked:1;        /* Redis has answered: "wanted" is valid */
+    unsigned    told:1;         /* SET was sent, at told_at */
+    unsigned    asking:1;       /* a question is pending */
     unsigned    wanted:1;
 } ngx_http_chatmaid_notes_waiting_t;
 
@@ -96,7 +98,8 @@ ngx_http_chatmaid_notes_wanted(ngx_http_chatmaid_main_conf_t *mcf)
 }
 
 
-/* While it is not known they are, so that no event waits for Redis. */
+/* Until Redis has answered, notes count as wanted, so that no event has to wait
+ * for that answer. */
 
 static ngx_uint_t
 ngx_http_chatmaid_notes_wanted_in_redis(ngx_http_chatmaid_redis_conf_t *conf)
@@ -164,7 +167,7 @@ void
 ngx_http_chatmaid_notes_leave(ngx_http_chatmaid_main_conf_t *mcf, u_char *id,
     uint64_t stamp)
 {
-    /* always in the zone: this nginx's own waiters need no Redis */
+    /* always in the zone: waiters of this nginx do not depend on Redis */
 
     ngx_http_chatmaid_notes_leave_in_zone(mcf->zone->data, id, stamp);
 
@@ -205,7 +208,7 @@ ngx_http_chatmaid_notes_leave_in_zone(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* A key each, "note:" and the id, whose value is the stamp. */
+/* Each note is a key of its own, "note:" and the id; its value is the stamp. */
 
 static void
 ngx_http_chatmaid_notes_leave_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
@@ -233,7 +236,8 @@ ngx_http_chatmaid_notes_leave_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
 }
 
 
-/* "waiting" is told whether Redis has got it; NULL: nobody has to know. */
+/* Sends a SET.  If it fails, waiting->told is cleared; "waiting" may be
+ * NULL. */
 
 static void
 ngx_http_chatmaid_notes_set(ngx_http_chatmaid_redis_t *redis, u_char *key,
@@ -271,7 +275,7 @@ ngx_http_chatmaid_notes_set_handler(void *data, ngx_uint_t error,
 {
     ngx_http_chatmaid_notes_waiting_t  *waiting = data;
 
-    /* without its note a waiter polls too, only later */
+    /* a waiter that misses a note polls all the same, only later */
 
     if (waiting && error != NGX_HTTP_CHATMAID_REDIS_OK) {
         waiting->told = 0;
@@ -315,7 +319,8 @@ ngx_http_chatmaid_notes_look_in_zone(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* Redis is known to be back only once it answers, so somebody has to insist. */
+/* Redis counts as back only once it has answered something, so somebody has to
+ * insist on asking it. */
 
 static ngx_int_t
 ngx_http_chatmaid_notes_look_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
@@ -358,7 +363,8 @@ ngx_http_chatmaid_notes_look_in_redis(ngx_http_chatmaid_redis_conf_t *conf,
 }
 
 
-/* Before the look: an event that this look does not find is left a note. */
+/* Called before the look, so that an event that comes too late for this look
+ * leaves a note. */
 
 static void
 ngx_http_chatmaid_notes_tell(ngx_http_chatmaid_redis_t *redis,
@@ -415,7 +421,8 @@ ngx_http_chatmaid_notes_look_done(void *data)
 }
 
 
-/* 0 for anything else than what leave_in_redis() has written. */
+/* Returns 0 for anything but a stamp in the form that leave_in_redis()
+ * writes. */
 
 static uint64_t
 ngx_http_chatmaid_notes_stamp(redisReply *reply)

@@ -4,12 +4,12 @@
  *
  * A note says that something has happened to a message for which others may be
  * waiting.  Its stamp differs each time.  A note is left in the zone and, if
- * there is one, in Redis; each has its own stamp, because one of them may have
- * missed the latest.
+ * configured, in Redis.  The two stamps are read separately, because either
+ * place may have missed the latest note.
  *
- * Most messages are not waited for.  Whoever looks for notes leaves word that
- * they are wanted, in the zone and as the key "waiting" in Redis; without it no
- * note is left.
+ * Nobody waits for most messages.  A worker that looks for notes therefore
+ * announces, in the zone and by the key "waiting" in Redis, that notes are
+ * wanted.  Without that announcement no note is left.
  */
 
 
@@ -27,9 +27,9 @@ typedef void (*ngx_http_chatmaid_notes_look_pt)(
 
 
 struct ngx_http_chatmaid_notes_look_s {
-    ngx_uint_t                        n;
+    ngx_uint_t                        n;           /* of ids and stamps */
     u_char                          (*ids)[NGX_HTTP_CHATMAID_ID_LEN];
-    uint64_t                        (*stamps)[2];  /* of the zone, of Redis;
+    uint64_t                        (*stamps)[2];  /* in the zone, in Redis;
                                                     * 0: there is no note */
     ngx_pool_t                       *pool;
 
@@ -48,16 +48,19 @@ struct ngx_http_chatmaid_notes_look_s {
 ngx_int_t ngx_http_chatmaid_notes_id(ngx_pool_t *pool, ngx_str_t *account_name,
     ngx_str_t *message_id, u_char *id);
 
-/* Whether somebody may be waiting, on this nginx or at the same Redis. */
+/* Whether somebody may be waiting, on this nginx or at another gateway that
+ * uses the same Redis. */
 ngx_uint_t ngx_http_chatmaid_notes_wanted(ngx_http_chatmaid_main_conf_t *mcf);
 
-/* Leaves a note if it can.  The stamp is not 0. */
+/* Leaves a note, if there is room for it.  A failure is ignored: waiters also
+ * poll by time.  "stamp" must not be 0. */
 void ngx_http_chatmaid_notes_leave(ngx_http_chatmaid_main_conf_t *mcf,
     u_char *id, uint64_t stamp);
 
-/* Fills in the stamps of n notes, those of the zone before it returns.  NGX_OK,
- * or NGX_AGAIN: the handler will be called, never before this has returned.
- * What "look" points to must last until then. */
+/* Fills in the stamps of n notes.  Those of the zone are filled in when this
+ * returns.  NGX_OK: done.  NGX_AGAIN: look->handler will be called, never
+ * before this has returned; "look", and all that it points to, must last until
+ * then. */
 ngx_int_t ngx_http_chatmaid_notes_look(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_notes_look_t *look);
 

@@ -9,8 +9,8 @@
 #include "ngx_http_chatmaid_store_script.h"
 
 
-/* How much longer than a command of Redis the answer to one may take, in a
- * worker that is busy. */
+/* Added to the timeout of a Redis command, because a busy worker handles the
+ * reply later. */
 #define NGX_HTTP_CHATMAID_PACE_CLOCK_SLACK  1000    /* milliseconds */
 
 
@@ -65,7 +65,7 @@ ngx_http_chatmaid_pace_clock_hold(ngx_http_chatmaid_pace_clock_t *clock)
 }
 
 
-/* See pace.lua. */
+/* Runs pace.lua, which explains the arguments. */
 
 static ngx_int_t
 ngx_http_chatmaid_pace_clock_run(ngx_http_chatmaid_pace_clock_t *clock,
@@ -143,7 +143,7 @@ ngx_http_chatmaid_pace_clock_handler(void *data, ngx_uint_t error,
 }
 
 
-/* Four numbers that pace.lua can have returned. */
+/* Whether the reply is four numbers that pace.lua can have returned. */
 
 static ngx_uint_t
 ngx_http_chatmaid_pace_clock_is_reply(ngx_http_chatmaid_pace_clock_t *clock,
@@ -177,8 +177,9 @@ static void
 ngx_http_chatmaid_pace_clock_ignore_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    /* a place that was not given back is lost; a gateway that was not told of a
-     * 429 learns of it with this one's next question, or by one of its own */
+    /* if this failed: a place that was not given back is lost; other gateways
+     * learn of a 429 when this one asks for places again, or by a 429 of their
+     * own */
 }
 
 

@@ -7,7 +7,7 @@
 #include "ngx_http_chatmaid_pace_places.h"
 
 
-/* A place that nobody has used for so long is lost. */
+/* A place that nobody has used for this long is lost. */
 #define NGX_HTTP_CHATMAID_PACE_STALE_TIME  1000     /* milliseconds */
 
 
@@ -47,7 +47,7 @@ ngx_http_chatmaid_pace_places_taken(ngx_http_chatmaid_pace_account_t *account,
 }
 
 
-/* The same as pace.lua does in Redis. */
+/* Does with this nginx's own clock what pace.lua does in Redis. */
 
 void
 ngx_http_chatmaid_pace_places_take_own(
@@ -91,8 +91,8 @@ ngx_http_chatmaid_pace_places_take_own(
 }
 
 
-/* The own clock counts what the shared one has given, so that it knows what is
- * left when Redis goes away. */
+/* This nginx's own clock also counts the places that the shared clock has
+ * given, so that a burst that was used stays used when Redis goes away. */
 
 static void
 ngx_http_chatmaid_pace_places_set(ngx_http_chatmaid_pace_account_t *account,
@@ -117,7 +117,7 @@ ngx_http_chatmaid_pace_places_set(ngx_http_chatmaid_pace_account_t *account,
         state->clock = ngx_max(state->clock, at) + account->rate->interval;
     }
 
-    /* places from before a 429 of Chatmaid's are lost */
+    /* while a 429 holds the account back, places before its end are lost */
 
     if (state->held
         && ngx_http_chatmaid_pace_state_left(state->held_at) > 0)
@@ -140,7 +140,8 @@ ngx_http_chatmaid_pace_places_set(ngx_http_chatmaid_pace_account_t *account,
 }
 
 
-/* Not behind the time, and not further ahead than it can be. */
+/* The clock, not behind the current time, and not further ahead than the
+ * longest wait allows. */
 
 static int64_t
 ngx_http_chatmaid_pace_places_clock(ngx_http_chatmaid_pace_account_t *account,
@@ -270,8 +271,6 @@ ngx_http_chatmaid_pace_places_ahead(ngx_http_chatmaid_pace_account_t *account)
 }
 
 
-/* What has changed by time alone. */
-
 void
 ngx_http_chatmaid_pace_places_settle(ngx_http_chatmaid_pace_state_t *state)
 {
@@ -322,7 +321,7 @@ ngx_http_chatmaid_pace_places_ask(ngx_http_chatmaid_pace_state_t *state,
 }
 
 
-/* A call that is expected may still use them. */
+/* Returns 0 while a call is expected, which may still use the places. */
 
 ngx_uint_t
 ngx_http_chatmaid_pace_places_return(

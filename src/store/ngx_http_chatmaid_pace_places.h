@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The places in the pace of an account that this nginx has taken, and its own
- * clock, by which it takes them where Redis does not.
+ * The places in the pace of an account that this nginx has taken, and this
+ * nginx's own clock, from which it takes places while Redis gives none.  A
+ * place is the right to begin one call (docs/pace.md).
  */
 
 
@@ -14,10 +15,10 @@
 #include "ngx_http_chatmaid_pace_state.h"
 
 
-/* How many places are taken at once. */
+/* The most places that are taken at once. */
 #define NGX_HTTP_CHATMAID_PACE_MAX_PLACES  1000
 
-/* No place is taken that is further away: the same as in pace.lua. */
+/* No place is taken that is further away; pace.lua has the same limit. */
 #define NGX_HTTP_CHATMAID_PACE_MAX_WAIT    120000000  /* microseconds */
 
 
@@ -30,19 +31,24 @@ typedef struct {
 } ngx_http_chatmaid_pace_account_t;
 
 
-/* What came of taking some. */
+/* The result of taking places. */
 
 typedef struct {
-    ngx_uint_t                        free;      /* places for now */
-    ngx_uint_t                        taken;     /* one more, after "wait" */
-    uint64_t                          wait;      /* microseconds */
-    uint64_t                          clock;     /* the shared one */
+    ngx_uint_t                        free;      /* places that are free now */
+    ngx_uint_t                        taken;     /* 1: one more, after "wait" */
+    uint64_t                          wait;      /* microseconds, until the next
+                                                  * place, taken or not */
+    uint64_t                          clock;     /* the shared clock after it;
+                                                  * 0: not used */
 } ngx_http_chatmaid_pace_places_t;
 
 
-/* Places are taken by one worker at a time, that which was told to: what the
- * shared clock gave; or by this nginx's own clock, so many places, the last of
- * them after a wait of so many milliseconds at most. */
+/*
+ * One worker at a time takes places: the one that was told to.  It calls one of
+ * these functions: taken() adds the places that the shared clock has given;
+ * take_own() takes up to "wanted" places from this nginx's own clock, the last
+ * of them after a wait of at most "limit" milliseconds.
+ */
 void ngx_http_chatmaid_pace_places_taken(
     ngx_http_chatmaid_pace_account_t *account,
     ngx_http_chatmaid_pace_places_t *places);
@@ -50,28 +56,32 @@ void ngx_http_chatmaid_pace_places_take_own(
     ngx_http_chatmaid_pace_account_t *account, ngx_uint_t wanted,
     ngx_msec_t limit);
 
-/* A call may follow.  Returns 1 if nobody waits, so that there should be a
- * place for it; unexpect() is to be called when it is known whether it follows.
- * If "take" is 1, this worker is told to take one, within "timeout"
- * milliseconds. */
+/* Says that a call may follow.  Returns 1 if nobody waits, so that a place is
+ * kept for that call: unexpect() must be called once it is known whether the
+ * call follows.  Else returns 0.  If *take is set to 1, this worker must take a
+ * place, within "timeout" milliseconds. */
 ngx_uint_t ngx_http_chatmaid_pace_places_expect(
     ngx_http_chatmaid_pace_account_t *account, ngx_msec_t timeout,
     ngx_uint_t *take);
 void ngx_http_chatmaid_pace_places_unexpect(
     ngx_http_chatmaid_pace_account_t *account);
 
-/* No place before so many milliseconds have passed. */
+/* Ensures that no place is free before "time" milliseconds have passed. */
 void ngx_http_chatmaid_pace_places_hold(
     ngx_http_chatmaid_pace_account_t *account, ngx_msec_t time);
 
-/* By how many microseconds this nginx's own clock is ahead of the time. */
+/* Returns by how many microseconds this nginx's own clock is ahead of the
+ * current time. */
 uint64_t ngx_http_chatmaid_pace_places_ahead(
     ngx_http_chatmaid_pace_account_t *account);
 
-/* With the zone locked: what has changed by time alone; this worker is told to
- * take places, within "timeout" milliseconds; nobody wants those that there
- * are, returns how many have to be given back to the shared clock, which was
- * "clock" when they had been taken. */
+/*
+ * For pace_queue, with the zone locked.  settle() makes the changes that time
+ * alone brings.  ask() records that this worker takes places, within "timeout"
+ * milliseconds.  return() drops all places because nobody wants them, unless a
+ * call is expected; it returns how many must be given back to the shared clock
+ * (0: none), and sets *clock to what that clock was after they were taken.
+ */
 void ngx_http_chatmaid_pace_places_settle(
     ngx_http_chatmaid_pace_state_t *state);
 void ngx_http_chatmaid_pace_places_ask(ngx_http_chatmaid_pace_state_t *state,

@@ -7,11 +7,11 @@
 #include "ngx_http_chatmaid_pace_queue.h"
 
 
-/* How soon a worker looks again that waits for what another one does. */
+/* How soon a worker that waits for another worker looks again. */
 #define NGX_HTTP_CHATMAID_PACE_LOOK_TIME   5        /* milliseconds */
 
-/* If the worker of the first ticket does not take a place that is due, then
- * after this time another one does. */
+/* If the worker with the first ticket has not used a free place within this
+ * time, another worker may use it. */
 #define NGX_HTTP_CHATMAID_PACE_BUSY_TIME   200      /* milliseconds */
 
 
@@ -97,7 +97,8 @@ ngx_http_chatmaid_pace_queue_add(ngx_http_chatmaid_pace_account_t *account,
 }
 
 
-/* A further try has had its caller's turn, and goes before the others. */
+/* A further try goes before first tries, because it has had its turn already:
+ * it keeps round 0. */
 
 static void
 ngx_http_chatmaid_pace_queue_insert(ngx_http_chatmaid_pace_state_t *state,
@@ -248,7 +249,8 @@ ngx_http_chatmaid_pace_queue_decide(ngx_http_chatmaid_zone_t *zone,
 
     limit = ngx_http_chatmaid_pace_queue_limit(state);
 
-    /* what is too late for all others is left to their workers */
+    /* if the next place is too late for all tickets, each worker gives up its
+     * own (see late()) */
 
     if (state->asked
         || (state->refused
@@ -267,8 +269,8 @@ ngx_http_chatmaid_pace_queue_decide(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* The first ticket has its place.  If it is another worker's, that one comes
- * for it by itself. */
+/* Gives a free place to the first ticket.  If that ticket is another worker's,
+ * that worker will use the place by itself. */
 
 static void
 ngx_http_chatmaid_pace_queue_use(ngx_http_chatmaid_zone_t *zone,
@@ -306,8 +308,8 @@ ngx_http_chatmaid_pace_queue_use(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* The first ticket of this worker, or NULL.  On the way tickets of workers that
- * have died are taken out. */
+/* The first ticket of this worker, or NULL.  Deletes the tickets before it
+ * whose workers have died. */
 
 static ngx_http_chatmaid_pace_waiting_t *
 ngx_http_chatmaid_pace_queue_own(ngx_http_chatmaid_zone_t *zone,
@@ -334,7 +336,7 @@ ngx_http_chatmaid_pace_queue_own(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* Takes a ticket out whose worker has died. */
+/* Deletes the ticket if its worker has died. */
 
 static void
 ngx_http_chatmaid_pace_queue_bury(ngx_http_chatmaid_zone_t *zone,
@@ -348,9 +350,9 @@ ngx_http_chatmaid_pace_queue_bury(ngx_http_chatmaid_zone_t *zone,
 
 
 /*
- * Whether a ticket of this worker is past its deadline, or can't have a place
- * before it even if no other gateway takes one: each ticket before it takes an
- * interval.
+ * Whether a ticket of this worker is past its deadline, or can have no place
+ * before its deadline even if no other gateway takes a place: each ticket
+ * before it in the queue takes an interval.
  */
 
 static ngx_uint_t
@@ -393,7 +395,7 @@ ngx_http_chatmaid_pace_queue_late(ngx_http_chatmaid_zone_t *zone,
             return 1;
         }
 
-        /* how many places are free is not known until they have been taken */
+        /* until places have been taken, it is not known how many are free */
 
         if (first != ngx_current_msec) {
             before += account->rate->interval;
@@ -405,7 +407,8 @@ ngx_http_chatmaid_pace_queue_late(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* The longest wait that is of use to somebody. */
+/* The longest wait, in milliseconds, that still meets some ticket's
+ * deadline. */
 
 static ngx_msec_int_t
 ngx_http_chatmaid_pace_queue_limit(ngx_http_chatmaid_pace_state_t *state)
@@ -461,7 +464,7 @@ ngx_http_chatmaid_pace_queue_waiting(ngx_shm_zone_t *shm_zone, u_char *id)
 }
 
 
-/* How many tickets there are of workers that live. */
+/* Counts the tickets; those of workers that have died are deleted first. */
 
 static ngx_uint_t
 ngx_http_chatmaid_pace_queue_alive(ngx_http_chatmaid_zone_t *zone,

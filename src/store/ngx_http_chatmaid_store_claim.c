@@ -27,8 +27,9 @@ static void ngx_http_chatmaid_store_claim_fall_back(
     ngx_http_chatmaid_claim_t *claim, ngx_uint_t granted);
 
 
-/* See claim.lua: {state, now, previous[, answer, status]}.  AMBIGUOUS is
- * claimed as well. */
+/* The replies of claim.lua: {state, now, previous[, answer, status]}.
+ * AMBIGUOUS means that the record was claimed, and that an earlier try may have
+ * been accepted. */
 
 static ngx_http_chatmaid_store_script_state_t
     ngx_http_chatmaid_store_claim_states[] =
@@ -44,7 +45,8 @@ static ngx_http_chatmaid_store_script_state_t
 };
 
 
-/* By how many milliseconds Redis' clock was ahead of ours when last seen. */
+/* By how many milliseconds the clock of Redis was ahead of this machine's clock
+ * at the latest reply. */
 
 static int64_t  ngx_http_chatmaid_store_claim_ahead;
 
@@ -70,7 +72,7 @@ ngx_http_chatmaid_store_claim(ngx_http_chatmaid_claim_t *claim)
 
     ngx_http_chatmaid_store_script_begin(&words, claim);
 
-    /* whether a send without a key belongs to the window before */
+    /* not 0 if Redis has to decide to which window the send belongs */
     window = (claim->waited || claim->use_previous) ? 0 : claim->window;
 
     if (window) {
@@ -110,8 +112,8 @@ ngx_http_chatmaid_store_claim(ngx_http_chatmaid_claim_t *claim)
 }
 
 
-/* What a claim that was given up, or a delivery that failed, may have left in
- * Redis. */
+/* Removes from Redis what a claim that was given up, or a delivery that failed,
+ * may have left there. */
 
 static void
 ngx_http_chatmaid_store_claim_remove_former(ngx_http_chatmaid_claim_t *claim)
@@ -144,7 +146,7 @@ ngx_http_chatmaid_store_claim_handler(void *data, ngx_uint_t error,
     } else {
         ngx_http_chatmaid_store_script_log_failed(claim->mcf, error, reply);
 
-        /* a claim that was not refused may be executed yet */
+        /* unless it was refused, Redis may still execute the command */
 
         ngx_http_chatmaid_store_claim_fall_back(claim,
                               error != NGX_HTTP_CHATMAID_REDIS_UNREACHABLE
@@ -156,7 +158,7 @@ ngx_http_chatmaid_store_claim_handler(void *data, ngx_uint_t error,
 }
 
 
-/* What else claim.lua returns with this result. */
+/* Whether the other elements are what claim.lua returns with this result. */
 
 static ngx_uint_t
 ngx_http_chatmaid_store_claim_is_reply(ngx_uint_t result, redisReply *reply)
@@ -225,7 +227,7 @@ ngx_http_chatmaid_store_claim_read_reply(ngx_http_chatmaid_claim_t *claim,
 
         if (claim->webhook_event) {
 
-            /* its mark is left alone; the zone can still have one */
+            /* the mark in Redis is left alone; the zone can still have one */
 
             ngx_http_chatmaid_store_claim_fall_back(claim, 0);
             return;
@@ -239,8 +241,9 @@ ngx_http_chatmaid_store_claim_read_reply(ngx_http_chatmaid_claim_t *claim,
 
 
 /*
- * The zone has to agree with Redis.  If it has no room, or another send of this
- * nginx was faster while Redis was away, the record in Redis is given back.
+ * Redis has granted the record; the zone has to grant it too.  If the zone has
+ * no room, or another send of this nginx was faster while Redis was away, the
+ * record in Redis is removed again.
  */
 
 static void
@@ -251,7 +254,7 @@ ngx_http_chatmaid_store_claim_in_zone(ngx_http_chatmaid_claim_t *claim)
     claim->zone_only = 0;
     claim->lease_end = claim->asked_at + claim->lease_time;
 
-    /* an event for which the zone has no room stands in Redis alone */
+    /* an event for which the zone has no room has a record in Redis only */
 
     if (claim->webhook_event && claim->result == NGX_HTTP_CHATMAID_NO_STORE) {
         claim->result = NGX_HTTP_CHATMAID_CLAIMED;
@@ -285,14 +288,14 @@ static void
 ngx_http_chatmaid_store_claim_ignore_handler(void *data, ngx_uint_t error,
     redisReply *reply)
 {
-    /* a record that was not removed is free when its lease has run out */
+    /* if this failed, the record becomes free when its lease runs out */
 }
 
 
 /*
- * Redis does not answer.  It may have got the claim all the same, and other
- * gateways may have sent the message, so it counts as possibly accepted.
- * "granted" tells whether Redis may grant the claim, now or later.
+ * Redis does not answer.  Other gateways may have sent the message, so it
+ * counts as possibly accepted.  "granted" says that Redis may have got the
+ * claim, and may grant it now or later.
  */
 
 static void
@@ -322,7 +325,7 @@ ngx_http_chatmaid_store_claim_fall_back(ngx_http_chatmaid_claim_t *claim,
         return;
     }
 
-    /* the claim is given up: it must not hold its record for a whole lease */
+    /* the claim is given up: it must not block its record for a whole lease */
 
     if (granted) {
         ngx_http_chatmaid_store_zone_removed(claim);

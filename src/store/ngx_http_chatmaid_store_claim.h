@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The claim of a record in Redis: what the zone says first, what Redis answers,
- * and what is done if it does not.
+ * Claims a record in the shared store: first the zone is checked, then Redis is
+ * asked; if Redis does not answer, "fallback" decides.
  */
 
 
@@ -14,7 +14,7 @@
 #include "ngx_http_chatmaid_store.h"
 
 
-/* claim() and clock() of the shared store: store.h says what they do. */
+/* claim() and clock() of the shared store; store.h describes them. */
 ngx_int_t ngx_http_chatmaid_store_claim(ngx_http_chatmaid_claim_t *claim);
 int64_t ngx_http_chatmaid_store_claim_clock(void);
 

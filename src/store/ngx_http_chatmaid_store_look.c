@@ -20,7 +20,7 @@ static void ngx_http_chatmaid_store_look_handler(void *data, ngx_uint_t error,
 static void ngx_http_chatmaid_store_look_away(ngx_http_chatmaid_claim_t *claim);
 
 
-/* See look.lua: {state, begun[, answer]}. */
+/* The replies of look.lua: {state, begun[, answer]}. */
 
 static ngx_http_chatmaid_store_script_state_t
     ngx_http_chatmaid_store_look_states[] =
@@ -44,7 +44,8 @@ ngx_http_chatmaid_store_look(ngx_http_chatmaid_claim_t *claim)
 }
 
 
-/* A claim that may take the record finds it ambiguous, or finds none. */
+/* A check that answers CLAIMED has found no record, or one that a claim could
+ * take over: an ambiguous one. */
 
 static void
 ngx_http_chatmaid_store_look_in_zone(ngx_http_chatmaid_claim_t *claim)
@@ -57,7 +58,7 @@ ngx_http_chatmaid_store_look_in_zone(ngx_http_chatmaid_claim_t *claim)
 
         ngx_http_chatmaid_store_zone_check(claim);
 
-        /* reused: another message's record has just taken its place */
+        /* REUSED: since find() another message's record has taken its place */
 
     } while (found && claim->result == NGX_HTTP_CHATMAID_REUSED);
 
@@ -68,7 +69,8 @@ ngx_http_chatmaid_store_look_in_zone(ngx_http_chatmaid_claim_t *claim)
 }
 
 
-/* Learns the fingerprint by which the record can be asked for. */
+/* Reads the fingerprint, which check() compares.  Returns 0 if there is no
+ * record. */
 
 static ngx_uint_t
 ngx_http_chatmaid_store_look_find(ngx_http_chatmaid_claim_t *claim)
@@ -158,8 +160,8 @@ ngx_http_chatmaid_store_look_handler(void *data, ngx_uint_t error,
 }
 
 
-/* Whether there is a record nobody else can say, with any fallback: another
- * gateway may have it. */
+/* Whatever "fallback" says, only Redis knows whether another gateway has such a
+ * record. */
 
 static void
 ngx_http_chatmaid_store_look_away(ngx_http_chatmaid_claim_t *claim)

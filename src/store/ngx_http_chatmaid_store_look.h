@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The state of a record, for whoever asks without wanting it: what the zone
- * says first, then what Redis answers.
+ * Reads the state of a record without claiming it: first in the zone, then in
+ * Redis.
  */
 
 
@@ -14,11 +14,16 @@
 #include "ngx_http_chatmaid_store.h"
 
 
-/* Tells the state of the record with claim->id, whatever message it is of, and
- * changes nothing: claim->result is IN_FLIGHT, AMBIGUOUS, DONE (with its
- * answer), ABSENT, FOREIGN or NO_STORE; claim->begun is when it began, in Unix
- * milliseconds.  NGX_OK, or NGX_AGAIN: claim->handler will be called, never
- * before this has returned, unless the claim is abandoned. */
+/*
+ * Reads the state of the record with claim->id, whatever its message, and
+ * changes nothing.  claim->result becomes IN_FLIGHT, AMBIGUOUS, DONE (with
+ * claim->answer), ABSENT, FOREIGN or NO_STORE; claim->begun becomes the time
+ * when the record began, as Unix time in milliseconds.  The caller provides a
+ * zeroed claim with id, pool, mcf, handler and data.
+ *
+ * NGX_OK: done.  NGX_AGAIN: claim->handler will be called, never before this
+ * has returned, unless the claim is abandoned.
+ */
 ngx_int_t ngx_http_chatmaid_store_look(ngx_http_chatmaid_claim_t *claim);
 
 

@@ -45,8 +45,9 @@ ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_redis = {
 };
 
 
-/* The zone's record lives as long as the send; whether further tries may begin
- * depends on the lease in Redis. */
+/* The record in the zone is renewed for as long as the send lasts.  Whether
+ * further tries may begin depends on the lease in Redis, so claim->lease_end
+ * stays the end of that lease. */
 
 static void
 ngx_http_chatmaid_store_redis_renew(ngx_http_chatmaid_claim_t *claim)
@@ -99,7 +100,7 @@ ngx_http_chatmaid_store_redis_renew_handler(void *data, ngx_uint_t error,
         return;
 
     case 0:
-        claim->lease_end = ngx_current_msec;    /* it is another's by now */
+        claim->lease_end = ngx_current_msec;    /* another owner has it */
     }
 }
 
@@ -150,8 +151,8 @@ ngx_http_chatmaid_store_redis_finish_handler(void *data, ngx_uint_t error,
     recorded = (ngx_http_chatmaid_store_script_result(error, reply)
                 != NGX_ERROR);
 
-    /* what began without Redis stays in the zone too: Redis may not be back for
-     * all workers yet, or not for long */
+    /* a record that began without Redis stays in the zone too: not all workers
+     * may have Redis back yet, and it may soon be away again */
 
     if (!recorded || claim->zone_only) {
         (void) ngx_http_chatmaid_store_zone.finish(claim);
@@ -280,8 +281,8 @@ ngx_http_chatmaid_store_redis_remove_handler(void *data, ngx_uint_t error,
 }
 
 
-/* A send that Redis could not be told of stays ambiguous; an event has left the
- * zone before. */
+/* Redis could not be told.  The record of a send becomes ambiguous; the record
+ * of an event has already been removed from the zone. */
 
 static void
 ngx_http_chatmaid_store_redis_not_removed(ngx_http_chatmaid_claim_t *claim)
@@ -296,8 +297,8 @@ ngx_http_chatmaid_store_redis_not_removed(ngx_http_chatmaid_claim_t *claim)
 }
 
 
-/* The sender's answer is written next.  Its repeat at another gateway must not
- * get to Redis first. */
+/* The sender is answered next.  If it then repeats the event at another
+ * gateway, that gateway's command must not reach Redis before this one. */
 
 static void
 ngx_http_chatmaid_store_redis_flush_event(ngx_http_chatmaid_claim_t *claim)

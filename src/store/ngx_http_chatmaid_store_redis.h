@@ -2,9 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The shared store: records in Redis, on which any number of gateways agree.
- * Unfinished records stand in this nginx's zone as well: see
- * docs/redis.md.
+ * The shared store: records in Redis, which any number of gateways share.
+ * Unfinished records are in this nginx's zone as well: see docs/redis.md.
  */
 
 

@@ -15,13 +15,14 @@ static u_char *ngx_http_chatmaid_store_script_tagged(u_char *p,
     ngx_http_chatmaid_claim_t *claim, u_char *id);
 
 
-/* record.lua is a part of each script that reads or writes records. */
+/* Each script that reads or writes records begins with record.lua. */
 #define ngx_http_chatmaid_store_script(text, lasts)                           \
     { ngx_string(NGX_HTTP_CHATMAID_RECORD_LUA text), lasts, { 0 } }
 
 
-/* What a send or a delivery has become lasts.  A claim nobody waits for would
- * hold its record; a sender whose event was not added comes again. */
+/* The outcome of a send or a delivery is worth recording even if nobody waits
+ * for the reply any more ("lasts").  A claim is not: it would block its record.
+ * Nor is an event for a stream: its sender will repeat it. */
 
 ngx_http_chatmaid_redis_script_t  ngx_http_chatmaid_store_script_claim =
     ngx_http_chatmaid_store_script(NGX_HTTP_CHATMAID_CLAIM_LUA, 0);
@@ -118,9 +119,10 @@ ngx_http_chatmaid_store_script_record(ngx_http_chatmaid_words_t *words,
 }
 
 
-/* All keys of a script have one hash tag.  Two records, those of a send without
- * a key, have it from their message; a mark has it from its stream; else it is
- * the id. */
+/* In a Cluster all keys of a script must have the same hash tag.  The two
+ * records of a send without a key use the fingerprint of their message; the
+ * mark of a stream's event uses the hash tag of the stream; any other record
+ * uses its id. */
 
 static u_char *
 ngx_http_chatmaid_store_script_tagged(u_char *p,
@@ -319,8 +321,8 @@ ngx_http_chatmaid_store_script_run_claim(ngx_http_chatmaid_claim_t *claim,
         return NGX_DECLINED;
     }
 
-    /* until the claim is abandoned: a worker that is shutting down keeps the
-     * connection to settle its claims */
+    /* released by abandon(): a worker that is shutting down keeps the
+     * connection until its claims are settled */
 
     if (!claim->retained) {
         claim->retained = 1;

@@ -2,13 +2,13 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Each worker looks into the zone now and then.  The one that gets the lease
- * tells the records in batches.  While Redis does not answer, a batch is one
- * record, which is the question whether it is back.  What was not confirmed
- * remains in the queue, and so does everything when this worker dies.
+ * Each worker looks into the zone now and then.  The worker that gets the lease
+ * sends the records to Redis in batches.  While Redis does not answer, a batch
+ * is a single record, which also probes whether Redis is back.  A record stays
+ * in the queue until Redis has confirmed it, even if this worker dies.
  *
- * Of several servers one may be away: its records are passed over, and the next
- * batch goes on behind them.
+ * Of several servers one may be away: its records are skipped, and the next
+ * batch continues behind them.
  */
 
 
@@ -21,20 +21,20 @@
 
 #define NGX_HTTP_CHATMAID_STORE_UNTOLD_LOOK   1000  /* milliseconds */
 
-/* A batch begins so long after the end of the one before: at most 200 records
- * a second. */
-#define NGX_HTTP_CHATMAID_STORE_UNTOLD_PAUSE  250   /* milliseconds */
+/* The pause, in milliseconds, between the end of a batch and the next one: at
+ * most 200 records are sent in a second. */
+#define NGX_HTTP_CHATMAID_STORE_UNTOLD_PAUSE  250
 #define NGX_HTTP_CHATMAID_STORE_UNTOLD_BATCH  50
 
-/* How many records are looked at for one batch. */
+/* How many records are looked at for one batch, at most. */
 #define NGX_HTTP_CHATMAID_STORE_UNTOLD_LOOKS  200
 
-/* A batch lasts no longer than one timeout of Redis, then it is the next look's
- * turn. */
-#define NGX_HTTP_CHATMAID_STORE_UNTOLD_LEASE  2000  /* milliseconds, more */
+/* The lease is longer than the timeout of Redis, which limits a batch, by this
+ * many milliseconds. */
+#define NGX_HTTP_CHATMAID_STORE_UNTOLD_LEASE  2000
 
 
-/* A record that is being told. */
+/* A record that is being sent to Redis. */
 
 typedef struct {
     u_char                          id[NGX_HTTP_CHATMAID_ID_LEN];
@@ -45,13 +45,13 @@ typedef struct {
 typedef struct {
     ngx_http_chatmaid_main_conf_t  *mcf;
     ngx_event_t                     timer;
-    ngx_uint_t                      pending;       /* of this batch */
-    uint64_t                        serial;        /* the last one of it */
+    ngx_uint_t                      pending;       /* records of this batch */
+    uint64_t                        serial;        /* of its last record */
 
-    unsigned                        told:1;        /* some of this batch */
-    unsigned                        left:1;        /* some were not */
-    unsigned                        answering:1;   /* some of the last one
-                                                    * were told */
+    unsigned                        told:1;        /* some are confirmed */
+    unsigned                        left:1;        /* some are not */
+    unsigned                        answering:1;   /* some of the batch before
+                                                    * were confirmed */
 
     ngx_http_chatmaid_store_untold_record_t
         records[NGX_HTTP_CHATMAID_STORE_UNTOLD_BATCH];
@@ -68,7 +68,7 @@ static void ngx_http_chatmaid_store_untold_handler(void *data,
     ngx_uint_t error, redisReply *reply);
 
 
-/* Of this worker. */
+/* The state of this worker. */
 
 static ngx_http_chatmaid_store_untold_t  ngx_http_chatmaid_store_untold;
 
@@ -79,7 +79,8 @@ ngx_http_chatmaid_store_untold_init(ngx_cycle_t *cycle,
 {
     ngx_event_t  *timer;
 
-    /* without a gateway or webhook there is a Redis, but no zone */
+    /* without a gateway or webhook there may be a Redis, but there is no
+     * zone */
 
     if (mcf->redis == NULL || mcf->zone == NULL
         || ngx_http_chatmaid_redis_get(mcf->redis) == NULL)
@@ -109,7 +110,7 @@ ngx_http_chatmaid_store_untold_timer_handler(ngx_event_t *ev)
     ngx_pool_t  *pool;
 
     if (ngx_exiting) {
-        return;                 /* the workers that stay go on with it */
+        return;                 /* other workers continue */
     }
 
     lease_time = untold->mcf->redis->timeout
@@ -134,7 +135,8 @@ ngx_http_chatmaid_store_untold_timer_handler(ngx_event_t *ev)
 }
 
 
-/* No more are told at once than there are confirmed at once. */
+/* A full batch is sent only if Redis has confirmed records of the batch
+ * before. */
 
 static void
 ngx_http_chatmaid_store_untold_tell_batch(
@@ -148,7 +150,8 @@ ngx_http_chatmaid_store_untold_tell_batch(
 
     n = untold->answering ? NGX_HTTP_CHATMAID_STORE_UNTOLD_BATCH : 1;
 
-    /* from the oldest one, unless it would be in the way of others */
+    /* begin with the oldest record, unless records were left: these must not
+     * hold up the others */
 
     if (!untold->left) {
         untold->serial = 0;
@@ -196,7 +199,8 @@ ngx_http_chatmaid_store_untold_tell_batch(
 }
 
 
-/* NGX_OK; NGX_DECLINED: the server that has it is away; NGX_ERROR. */
+/* Sends one record.  NGX_OK; NGX_DECLINED: the server for its key is away;
+ * NGX_ERROR: the command could not be queued. */
 
 static ngx_int_t
 ngx_http_chatmaid_store_untold_tell(ngx_http_chatmaid_claim_t *claim,
@@ -245,8 +249,8 @@ ngx_http_chatmaid_store_untold_tell(ngx_http_chatmaid_claim_t *claim,
 }
 
 
-/* What a script can't do at all, on a key of another type say, it will not do
- * later either. */
+/* A script that Redis refuses with an error, for instance because the key has
+ * another type, would fail again later: the record counts as told. */
 
 static void
 ngx_http_chatmaid_store_untold_handler(void *data, ngx_uint_t error,

@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What was settled while Redis was away, and stands in the zone since then, is
- * told to Redis when it is back: by one worker at a time, the oldest first.
+ * Records that were settled while Redis was away are only in the zone: Redis
+ * has not been told of them ("untold").  When Redis is back, one worker at a
+ * time sends them to Redis, the oldest first.
  */
 
 
@@ -14,8 +15,8 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* For init_process, once there is a Redis client.  Without one this does
- * nothing. */
+/* Starts this worker's timer.  For init_process, after the Redis client has
+ * been created; without a client this does nothing. */
 void ngx_http_chatmaid_store_untold_init(ngx_cycle_t *cycle,
     ngx_http_chatmaid_main_conf_t *mcf);
 

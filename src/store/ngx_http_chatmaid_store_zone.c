@@ -7,7 +7,7 @@
 #include "ngx_http_chatmaid_store_zone.h"
 
 
-/* The largest part of a zone that one answer may take. */
+/* One answer may take at most this fraction of a zone (1/16). */
 #define NGX_HTTP_CHATMAID_ZONE_SHARE   16
 
 
@@ -80,8 +80,8 @@ ngx_http_chatmaid_store_zone_check(ngx_http_chatmaid_claim_t *claim)
 }
 
 
-/* Nothing of a pool is allocated under the lock: an answer that needs room is
- * read again once there is room. */
+/* No pool memory is allocated under the lock: if an answer does not fit, memory
+ * for it is allocated without the lock, and the record is read again. */
 
 static void
 ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim,
@@ -118,8 +118,8 @@ ngx_http_chatmaid_store_zone_ask(ngx_http_chatmaid_claim_t *claim,
 }
 
 
-/* A record that may be taken is taken; if "take" is 0, the claim only learns
- * whether there was a try before. */
+/* Takes the record if it is free; if "take" is 0, the claim only learns whether
+ * there was an earlier try.  "room" is the size of claim->answer.data. */
 
 static void
 ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
@@ -127,7 +127,7 @@ ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
 {
     ngx_http_chatmaid_record_t  *rec;
 
-    /* a send that waits has decided this before */
+    /* for a send that has waited, this was decided before its wait */
 
     if (claim->window && !claim->use_previous && !claim->waited) {
         rec = ngx_http_chatmaid_zone_find(zone, claim->previous_id);
@@ -182,7 +182,7 @@ ngx_http_chatmaid_store_zone_read_record(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* The answer itself only if there is room for it. */
+/* Copies the answer only if it fits; its length and status in any case. */
 
 static void
 ngx_http_chatmaid_store_zone_copy_answer(ngx_http_chatmaid_claim_t *claim,
@@ -273,7 +273,7 @@ ngx_http_chatmaid_store_zone_renew(ngx_http_chatmaid_claim_t *claim)
 
     rec = ngx_http_chatmaid_store_zone_own_in_flight(zone, claim);
 
-    claim->lease_end = ngx_current_msec;    /* if it is not ours any more */
+    claim->lease_end = ngx_current_msec;    /* unless we still own it */
 
     if (rec) {
         rec->lease_end = ngx_current_msec + claim->lease_time;
@@ -325,8 +325,8 @@ ngx_http_chatmaid_store_zone_finish(ngx_http_chatmaid_claim_t *claim)
     if (claim->answer.len > NGX_HTTP_CHATMAID_ZONE_RECORD
                             - sizeof(ngx_http_chatmaid_record_t))
     {
-        /* one long answer is not worth the loss of many others, and least of
-         * all of its own record, which may be an old one */
+        /* one long answer is not worth dropping many other records for it; its
+         * own record, which may be an old one, must not be dropped at all */
 
         ngx_http_chatmaid_zone_touch(zone, rec);
 
@@ -491,7 +491,8 @@ ngx_http_chatmaid_store_zone_removed(ngx_http_chatmaid_claim_t *claim)
 }
 
 
-/* The latest owner has to be known, the one before has ended too. */
+/* Only the latest owner has to be recorded: former owners have ended as
+ * well. */
 
 static void
 ngx_http_chatmaid_store_zone_set_removed(ngx_http_chatmaid_zone_t *zone,
@@ -540,7 +541,7 @@ ngx_http_chatmaid_store_zone_remove(ngx_http_chatmaid_claim_t *claim)
     claim->rc = NGX_DECLINED;
     rec = ngx_http_chatmaid_store_zone_own_in_flight(zone, claim);
 
-    /* earlier deliveries of an event that failed are of no account */
+    /* for an event, earlier deliveries that failed do not matter */
 
     if (rec && (!rec->may_be_accepted || claim->webhook_event)) {
         ngx_http_chatmaid_zone_delete(zone, rec);
@@ -560,7 +561,7 @@ ngx_http_chatmaid_store_zone_remove(ngx_http_chatmaid_claim_t *claim)
 static void
 ngx_http_chatmaid_store_zone_abandon(ngx_http_chatmaid_claim_t *claim)
 {
-    /* no operation is ever under way */
+    /* no operation is ever pending */
 }
 
 
@@ -612,7 +613,7 @@ ngx_http_chatmaid_store_zone_is_owner(ngx_http_chatmaid_record_t *rec,
 }
 
 
-/* A record in flight. */
+/* Creates a record in flight.  NULL: there is no room. */
 
 static ngx_http_chatmaid_record_t *
 ngx_http_chatmaid_store_zone_create(ngx_http_chatmaid_zone_t *zone,
@@ -652,15 +653,15 @@ ngx_http_chatmaid_store_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* A record lives at least as long as its lease.  Before delivery an event's
- * record expires with its lease. */
+/* A record lives at least as long as its lease.  Before delivery, the record of
+ * an event expires with its lease. */
 
 static ngx_msec_t
 ngx_http_chatmaid_store_zone_ttl(ngx_http_chatmaid_claim_t *claim,
     ngx_http_chatmaid_record_state_e state)
 {
-    /* Redis may execute late what it has not answered: what was removed here
-     * stays known as long as a record of it may live there */
+    /* Redis may still execute a command that it has not answered: so a removed
+     * record is remembered here for as long as Redis may have that record */
 
     if (state == NGX_HTTP_CHATMAID_RECORD_DONE
         || state == NGX_HTTP_CHATMAID_RECORD_REMOVED)

@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The embedded store: records in shared memory, the same for all workers of one
- * nginx, kept over a reload.  Its operations never wait.
+ * The embedded store: records in shared memory, which all workers of one nginx
+ * share and which are kept over a reload.  Its operations never wait: they
+ * always return NGX_OK.
  */
 
 
@@ -18,27 +19,31 @@
 extern ngx_http_chatmaid_store_t  ngx_http_chatmaid_store_zone;
 
 
-/* Like claim(), but does not take the record.  If the result is CLAIMED, the
- * record may be taken: claim->may_be_accepted tells whether there was a try
- * before, claim->former_ended whether the owner of that try, who is in
- * claim->former_owner, makes no more of them, and claim->former_removed whether
- * that owner's record is to be removed from Redis first. */
+/*
+ * Like claim(), but does not take the record.  If claim->result becomes
+ * CLAIMED, the record may be taken.  Then claim->may_be_accepted tells whether
+ * there was an earlier try, claim->former_ended whether its owner
+ * (claim->former_owner) makes no more tries, and claim->former_removed whether
+ * the record of that owner must first be removed from Redis.
+ */
 void ngx_http_chatmaid_store_zone_check(ngx_http_chatmaid_claim_t *claim);
 
-/* Marks an event in flight as delivered. */
+/* Marks an event as delivered, if the claim still owns its record in flight. */
 void ngx_http_chatmaid_store_zone_mark_delivered(
     ngx_http_chatmaid_claim_t *claim);
 
-/* Forgets the unfinished record of the claim's message, or the whole record of
- * an event, whoever owns it: another store knows the answer. */
+/* Deletes the record with the claim's fingerprint, whoever owns it, because
+ * Redis has the answer now: an unfinished record of a send, or any record of an
+ * event that did not begin without Redis. */
 void ngx_http_chatmaid_store_zone_forget(ngx_http_chatmaid_claim_t *claim);
 
-/* Redis has confirmed that the claim's record is ambiguous: it needs no place
- * here. */
+/* Deletes the claim's ambiguous record, because Redis has confirmed that it has
+ * the same one. */
 void ngx_http_chatmaid_store_zone_confirmed(ngx_http_chatmaid_claim_t *claim);
 
-/* Redis has to be told later: how the claim has ended; that it has ended
- * without a trace, though Redis may have granted it. */
+/* Note that Redis must be told later.  untold(): how the claim has ended.
+ * removed(): that the claim has ended without leaving a record, although Redis
+ * may have granted it. */
 void ngx_http_chatmaid_store_zone_untold(ngx_http_chatmaid_claim_t *claim);
 void ngx_http_chatmaid_store_zone_removed(ngx_http_chatmaid_claim_t *claim);
 

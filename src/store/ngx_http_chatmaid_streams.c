@@ -9,23 +9,25 @@
 #include "ngx_http_chatmaid_zone.h"
 
 
-#define NGX_HTTP_CHATMAID_STREAMS_EVERY  10000  /* milliseconds */
+/* How often Redis is asked, by whichever worker, and how often each worker
+ * looks whether it is time to ask; in milliseconds. */
+#define NGX_HTTP_CHATMAID_STREAMS_EVERY  10000
 #define NGX_HTTP_CHATMAID_STREAMS_LOOK   1000
 
-/* What is older than this is not known any more. */
+/* A reply that is older than this counts as not known. */
 #define NGX_HTTP_CHATMAID_STREAMS_OLD    30000  /* milliseconds */
 
-/* Longer names are cut. */
+/* Longer names of groups are cut, in bytes. */
 #define NGX_HTTP_CHATMAID_STREAMS_NAME   256
 
 
-/* In the zone: what was told of a stream, or of a group. */
+/* In the zone: what Redis has replied about a stream, or about a group. */
 
 typedef struct {
     ngx_queue_t                     queue;
-    ngx_msec_t                      asked;
-    ngx_uint_t                      stream;        /* its place in mcf */
-    uint32_t                        key_hash;      /* the same stream? */
+    ngx_msec_t                      asked;         /* time of the reply */
+    ngx_uint_t                      stream;        /* index in mcf->streams */
+    uint32_t                        key_hash;      /* of the stream's key */
 
     int64_t                         entries;
     int64_t                         lag;
@@ -37,7 +39,7 @@ typedef struct {
 } ngx_http_chatmaid_streams_row_t;
 
 
-/* A question that is under way. */
+/* A question to Redis that is pending. */
 
 typedef struct {
     ngx_http_chatmaid_main_conf_t  *mcf;
@@ -61,8 +63,6 @@ static void ngx_http_chatmaid_streams_add(ngx_http_chatmaid_zone_t *zone,
 static uint32_t ngx_http_chatmaid_streams_hash(
     ngx_http_chatmaid_main_conf_t *mcf, ngx_uint_t stream);
 
-
-/* Of this worker. */
 
 static ngx_event_t  ngx_http_chatmaid_streams_timer;
 
@@ -98,7 +98,7 @@ ngx_http_chatmaid_streams_timer_handler(ngx_event_t *ev)
     ngx_uint_t  i;
 
     if (ngx_exiting) {
-        return;                 /* the workers that stay go on with it */
+        return;                 /* other workers continue */
     }
 
     if (ngx_http_chatmaid_streams_is_turn(mcf)) {
@@ -204,7 +204,7 @@ ngx_http_chatmaid_streams_handler(void *data, ngx_uint_t error,
 }
 
 
-/* See stream.lua. */
+/* Whether the reply has the form that stream.lua returns. */
 
 static ngx_uint_t
 ngx_http_chatmaid_streams_is_reply(redisReply *reply)
@@ -256,7 +256,7 @@ ngx_http_chatmaid_streams_forget(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* Where a full zone has no room for it, it is not known. */
+/* Does nothing if the zone is full: then the stream or group is not known. */
 
 static void
 ngx_http_chatmaid_streams_add(ngx_http_chatmaid_zone_t *zone,
@@ -292,7 +292,8 @@ ngx_http_chatmaid_streams_add(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* A reload may have changed which streams there are. */
+/* By this hash a row is recognised after a reload, which may have changed the
+ * list of streams. */
 
 static uint32_t
 ngx_http_chatmaid_streams_hash(ngx_http_chatmaid_main_conf_t *mcf,
@@ -306,8 +307,8 @@ ngx_http_chatmaid_streams_hash(ngx_http_chatmaid_main_conf_t *mcf,
 }
 
 
-/* Nothing is allocated under the lock, so the rows are counted first.  There
- * may be more of them by then, which the next look shows. */
+/* No pool memory is allocated under the lock, so the rows are counted first.
+ * Rows that are added before they are read are left out this time. */
 
 ngx_array_t *
 ngx_http_chatmaid_streams_get(ngx_http_chatmaid_main_conf_t *mcf,

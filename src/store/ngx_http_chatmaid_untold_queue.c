@@ -42,8 +42,8 @@ ngx_http_chatmaid_untold_queue_may_tell(ngx_http_chatmaid_main_conf_t *mcf,
 }
 
 
-/* Nothing of a pool is allocated under the lock: an answer that needs room is
- * read again once there is room. */
+/* No pool memory is allocated under the lock: if an answer does not fit, memory
+ * for it is allocated without the lock, and the record is read again. */
 
 ngx_int_t
 ngx_http_chatmaid_untold_queue_next(ngx_http_chatmaid_claim_t *claim,

@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The records in the zone of which Redis has to be told, the oldest first.
+ * The records in the zone of which Redis must be told ("untold"), the oldest
+ * first.
  */
 
 
@@ -13,19 +14,22 @@
 #include "ngx_http_chatmaid_zone.h"
 
 
-/* Whether there is something untold, and this worker may tell it for the next
- * lease_time milliseconds. */
+/* Returns 1 if there are untold records, and gives this worker the lease to
+ * send them to Redis for lease_time milliseconds.  0: there are none, or
+ * another worker has the lease. */
 ngx_uint_t ngx_http_chatmaid_untold_queue_may_tell(
     ngx_http_chatmaid_main_conf_t *mcf, ngx_msec_t lease_time);
 
-/* Makes a claim of the oldest untold record behind *serial, with the ttl that
- * is left, and moves *serial to it; claim->mcf and claim->pool are given.
- * NGX_OK; NGX_DECLINED: there is none; NGX_ERROR: no memory. */
+/* Copies the oldest untold record behind *serial to the claim, with the ttl
+ * that is left, and sets *state and *serial to those of the record.  The caller
+ * provides a zeroed claim with mcf and pool; the answer is allocated in the
+ * pool.  NGX_OK; NGX_DECLINED: there is none; NGX_ERROR: no memory. */
 ngx_int_t ngx_http_chatmaid_untold_queue_next(
     ngx_http_chatmaid_claim_t *claim, ngx_http_chatmaid_record_state_e *state,
     uint64_t *serial);
 
-/* Redis has been told of this record, unless it has changed since then. */
+/* Says that Redis has been told of this record.  A record that has changed
+ * since it was copied has another serial number, and stays untold. */
 void ngx_http_chatmaid_untold_queue_told(ngx_http_chatmaid_main_conf_t *mcf,
     u_char *id, uint64_t serial);
 

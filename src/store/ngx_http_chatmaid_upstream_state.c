@@ -8,7 +8,7 @@
 #include "ngx_http_chatmaid_zone.h"
 
 
-/* One for each upstream that was ever called.  These are few. */
+/* There is one for each upstream that was ever called.  They are few. */
 
 typedef struct {
     ngx_queue_t                          queue;
@@ -93,7 +93,7 @@ ngx_http_chatmaid_upstream_state_find(ngx_http_chatmaid_zone_t *zone,
 }
 
 
-/* Where a full zone has no room for it, nothing is known. */
+/* Does nothing if the zone is full: then the state is not known. */
 
 static void
 ngx_http_chatmaid_upstream_state_add(ngx_http_chatmaid_zone_t *zone,

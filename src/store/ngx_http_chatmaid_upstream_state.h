@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What all workers of one nginx know of an upstream: how the latest call ended.
+ * What all workers of one nginx know about an upstream: how the latest call to
+ * it ended.
  */
 
 
@@ -20,7 +21,9 @@ typedef enum {
 } ngx_http_chatmaid_upstream_state_e;
 
 
-/* The state of an upstream block, or of a host and port in "proxy_pass". */
+/* Get and set the state of an upstream block, or of a host and port in
+ * "proxy_pass".  If the zone is full, a state that is set may be lost: it
+ * remains UNKNOWN. */
 ngx_http_chatmaid_upstream_state_e ngx_http_chatmaid_upstream_state_get(
     ngx_shm_zone_t *shm_zone, ngx_http_upstream_srv_conf_t *upstream);
 void ngx_http_chatmaid_upstream_state_set(ngx_shm_zone_t *shm_zone,

@@ -8,16 +8,16 @@
 #include "ngx_http_chatmaid_crypto.h"
 
 
-/* Whoever changes the shared layout changes this number. */
+/* To be changed with each change of a shared structure. */
 #define NGX_HTTP_CHATMAID_ZONE_LAYOUT  7
 
 /* How many records are dropped at most for one allocation. */
 #define NGX_HTTP_CHATMAID_ZONE_EVICT   64
 
 /*
- * After so many milliseconds an unfinished record may be dropped.  A lease is
- * much shorter, and each renewal touches the record: what is older is not in
- * flight.
+ * An unfinished record may be dropped if it has not been touched for this many
+ * milliseconds.  A lease is much shorter, and each renewal touches the record:
+ * so such a record is not in flight.
  */
 #define NGX_HTTP_CHATMAID_ZONE_GIVE_UP  600000
 
@@ -30,10 +30,11 @@
 #define NGX_HTTP_CHATMAID_ZONE_NOTE_SIZE   512
 #define NGX_HTTP_CHATMAID_ZONE_NOTE_SHARE  8
 
-/* A bucket for so many bytes of the zone: up to two records each. */
+/* There is a bucket for each 512 bytes of the zone, rounded up to a power of
+ * two: at most two records for each bucket on average. */
 #define NGX_HTTP_CHATMAID_ZONE_BUCKET  512
 
-/* How many expired records an insertion deletes at most. */
+/* How many expired records are deleted at most when a record is created. */
 #define NGX_HTTP_CHATMAID_ZONE_EXPIRE  4
 
 
@@ -189,15 +190,15 @@ ngx_http_chatmaid_zone_lock(ngx_http_chatmaid_zone_t *zone)
     if (zone->sh->changing) {
         ngx_slab_init(zone->shpool);
 
-        /* the first allocation of a fresh pool lies where it lay before; it
-         * is marked as changing in case this worker dies here too */
+        /* the first allocation in a fresh pool has the same address as before;
+         * it is marked as changing in case this worker dies here too */
         zone->sh = ngx_slab_calloc_locked(zone->shpool,
                                           sizeof(ngx_http_chatmaid_zone_sh_t));
         zone->sh->changing = 1;
         zone->sh->reset = 1;
 
-        /* there is room, for there was; without a factor, if OpenSSL fails, all
-         * records share a bucket */
+        /* there is room, because there was at the start; if OpenSSL fails, the
+         * factor is 0 and all records share one bucket */
         (void) ngx_http_chatmaid_zone_format(zone);
     }
 
@@ -266,7 +267,7 @@ ngx_http_chatmaid_zone_find(ngx_http_chatmaid_zone_t *zone, u_char *id)
 }
 
 
-/* The factor is secret: else keys could be chosen that share a bucket. */
+/* The factor is secret, so that nobody can choose keys that share a bucket. */
 
 static ngx_http_chatmaid_record_t **
 ngx_http_chatmaid_zone_bucket(ngx_http_chatmaid_zone_t *zone, u_char *id)
@@ -427,7 +428,8 @@ ngx_http_chatmaid_zone_set_ttl(ngx_http_chatmaid_zone_t *zone,
 
     rec->expires = ngx_current_msec + ttl;
 
-    /* the macro would evaluate a call three times */
+    /* in a variable, because ngx_queue_insert_tail() is a macro that evaluates
+     * its argument several times */
     expiry = ngx_http_chatmaid_zone_expiry(zone, ttl);
 
     ngx_queue_remove(&rec->expiry);
@@ -440,7 +442,7 @@ ngx_http_chatmaid_zone_expiry(ngx_http_chatmaid_zone_t *zone, ngx_msec_t ttl)
 {
     ngx_uint_t  i;
 
-    ttl /= 1024;                /* all of the shortest ones share a queue */
+    ttl /= 1024;                /* the shortest ttls share the first queue */
 
     for (i = 0; ttl && i < NGX_HTTP_CHATMAID_ZONE_TTLS - 1; i++) {
         ttl /= 2;
@@ -505,9 +507,9 @@ ngx_http_chatmaid_zone_expire(ngx_http_chatmaid_zone_t *zone, ngx_uint_t n)
 
 
 /*
- * Makes room by dropping records.  If these lay in many pages, no page may have
- * become free; then one of the same kind is dropped, whose place has the right
- * size.
+ * Makes room by dropping records.  If these were in different pages, perhaps no
+ * page has become free; then a record of the same kind is dropped, whose place
+ * has the right size.
  */
 
 void *
@@ -556,7 +558,8 @@ ngx_http_chatmaid_zone_drop(ngx_http_chatmaid_zone_t *zone,
 
     default:
 
-        /* one line until none has been given up for some time */
+        /* log one line, and no other until no record has been given up for some
+         * time */
 
         sh->gave_up_first |= (!sh->giving_up
                               || (ngx_msec_int_t)

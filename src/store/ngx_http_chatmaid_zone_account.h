@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What the zone holds of each account.  There are few accounts: they are looked
- * for one after the other, with the zone locked.
+ * Lists in the zone with one element for each account.  There are few accounts,
+ * so a list is searched from its beginning.  All functions are called with the
+ * zone locked.
  */
 
 
@@ -14,7 +15,7 @@
 #include "ngx_http_chatmaid_zone.h"
 
 
-/* The first member of what is held. */
+/* The first member of each element. */
 
 typedef struct {
     ngx_queue_t  queue;
@@ -22,11 +23,11 @@ typedef struct {
 } ngx_http_chatmaid_zone_account_t;
 
 
-/* What this list of the zone holds of the account with this id, or NULL. */
+/* Returns the element of the list for the account with this id, or NULL. */
 void *ngx_http_chatmaid_zone_account_find(ngx_queue_t *list, u_char *id);
 
-/* Adds "size" bytes, all zeros but for the first member.  The zone owns them.
- * NULL: there is no room. */
+/* Adds an element of "size" bytes, all zeros but for the first member.  The
+ * zone owns it, and it is never freed.  NULL: there is no room. */
 void *ngx_http_chatmaid_zone_account_add(ngx_http_chatmaid_zone_t *zone,
     ngx_queue_t *list, u_char *id, size_t size);
 

@@ -74,7 +74,7 @@ ngx_http_chatmaid_zone_conf_warn(ngx_conf_t *cf)
 
     zone = mcf->zone;
 
-    /* those of the configuration that is running, if it is a reload */
+    /* at a reload: the zones of the configuration that is still running */
 
     part = &cf->cycle->old_cycle->shared_memory.part;
     old = part->elts;

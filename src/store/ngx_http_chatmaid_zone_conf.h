@@ -13,12 +13,13 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* Directive handler (ngx_command_t.set): NGX_CONF_OK; NGX_CONF_ERROR after a
- * message of its own; or a text for nginx to put behind the directive. */
+/* Directive handler (ngx_command_t.set).  NGX_CONF_OK; NGX_CONF_ERROR after its
+ * own message; or a text that nginx logs after the directive's name. */
 char *ngx_http_chatmaid_zone_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* Warns of a reload that loses the records of the zone. */
+/* Warns if this reload loses the records of the zone because its name or size
+ * has changed.  Does nothing if there is a chatmaid_redis. */
 void ngx_http_chatmaid_zone_conf_warn(ngx_conf_t *cf);
 
 

@@ -7,7 +7,7 @@
 #include "ngx_http_chatmaid_zone_stat.h"
 
 
-/* How many expired records are deleted at most, under the lock. */
+/* How many expired records are deleted at most while the zone is locked. */
 #define NGX_HTTP_CHATMAID_ZONE_STAT_EXPIRE  10000
 
 
@@ -42,7 +42,7 @@ ngx_http_chatmaid_zone_stat(ngx_shm_zone_t *shm_zone,
 }
 
 
-/* Sends in flight whose lease has run out. */
+/* The number of sends in flight whose lease has run out. */
 
 static ngx_uint_t
 ngx_http_chatmaid_zone_stat_run_out(ngx_http_chatmaid_zone_t *zone)
@@ -68,7 +68,7 @@ ngx_http_chatmaid_zone_stat_run_out(ngx_http_chatmaid_zone_t *zone)
 }
 
 
-/* Pages that are free, and places in those that are divided. */
+/* The free bytes: free pages, and free places in pages that are divided. */
 
 static size_t
 ngx_http_chatmaid_zone_stat_free(ngx_slab_pool_t *shpool)

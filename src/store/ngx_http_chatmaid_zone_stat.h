@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What the zone holds, for those who look at it.
+ * Numbers about the contents of the zone, for chatmaid_status.
  */
 
 
@@ -13,19 +13,19 @@
 #include "ngx_http_chatmaid_zone.h"
 
 
-/* A record in flight whose lease has run out is ambiguous,
- * whatever its state. */
+/* A record in flight whose lease has run out is counted as ambiguous. */
 
 typedef struct {
     ngx_uint_t                        sends[NGX_HTTP_CHATMAID_RECORD_STATES];
-    ngx_uint_t                        evicted;     /* before their ttl */
+    ngx_uint_t                        evicted;     /* records dropped before
+                                                    * their ttl was over */
     size_t                            used;        /* bytes */
     size_t                            free;
 } ngx_http_chatmaid_zone_stat_t;
 
 
-/* Counts now, under the zone's lock, which it takes.  Records whose ttl is over
- * are deleted first. */
+/* Fills in *stat.  Locks the zone, and deletes records whose ttl is over
+ * first. */
 void ngx_http_chatmaid_zone_stat(ngx_shm_zone_t *shm_zone,
     ngx_http_chatmaid_zone_stat_t *stat);
 

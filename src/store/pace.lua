@@ -1,22 +1,22 @@
--- Takes places of an account's pace, or gives some back.  The clock is the time
+-- Takes places in an account's pace, or gives some back.  The clock is the time
 -- at which the account would have made all its calls if it had made them one by
--- one, an interval each (GCRA).  A place is free if the clock is ahead of the
--- time by no more than the tolerance.
+-- one, an interval each (the generic cell rate algorithm, GCRA).  A place is
+-- free if the clock is ahead of the current time by no more than the tolerance.
 --
 -- KEYS: the clock.
--- ARGV: interval and tolerance, by how much the gateway's own clock is ahead of
--- the time, how many places are wanted, the longest wait for the last of them
--- (all times in microseconds), and for places given back the clock as it was
--- when they had been taken, and how many there are (else 0, 0).
+-- ARGV: interval and tolerance; by how much the gateway's own clock is ahead of
+-- the gateway's time; how many places are wanted; the longest wait for the last
+-- of them; and, if places are given back, what the clock was after they were
+-- taken, and their number (else 0, 0).  All times are in microseconds.
 --
--- Returns how many places are free now; whether one more, the next, was taken
--- (0, 1); the wait for that one; and the clock.
+-- Returns how many places are free now; 1 if the next place was taken too, else
+-- 0; the wait for that next place (0 if it is not wanted); and the clock.
 
 -- Before Redis 7 a script that has called TIME may not write without this.
 redis.replicate_commands()
 
--- No place is taken that is further away, so no clock is further ahead, unless
--- the time of Redis was set back.
+-- No place is taken that is further away.  So no clock is further ahead, unless
+-- the time of Redis has been set back.
 local MAX_WAIT = 120000000
 
 local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -34,7 +34,7 @@ if text and #text <= 16 and text:find('^%d+$') then
     clock = tonumber(text)
 end
 
--- Only if nobody has taken a place since.
+-- Places are given back only if nobody has taken another place since.
 
 if count > 0 and text == returned then
     clock = clock - count * interval

@@ -1,23 +1,27 @@
--- What each script begins with: how a record is read and written.
+-- The functions that read and write records.  Each script but pace.lua begins
+-- with them.
 --
--- A record is a string of fields with a space between them.  One that is not
+-- A record is a string of fields, separated by spaces.  A record that is not
 -- done is
 --
 --     2 in_flight FINGERPRINT BEGUN OWNER LEASE MAYBE
 --     2 ambiguous FINGERPRINT BEGUN OWNER LEASE MAYBE
 --
--- and one that is done
+-- and a record that is done is
 --
 --     2 done FINGERPRINT BEGUN STATUS ANSWER
 --
--- The first field is the version.  Whoever can write to Redis can write a
--- record, so each field is checked before it is used.  A function that a script
--- does not call costs it some time as well.
+-- The first field is the version.  BEGUN and LEASE (its end) are Unix times in
+-- milliseconds; MAYBE is 1 if an earlier try may have been accepted, else 0.
+--
+-- Anybody who can write to Redis can write a record, so each field is checked
+-- before it is used.  Even a function that a script does not call costs the
+-- script some time.
 
 -- How a record that is done begins.
 local DONE = '2 done '
 
--- Chatmaid's answers are no longer than that.
+-- The longest answer of Chatmaid, in bytes.
 local MAX_ANSWER = 4194304
 
 -- Before Redis 7 a script that has called TIME may not write without this.
@@ -29,8 +33,8 @@ local function clock()
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Version 1 was a hash.  Returns what such a record is today, or an empty
--- string if it is none.
+-- A record of version 1 was a hash.  Returns it as a string of version 2, or
+-- returns an empty string if the key is no such record.
 
 local function read_hash(key)
     local fields = redis.pcall('HMGET', key, 'version', 'state', 'fingerprint',
@@ -54,9 +58,9 @@ local function read_hash(key)
     return fields[1] == '1' and '2 ' .. table.concat(fields, ' ', 2) or ''
 end
 
--- Returns the record, or nil if there is none, and whether it is foreign: of a
--- version that these scripts do not know, or not a record at all.  Such a one
--- is left alone.
+-- Returns the record, or nil if there is none; and whether the record is
+-- foreign: it has a version that these scripts do not know, or is not a record
+-- at all.  A foreign record is never changed.
 
 local function read(key)
     local value = redis.pcall('GET', key)
@@ -88,18 +92,18 @@ local function read(key)
            or #fingerprint ~= 64 or #begun > 15 or #owner ~= 32 or #lease > 15
 end
 
--- Writes a record that is not done.  What comes last are words of SET: for how
--- long it is kept.
+-- Writes a record that is not done.  The last arguments are options of SET that
+-- say how long the record is kept.
 
 local function write(key, state, fingerprint, begun, owner, lease, maybe, ...)
     redis.call('SET', key, '2 ' .. state .. ' ' .. fingerprint .. ' ' .. begun
                            .. ' ' .. owner .. ' ' .. lease .. ' ' .. maybe, ...)
 end
 
--- What a script returns that has only read.  A replica, whose records may be
--- old, refuses the command, which changes nothing; then so does the script.  A
--- master that can't write at the moment may still be read, and a record that is
--- a hash.
+-- Returns the result of a script that has only read.  A replica, whose records
+-- may be old, must not be read: it refuses SETRANGE, which changes nothing
+-- here, and then the script fails too.  A master that can't write at the moment
+-- may still be read, and so may a record that is a hash.
 
 local function only_read(result)
     local reply = redis.pcall('SETRANGE', KEYS[1], '0', '')

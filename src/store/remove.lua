@@ -3,8 +3,9 @@
 -- KEYS: the record.
 -- ARGV: owner.
 --
--- Returns 1, or 0 if the record is not the owner's any more or an earlier try
--- may have been accepted: then the record becomes ambiguous.
+-- Returns 1 if the record is removed.  Returns 0 if it no longer belongs to the
+-- owner; or if its lease has run out or an earlier try may have been accepted:
+-- then the record becomes ambiguous.
 
 local owner = ARGV[1]
 

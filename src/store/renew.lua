@@ -1,9 +1,10 @@
 -- Starts the lease of a record anew.
 --
 -- KEYS: the record.
--- ARGV: owner, lease time and ttl (which is no shorter) in milliseconds.
+-- ARGV: owner; lease time and ttl (not shorter than the lease), in
+-- milliseconds.
 --
--- Returns 1, or 0 if the record is not the owner's any more.
+-- Returns 1, or 0 if the record no longer belongs to the owner.
 
 local owner, lease_time, ttl = ARGV[1], ARGV[2], ARGV[3]
 

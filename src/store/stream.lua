@@ -1,11 +1,12 @@
--- Tells how far the groups of a stream have come, and changes nothing.
+-- Tells how far the consumer groups of a stream have come, and changes nothing.
 --
 -- KEYS: the stream.
 --
--- Returns its length, then for each group its name, how many entries it has not
--- been given yet, and how old the oldest is that it has not acknowledged, in
--- milliseconds (0: there is none).  -1 is not known: Redis does not say it, or
--- does not let us ask.
+-- Returns the length of the stream; then for each group its name, the number of
+-- entries that have not been delivered to it yet, and the age in milliseconds
+-- of the oldest entry that it has not acknowledged (0: there is none).  -1
+-- means that a number is not known, because Redis does not tell it or does not
+-- permit the command.
 
 local MAX_GROUPS = 64
 

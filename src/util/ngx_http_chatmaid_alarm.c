@@ -7,27 +7,29 @@
 #include "ngx_http_chatmaid_alarm.h"
 
 
-#define NGX_HTTP_CHATMAID_ALARM_ZONE_SIZE  65536
+#define NGX_HTTP_CHATMAID_ALARM_ZONE_SIZE  65536    /* bytes */
 
-/* How many are raised at once; more of them are not news. */
+/* The number of alarms that can be raised at once.  Further ones are not
+ * logged. */
 #define NGX_HTTP_CHATMAID_ALARM_MAX        64
 
-/* Milliseconds.  A trouble that requests meet may spare others: each change
- * would be a line. */
+/* For how many milliseconds no request must have met a trouble before it is
+ * over.  Some requests may meet it while others don't: without this pause each
+ * change would be a log line. */
 #define NGX_HTTP_CHATMAID_ALARM_CALM       5000
 
 
-/* One that is not raised is free for another id. */
+/* An alarm that is not raised is free for another id. */
 
 typedef struct {
     ngx_http_chatmaid_alarm_id_t        id;
     ngx_uint_t                          is_met;   /* by requests */
-    ngx_msec_t                          met;      /* the last time */
+    ngx_msec_t                          met;      /* the latest time */
 } ngx_http_chatmaid_alarm_t;
 
 
-/* By the number that nginx gives a worker.  A worker that is shutting down has
- * lost its number to a new one: what it says does not count any more. */
+/* Indexed by ngx_worker.  A worker that is shutting down has lost its number to
+ * a new worker: from then on it raises no alarm and lowers none. */
 
 typedef struct {
     ngx_pid_t                           pid;
@@ -60,8 +62,8 @@ static ngx_uint_t ngx_http_chatmaid_alarm_count(
     ngx_http_chatmaid_alarm_sh_t *sh, ngx_http_chatmaid_alarm_t *alarm);
 
 
-/* By its tag nginx knows a zone again at a reload.  The tag of the zone that
- * chatmaid_zone names is the module itself. */
+/* nginx recognises a zone at a reload by its tag.  The zone of chatmaid_zone
+ * has the module itself for its tag, so this zone needs another one. */
 
 static ngx_uint_t  ngx_http_chatmaid_alarm_tag;
 
@@ -117,7 +119,7 @@ ngx_http_chatmaid_alarm_init(ngx_shm_zone_t *zone)
     ngx_http_chatmaid_alarm_sh_t      *sh;
     ngx_http_chatmaid_alarm_worker_t  *worker;
 
-    /* not in the cache manager, which has a worker's number too */
+    /* not in the cache manager, whose ngx_worker is a worker's number too */
 
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
     {
@@ -237,7 +239,7 @@ ngx_http_chatmaid_alarm_meet(ngx_shm_zone_t *zone,
 }
 
 
-/* Whether any alarm is raised; read without the lock. */
+/* Reads without the lock. */
 
 ngx_uint_t
 ngx_http_chatmaid_alarm_is_any(ngx_shm_zone_t *zone)
@@ -279,7 +281,8 @@ ngx_http_chatmaid_alarm_pass_one(ngx_shm_zone_t *zone,
 }
 
 
-/* NULL: this worker's number is another's now.  It is locked all the same. */
+/* Locks the zone in any case.  NULL: another worker has this worker's number
+ * now. */
 
 static ngx_http_chatmaid_alarm_worker_t *
 ngx_http_chatmaid_alarm_lock(ngx_shm_zone_t *zone)
@@ -309,7 +312,7 @@ ngx_http_chatmaid_alarm_unlock(ngx_shm_zone_t *zone)
 }
 
 
-/* The alarm if it is raised, else NULL. */
+/* Returns the alarm if it is raised, else NULL. */
 
 static ngx_http_chatmaid_alarm_t *
 ngx_http_chatmaid_alarm_find(ngx_http_chatmaid_alarm_sh_t *sh,
@@ -332,8 +335,8 @@ ngx_http_chatmaid_alarm_find(ngx_http_chatmaid_alarm_sh_t *sh,
 }
 
 
-/* The same, but raises it if it is not: that is news.  NULL: there are too
- * many. */
+/* The same, but raises the alarm if it is not raised, and sets *news then.
+ * NULL: too many alarms are raised. */
 
 static ngx_http_chatmaid_alarm_t *
 ngx_http_chatmaid_alarm_get(ngx_http_chatmaid_alarm_sh_t *sh,
@@ -365,7 +368,7 @@ ngx_http_chatmaid_alarm_get(ngx_http_chatmaid_alarm_sh_t *sh,
 }
 
 
-/* The workers of this configuration that have the trouble. */
+/* Counts the workers of this configuration that have the trouble. */
 
 static ngx_uint_t
 ngx_http_chatmaid_alarm_count(ngx_http_chatmaid_alarm_sh_t *sh,

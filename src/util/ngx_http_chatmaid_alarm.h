@@ -2,13 +2,14 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Troubles that an operator is told of once: when one begins and when it is
- * over, not for each worker and request.  So the workers of an nginx share what
- * the log already says, over a reload too.
+ * Alarms: the log tells an operator once when a trouble begins and once when it
+ * is over, not for each worker and request.  So all workers of one nginx share
+ * the knowledge of what has been logged, and keep it over a reload.
  *
- * A worker has some troubles for itself, and knows when they are over, as that
- * of its connection: raise() and lower().  Others are met by requests in any
- * worker, as that of a stream: meet() and pass().  An alarm may have both.
+ * Some troubles are a worker's own, such as a lost connection, and that worker
+ * knows when they are over: it calls raise() and lower().  Other troubles are
+ * met by requests in any worker, such as a stream that takes no events: these
+ * call meet() and pass().  An alarm may be used in both ways.
  */
 
 
@@ -19,37 +20,43 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* Names a trouble. */
+/* Identifies a trouble. */
 typedef uint32_t  ngx_http_chatmaid_alarm_id_t;
 
 
-/* At configuration: the shared memory of all alarms.  NULL: no memory. */
+/* Adds the shared memory of all alarms, at configuration.  It belongs to the
+ * cycle.  NULL: no memory. */
 ngx_shm_zone_t *ngx_http_chatmaid_alarm_add(ngx_conf_t *cf);
 
-/* When a worker starts: it takes the place of the worker before it, if there
- * was one, together with that worker's troubles. */
+/* Must be called when a worker starts.  The worker takes the place of the
+ * former worker with its number, whose troubles no longer count. */
 void ngx_http_chatmaid_alarm_init(ngx_shm_zone_t *zone);
 
-/* The id of a kind of trouble, and of the thing that has it, or NULL. */
+/* Returns the id for a kind of trouble, and for the thing that has it (may be
+ * NULL). */
 ngx_http_chatmaid_alarm_id_t ngx_http_chatmaid_alarm_id(const char *kind,
     ngx_str_t *thing);
 
-/* This worker has the trouble.  Returns 1 if that is news, else 0. */
+/* Says that this worker has the trouble.  Returns 1 if that must be logged,
+ * because the alarm was not raised before; else 0. */
 ngx_uint_t ngx_http_chatmaid_alarm_raise(ngx_shm_zone_t *zone,
     ngx_http_chatmaid_alarm_id_t id);
 
-/* This worker certainly does not have it.  Returns 1 if it was the last that
- * had it, or has taken the place of the last; else 0. */
+/* Says that this worker certainly does not have the trouble.  Returns 1 if the
+ * alarm was raised and no worker has the trouble now: its end must be logged.
+ * Else returns 0. */
 ngx_uint_t ngx_http_chatmaid_alarm_lower(ngx_shm_zone_t *zone,
     ngx_http_chatmaid_alarm_id_t id);
 
-/* A request has met the trouble.  Returns 1 if that is news, else 0. */
+/* Says that a request has met the trouble.  Returns 1 if that must be logged,
+ * because the alarm was not raised before; else 0. */
 ngx_uint_t ngx_http_chatmaid_alarm_meet(ngx_shm_zone_t *zone,
     ngx_http_chatmaid_alarm_id_t id);
 
-/* A request has not met it.  Returns 1 if none has for five seconds, no worker
- * has it, and that is news; else 0.  Hardly ever is there any trouble: only
- * then "id" is evaluated. */
+/* Says that a request has not met the trouble.  Returns 1 if the alarm was
+ * raised, no request has met the trouble for five seconds, and no worker has
+ * it: its end must be logged.  Else returns 0.  "id" is evaluated only if some
+ * alarm is raised, because that is rare. */
 #define ngx_http_chatmaid_alarm_pass(zone, id)                                \
     (ngx_http_chatmaid_alarm_is_any(zone)                                     \
      && ngx_http_chatmaid_alarm_pass_one(zone, id))

@@ -15,6 +15,8 @@
 #include <ngx_http.h>
 
 
+/* A reader; the body must last as long. */
+
 typedef struct {
     ngx_chain_t  *in;
     off_t         offset;      /* within in->buf */
@@ -23,17 +25,18 @@ typedef struct {
 } ngx_http_chatmaid_body_t;
 
 
-/* Begins at the first byte of a body that has arrived whole. */
+/* Starts to read, from its first byte, a body that has arrived whole. */
 void ngx_http_chatmaid_body_init(ngx_http_chatmaid_body_t *reader,
     ngx_http_request_t *r);
 
-/* Copies at most len bytes, the next ones: how many; 0 at the end; NGX_ERROR,
- * and "failed" is set, where the file can't be read (logged). */
+/* Copies the next bytes to "buffer", at most len.  Returns their number; 0 at
+ * the end; NGX_ERROR if the file can't be read (logged; sets
+ * reader->failed). */
 ssize_t ngx_http_chatmaid_body_read(ngx_http_chatmaid_body_t *reader,
     void *buffer, size_t len);
 
-/* The whole body as one piece: where it lies, or in r->pool.  NGX_OK,
- * NGX_ERROR. */
+/* Gives the whole body as one piece: not copied if it is one buffer in memory,
+ * else copied to r->pool.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_body_all(ngx_http_request_t *r, ngx_str_t *body);
 
 

@@ -11,7 +11,7 @@ static ngx_uint_t ngx_http_chatmaid_body_limit_is_lifted(
     ngx_http_request_t *r);
 
 
-/* nginx does not check the size of a body that is discarded. */
+/* nginx does not check the size of a body that is to be discarded. */
 
 ngx_int_t
 ngx_http_chatmaid_body_limit_lift_handler(ngx_http_request_t *r)

@@ -2,9 +2,10 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * client_max_body_size of a gateway or webhook location holds for the whole
- * request: nginx checks the body's size anew for each subrequest, which has the
- * limit of its own location (an internal one, or that of auth_request).
+ * Makes the client_max_body_size of a gateway or webhook location the limit for
+ * the whole request.  nginx would check the size of the body again for each
+ * subrequest, with the limit of that subrequest's location: the internal
+ * location, or one of auth_request.
  */
 
 
@@ -15,8 +16,10 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* ngx_http_handler_pt, before nginx looks for a subrequest's location, where it
- * checks the size, and after it; "rewrite ... last" looks for another one. */
+/* Phase handlers (ngx_http_handler_pt), which always return NGX_DECLINED.
+ * nginx checks the size when it looks for the location of a subrequest, again
+ * after "rewrite ... last": lift() runs before that, and restore() when the
+ * location is final. */
 ngx_int_t ngx_http_chatmaid_body_limit_lift_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_chatmaid_body_limit_restore_handler(ngx_http_request_t *r);
 

@@ -12,7 +12,7 @@ ngx_http_chatmaid_conf_place_set(ngx_conf_file_t *place, ngx_conf_t *cf)
 {
     ngx_memzero(place, sizeof(ngx_conf_file_t));
 
-    /* as in a directive of the command line, "-g": there is no file */
+    /* there is no file if the directive is from the command line ("-g") */
     place->file.fd = NGX_INVALID_FILE;
 
     if (cf->conf_file) {

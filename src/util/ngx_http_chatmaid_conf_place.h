@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Places in the configuration.  What is wrong is often seen only once all of it
- * has been read: the message then says where the cause stands, not where nginx
- * has stopped reading.
+ * Places in the configuration.  An error is often found only after the whole
+ * configuration has been read: the message must then name the file and line of
+ * its cause, not the place where nginx has stopped reading.
  */
 
 
@@ -17,16 +17,18 @@
 #include <ngx_http.h>
 
 
-/* Notes where cf is: the file and the line of the directive or block that is
- * read; nothing else of a place is set. */
+/* Sets *place to the file and line that cf is reading; its other members are
+ * zero. */
 void ngx_http_chatmaid_conf_place_set(ngx_conf_file_t *place, ngx_conf_t *cf);
 
-/* A copy of cf for ngx_conf_log_error(), which then names that place. */
+/* Returns a copy of cf for ngx_conf_log_error(), which then names that place.
+ * "place" must last as long as the copy. */
 ngx_conf_t ngx_http_chatmaid_conf_place_at(ngx_conf_file_t *place,
     ngx_conf_t *cf);
 
-/* Refuses a location that has another content handler than the directive's: the
- * one that comes last would win.  NGX_CONF_ERROR. */
+/* Logs that the location of the directive has another content handler too, and
+ * returns NGX_CONF_ERROR.  nginx itself would use the handler that was set
+ * last. */
 char *ngx_http_chatmaid_conf_place_shared(ngx_conf_t *cf,
     ngx_http_core_loc_conf_t *clcf, const char *directive);
 

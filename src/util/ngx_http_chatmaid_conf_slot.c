@@ -38,8 +38,8 @@ ngx_http_chatmaid_conf_slot_bitmask(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* The two tables of nginx, ngx_conf_enum_t and ngx_conf_bitmask_t, have one
- * form. */
+/* nginx's ngx_conf_enum_t and ngx_conf_bitmask_t have the same layout, so that
+ * both can be read as the former. */
 
 static char *
 ngx_http_chatmaid_conf_slot_check_words(ngx_conf_t *cf, ngx_command_t *cmd)

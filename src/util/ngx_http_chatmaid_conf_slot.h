@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * nginx's setters for words and flags print the argument, whatever it is, and
- * neither the directive nor which words there are.  These name both, and never
- * print what looks like a secret.
+ * Setters for words and flags.  If the argument is wrong, nginx's own setters
+ * print it whatever it is, and name neither the directive nor the permitted
+ * words.  These setters name both, and never print what looks like a secret.
  */
 
 
@@ -16,10 +16,10 @@
 #include <ngx_core.h>
 
 
-/* Directive handlers (ngx_command_t.set) that take the place of
+/* Directive handlers (ngx_command_t.set) to be used instead of
  * ngx_conf_set_enum_slot(), ngx_conf_set_bitmask_slot() and
- * ngx_conf_set_flag_slot(): NGX_CONF_OK; NGX_CONF_ERROR after a message of
- * their own; or a text for nginx to put behind the directive. */
+ * ngx_conf_set_flag_slot().  NGX_CONF_OK; NGX_CONF_ERROR after their own
+ * message; or a text that nginx logs after the directive's name. */
 char *ngx_http_chatmaid_conf_slot_enum(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_chatmaid_conf_slot_bitmask(ngx_conf_t *cf, ngx_command_t *cmd,

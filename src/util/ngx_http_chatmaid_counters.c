@@ -32,7 +32,7 @@ ngx_http_chatmaid_counters_bound_t
     ngx_http_chatmaid_counters_bounds[NGX_HTTP_CHATMAID_COUNTERS_BUCKETS] =
 {
     { 1, "0.001" },
-    { 2, "0.0025" },            /* times are whole milliseconds */
+    { 2, "0.0025" },            /* 2, because times are whole milliseconds */
     { 5, "0.005" },
     { 10, "0.01" },
     { 25, "0.025" },
@@ -73,7 +73,8 @@ ngx_http_chatmaid_counters_observe(ngx_http_chatmaid_histogram_t *histogram,
 }
 
 
-/* A place belongs to the route and the status that were first to take it. */
+/* A free place in the table is taken by the first route and status that needs
+ * it. */
 
 void
 ngx_http_chatmaid_counters_request(ngx_uint_t route, ngx_uint_t status,
@@ -121,7 +122,8 @@ ngx_http_chatmaid_counters_refuse(ngx_uint_t code)
 }
 
 
-/* Read first: a line of the cache that nobody writes stays with every CPU. */
+/* Writes only a change: a cache line that nobody writes stays in the cache of
+ * each CPU. */
 
 void
 ngx_http_chatmaid_counters_connected(ngx_uint_t connected)
@@ -145,7 +147,7 @@ ngx_http_chatmaid_counters_set_waiters(ngx_uint_t n)
 }
 
 
-/* A process that has died can't take back what it said. */
+/* The places of workers that have died are left out. */
 
 ngx_uint_t
 ngx_http_chatmaid_counters_waiters(void)

@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What is counted, by all workers together, in memory that the zone gives.
- * Nobody locks anything for it.  There is one counter for each thing in the
- * lists below, and no other: what comes from outside never makes one.
+ * Counters that all workers share, in the memory of the zone, without a lock.
+ * There is a fixed set of counters, listed below: data from outside never adds
+ * one.
  */
 
 
@@ -16,7 +16,7 @@
 #include <ngx_core.h>
 
 
-/* The documented events; the last stands for all others. */
+/* The names of the documented events; the last name stands for all others. */
 
 #define NGX_HTTP_CHATMAID_COUNTERS_EVENTS    9
 
@@ -24,8 +24,8 @@ extern ngx_str_t
     ngx_http_chatmaid_counters_events[NGX_HTTP_CHATMAID_COUNTERS_EVENTS];
 
 
-/* Single counters.  Those of one metric follow each other in the order of its
- * labels, see status_metrics.c. */
+/* Single counters.  The counters of one metric follow each other in the order
+ * of its labels, see status_metrics.c. */
 
 enum {
     NGX_HTTP_CHATMAID_COUNT_REDIS_OK = 0,
@@ -61,7 +61,7 @@ enum {
 };
 
 
-/* What became of a try to reach Chatmaid. */
+/* The outcome of a try to reach Chatmaid. */
 
 typedef enum {
     NGX_HTTP_CHATMAID_OUTCOME_SUCCESS = 0,
@@ -74,11 +74,12 @@ typedef enum {
 } ngx_http_chatmaid_outcome_e;
 
 
-/* Endpoints, see facts.h. */
+/* The number of places for routes, see facts.h. */
 #define NGX_HTTP_CHATMAID_COUNTERS_ROUTES    16
 
 
-/* The bounds of all histograms; in the last place is what took longer. */
+/* All histograms have the same bounds.  The last bucket counts what took longer
+ * than the last bound. */
 
 #define NGX_HTTP_CHATMAID_COUNTERS_BUCKETS   15
 
@@ -88,8 +89,8 @@ typedef struct {
 } ngx_http_chatmaid_histogram_t;
 
 typedef struct {
-    ngx_msec_t      time;              /* milliseconds, at most */
-    const char     *seconds;           /* the same */
+    ngx_msec_t      time;              /* milliseconds, inclusive */
+    const char     *seconds;           /* the same in seconds, as a label */
 } ngx_http_chatmaid_counters_bound_t;
 
 extern ngx_http_chatmaid_counters_bound_t
@@ -108,7 +109,8 @@ typedef struct {
 #define ngx_http_chatmaid_counters_route(key)   ((key) >> 16 & 0x7fff)
 #define ngx_http_chatmaid_counters_status(key)  ((key) & 0xffff)
 
-/* More than any configuration has; the rest is one with the last. */
+/* Places for pairs of route and status: more than any configuration needs.  If
+ * they do run out, a request is counted in another pair's place. */
 #define NGX_HTTP_CHATMAID_COUNTERS_REQUESTS  96
 
 
@@ -116,13 +118,13 @@ typedef struct {
 
 typedef struct {
     ngx_atomic_t    count;
-    ngx_atomic_t    time;              /* of the latest; Unix time */
+    ngx_atomic_t    time;              /* of the latest; Unix time, seconds */
 } ngx_http_chatmaid_counters_refusal_t;
 
 #define NGX_HTTP_CHATMAID_COUNTERS_CODES     32
 
 
-/* A worker's own place, by the number of its process in nginx's table. */
+/* A worker's own place, indexed by ngx_process_slot. */
 
 typedef struct {
     ngx_pid_t       pid;
@@ -151,32 +153,36 @@ typedef struct {
 } ngx_http_chatmaid_counters_t;
 
 
-/* This process's counters.  Never NULL: before use() they are nobody else's. */
+/* The counters of this process.  Never NULL: before use() the process has
+ * counters of its own, which are not shared. */
 extern ngx_http_chatmaid_counters_t  *ngx_http_chatmaid_counters;
 
 
-/* When a worker starts.  "counters" must outlive it. */
+/* Sets the shared counters, when a worker starts.  "counters" must outlive the
+ * process. */
 void ngx_http_chatmaid_counters_use(ngx_http_chatmaid_counters_t *counters);
 
-/* One more. */
+/* Adds 1 to a counter of the list above (NGX_HTTP_CHATMAID_COUNT_...). */
 #define ngx_http_chatmaid_counters_add(id)                                    \
     (void) ngx_atomic_fetch_add(&ngx_http_chatmaid_counters->counts[id], 1)
 
-/* One that took so many milliseconds. */
+/* Adds an event that took "time" milliseconds to a histogram. */
 void ngx_http_chatmaid_counters_observe(
     ngx_http_chatmaid_histogram_t *histogram, ngx_msec_t time);
 
-/* A request that was answered with this status, after so many milliseconds. */
+/* Counts a request that was answered with this status after "time"
+ * milliseconds. */
 void ngx_http_chatmaid_counters_request(ngx_uint_t route, ngx_uint_t status,
     ngx_msec_t time);
 
-/* A request to a gateway that was refused with this code. */
+/* Counts a request to a gateway that was refused with this code (problem.h). */
 void ngx_http_chatmaid_counters_refuse(ngx_uint_t code);
 
-/* Whether the latest attempt to reach Redis succeeded. */
+/* Records whether the latest attempt to reach Redis succeeded. */
 void ngx_http_chatmaid_counters_connected(ngx_uint_t connected);
 
-/* How many requests wait for a message: of this worker, and of all. */
+/* Set how many requests of this worker wait for a message, and get how many
+ * requests of all workers do. */
 void ngx_http_chatmaid_counters_set_waiters(ngx_uint_t n);
 ngx_uint_t ngx_http_chatmaid_counters_waiters(void);
 

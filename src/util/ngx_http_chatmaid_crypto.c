@@ -76,8 +76,8 @@ ngx_http_chatmaid_crypto_sha256_fields(ngx_pool_t *pool, ngx_str_t *fields,
 }
 
 
-/* RFC 2104: what the two hashes begin with depends on the key alone, so it is
- * hashed once. */
+/* RFC 2104: the first block of each of the two hashes depends on the key alone,
+ * so it is hashed only once. */
 
 ngx_http_chatmaid_hmac_t *
 ngx_http_chatmaid_crypto_hmac_key(ngx_pool_t *pool, ngx_str_t *key)
@@ -163,8 +163,8 @@ ngx_http_chatmaid_crypto_hmac_end(ngx_http_chatmaid_hmac_t *hmac, u_char *md)
 }
 
 
-/* RAND_bytes() costs almost the same for 16 bytes as for a thousand.  A child
- * process must not use the bytes that its parent has drawn. */
+/* RAND_bytes() costs almost as much for 16 bytes as for a thousand, so its
+ * bytes are kept in a pool.  A child process must not use its parent's pool. */
 
 ngx_int_t
 ngx_http_chatmaid_crypto_random(ngx_log_t *log, u_char *buf, size_t n)

@@ -7,7 +7,7 @@
 #include "ngx_http_chatmaid_digits.h"
 
 
-/* The sixteen bytes that begin with this digit. */
+/* The texts of the sixteen bytes whose first digit is d. */
 #define NGX_HTTP_CHATMAID_DIGITS_HEX(d)                                       \
     d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7"                           \
     d "8" d "9" d "a" d "b" d "c" d "d" d "e" d "f"
@@ -16,7 +16,7 @@
 static ngx_int_t ngx_http_chatmaid_digits_value(u_char ch);
 
 
-/* Most are lengths of less than three digits. */
+/* Most numbers are lengths of one or two digits, so these are fast. */
 
 u_char *
 ngx_http_chatmaid_digits_decimal(u_char *p, uint64_t number)

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Digits for what each request writes: ngx_sprintf() and ngx_hex_dump() take
- * several times as long.
+ * Fast decimal and hexadecimal digits, for what each request writes:
+ * ngx_sprintf() and ngx_hex_dump() take several times as long.
  */
 
 
@@ -15,17 +15,18 @@
 #include <ngx_core.h>
 
 
-/* These return the end of what they have written. */
+/* These two functions return the end of what they have written. */
 
-/* At most NGX_INT64_LEN bytes. */
+/* Writes a number in decimal, at most NGX_INT64_LEN bytes. */
 u_char *ngx_http_chatmaid_digits_decimal(u_char *p, uint64_t number);
 
-/* 2 * len bytes, in lower case. */
+/* Writes len bytes as 2 * len hexadecimal digits, in lower case. */
 u_char *ngx_http_chatmaid_digits_hex(u_char *p, const u_char *data,
     size_t len);
 
 
-/* Reads 2 * len digits of either case.  NGX_ERROR: one is none. */
+/* Reads 2 * len hexadecimal digits of either case as len bytes of "data".
+ * NGX_OK; NGX_ERROR: a character is not a hexadecimal digit. */
 ngx_int_t ngx_http_chatmaid_digits_from_hex(u_char *data, const u_char *p,
     size_t len);
 

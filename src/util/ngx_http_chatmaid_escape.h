@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Bytes from outside, made fit for a log line: nobody can forge a line, and
- * none grows beyond bounds.
+ * Escapes bytes from outside for a log line, so that nobody can forge a line,
+ * and cuts them, so that no line becomes too long.
  */
 
 
@@ -19,9 +19,9 @@
 #define NGX_HTTP_CHATMAID_ESCAPE_SIZE  (NGX_HTTP_CHATMAID_ESCAPE_MAX * 4)
 
 
-/* Writes the first ESCAPE_MAX bytes of "text" to "dst", which needs ESCAPE_SIZE
- * bytes.  Quotes, backslashes, control and non-ASCII bytes become \xHH.
- * Returns the end of what it has written. */
+/* Writes at most the first ESCAPE_MAX bytes of "text" to "dst", which needs
+ * ESCAPE_SIZE bytes.  Quotes, backslashes, control characters and bytes that
+ * are not ASCII become \xHH.  Returns the end of what it has written. */
 u_char *ngx_http_chatmaid_escape(u_char *dst, const u_char *text, size_t len);
 
 

@@ -46,7 +46,8 @@ ngx_http_chatmaid_json_dump(ngx_pool_t *pool, const json_t *json,
 {
     size_t  size;
 
-    /* most are short: a second pass, for the size alone, is rarely needed */
+    /* most texts are short: a second pass, with the size that the first one has
+     * returned, is rarely needed */
 
     for (size = 1024; /* void */; size = text->len) {
 

@@ -8,7 +8,7 @@
 #include "ngx_http_chatmaid_json_text.h"
 
 
-/* The longest reason; a JSON pointer that does not fit is cut. */
+/* The longest reason, in bytes; a JSON pointer that does not fit is cut. */
 #define NGX_HTTP_CHATMAID_JSON_FAULT_LEN  512
 
 
@@ -61,8 +61,8 @@ ngx_http_chatmaid_json_fault(ngx_pool_t *pool,
 }
 
 
-/* Adds which half it is, and the JSON pointer of the string that has it, or of
- * the object that has such a name. */
+/* Adds the escape that is half a surrogate pair, and the JSON pointer of the
+ * string that contains it, or of the object with a name that contains it. */
 
 static u_char *
 ngx_http_chatmaid_json_fault_half(ngx_http_chatmaid_json_parser_t *parser,
@@ -88,8 +88,8 @@ ngx_http_chatmaid_json_fault_half(ngx_http_chatmaid_json_parser_t *parser,
 }
 
 
-/* RFC 6901: what the parser is in, from the root to the object or array
- * "open". */
+/* Writes the JSON pointer (RFC 6901) of the value that the parser was reading
+ * in the object or array "open". */
 
 static u_char *
 ngx_http_chatmaid_json_fault_pointer(ngx_http_chatmaid_json_parser_t *parser,

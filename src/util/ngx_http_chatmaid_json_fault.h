@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What is wrong with a JSON text, for whoever wrote it.
+ * Tells the author of a JSON text what is wrong with it.
  */
 
 
@@ -15,10 +15,10 @@
 #include "ngx_http_chatmaid_json_parser.h"
 
 
-/* Writes to the pool what the parser refused, and where: the line, the column
- * and, of half a surrogate pair, the JSON pointer, for which the parser needs
- * its tokens.  Of the text itself only names are in it.  NGX_DECLINED, or
- * NGX_ERROR without memory. */
+/* Writes to the pool, as "reason", what the parser refused and where: the line,
+ * the column and, for half a surrogate pair, the JSON pointer, for which the
+ * parser must have had tokens.  Of the text, "reason" contains only that escape
+ * and names of members.  Returns NGX_DECLINED, or NGX_ERROR: no memory. */
 ngx_int_t ngx_http_chatmaid_json_fault(ngx_pool_t *pool,
     ngx_http_chatmaid_json_parser_t *parser, ngx_str_t *reason);
 

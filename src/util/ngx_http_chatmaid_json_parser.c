@@ -41,8 +41,8 @@ static ngx_int_t ngx_http_chatmaid_json_parser_fail(
 
 
 /*
- * The functions below return NGX_OK where a value has ended, NGX_AGAIN where
- * one has to begin, and NGX_DECLINED.
+ * The functions below return NGX_OK after the end of a value, NGX_AGAIN where
+ * another value must begin, and NGX_DECLINED after a failure.
  */
 
 ngx_int_t
@@ -194,7 +194,7 @@ ngx_http_chatmaid_json_parser_name(ngx_http_chatmaid_json_parser_t *parser)
 }
 
 
-/* What follows a value in an object or array. */
+/* Reads what follows a value in an object or array. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_parser_after(ngx_http_chatmaid_json_parser_t *parser)
@@ -292,9 +292,10 @@ ngx_http_chatmaid_json_parser_string(ngx_http_chatmaid_json_parser_t *parser)
 
 
 /*
- * Skips printable ASCII but for quotes and backslashes, eight bytes at a time:
- * a subtraction sets the high bit of a byte that was smaller.  The carry may
- * set that of a later byte too, never of an earlier one.
+ * Skips printable ASCII other than quotes and backslashes, eight bytes at a
+ * time.  A subtraction sets the high bit of each byte that is smaller than what
+ * is subtracted.  The borrow may also set the high bit of a later byte, but
+ * never of an earlier one.
  */
 
 static u_char *
@@ -334,7 +335,7 @@ ngx_http_chatmaid_json_parser_plain(u_char *p, u_char *last)
 }
 
 
-/* Moves parser->pos behind an escape. */
+/* Checks an escape and moves parser->pos behind it. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_parser_escape(ngx_http_chatmaid_json_parser_t *parser)
@@ -408,7 +409,8 @@ ngx_http_chatmaid_json_parser_unit(u_char *p, u_char *last)
 }
 
 
-/* The length of a character beyond ASCII (RFC 3629, section 4), or 0. */
+/* Returns the length of a UTF-8 character outside ASCII (RFC 3629, section 4),
+ * or 0 if it is not valid. */
 
 static size_t
 ngx_http_chatmaid_json_parser_utf8(u_char *p, u_char *last)
@@ -530,9 +532,10 @@ ngx_http_chatmaid_json_parser_word(ngx_http_chatmaid_json_parser_t *parser,
 }
 
 
-/* Adds a token that begins here; a child is linked to what is open.  Where
- * there are more than a text of this length has, what is open can't all be
- * closed. */
+/* Adds a token that begins here; a child is linked to the innermost open object
+ * or array.  If there is no room for it, although there was room for all tokens
+ * of a JSON text of this length, the text ends before all is closed: so the
+ * failure is placed at the end. */
 
 static ngx_inline ngx_int_t
 ngx_http_chatmaid_json_parser_token(ngx_http_chatmaid_json_parser_t *parser,
@@ -571,7 +574,7 @@ ngx_http_chatmaid_json_parser_token(ngx_http_chatmaid_json_parser_t *parser,
 }
 
 
-/* A string, number or word ends here. */
+/* Ends the token of a string, number or word at "last". */
 
 static ngx_int_t
 ngx_http_chatmaid_json_parser_scalar(ngx_http_chatmaid_json_parser_t *parser,
@@ -599,7 +602,7 @@ ngx_http_chatmaid_json_parser_in_object(
 }
 
 
-/* Skips white space.  0: that was all. */
+/* Skips white space.  Returns 0 at the end of the text, else 1. */
 
 static ngx_inline ngx_uint_t
 ngx_http_chatmaid_json_parser_space(ngx_http_chatmaid_json_parser_t *parser)

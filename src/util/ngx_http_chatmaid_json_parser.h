@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The one parser for the JSON of others (RFC 8259).  It checks a text and says
- * where its values are; it copies nothing and allocates nothing.
+ * The parser for all JSON that the module receives (RFC 8259).  It checks a
+ * text and finds where its values are; it copies nothing and allocates nothing.
  */
 
 
@@ -17,13 +17,14 @@
 
 #define NGX_HTTP_CHATMAID_JSON_MAX_DEPTH  2048
 
-/* The most tokens that a text of this length has, if it is JSON. */
+/* The most tokens that a JSON text of this length can have. */
 #define ngx_http_chatmaid_json_max_tokens(len)  (((len) + 1) / 2)
 
 
 /*
- * A value, or the name of a member: its value is the next token.  Siblings are
- * linked: the elements of an array, the names of an object.
+ * A token is a value, or the name of a member; the value of that member is then
+ * the next token.  Siblings are linked: the elements of an array, or the names
+ * of an object.
  */
 
 typedef struct {
@@ -36,18 +37,18 @@ typedef struct {
 
 
 /*
- * While an object or array is open, the "next" of its token is the token around
- * it, and the "end" its latest child.
+ * While an object or array is open, "next" of its token is the token of the
+ * object or array around it, and "end" is its latest child.
  */
 
 typedef struct {
     u_char                          *first;
-    u_char                          *pos;     /* after a failure: where */
+    u_char                          *pos;     /* after a failure: its place */
     u_char                          *last;
     const char                      *reason;  /* of a failure, static */
 
     ngx_http_chatmaid_json_token_t  *tokens;  /* NULL: check only */
-    uint32_t                         max;     /* of them there is room for */
+    uint32_t                         max;     /* size of "tokens" */
     uint32_t                         ntokens;
     uint32_t                         open;    /* the innermost open token */
     ngx_uint_t                       depth;
@@ -58,29 +59,32 @@ typedef struct {
     /* refuse \u0000 and an escape that is half a surrogate pair */
     unsigned                         unicode:1;
 
-    /* result: a number is no plain integer of at most 18 digits */
+    /* result: some number is not a plain integer of at most 18 digits */
     unsigned                         numbers:1;
 
-    /* of a failure: there is no room for more tokens */
+    /* after a failure: there was no room for more tokens */
     unsigned                         full:1;
 
-    /* of a failure: it is half a surrogate pair; it is in a member's name */
+    /* after a failure: its cause is half a surrogate pair; the string that
+     * contains it is a member's name */
     unsigned                         half:1;
     unsigned                         name:1;
 
-    /* one bit for each depth: an object is open there, not an array */
+    /* a bit for each depth; 1: an object is open there, 0: an array */
     u_char                           objects[NGX_HTTP_CHATMAID_JSON_MAX_DEPTH
                                              / 8];
 } ngx_http_chatmaid_json_parser_t;
 
 
-/* Parses the text from parser->first to parser->last.  The caller has zeroed
- * all but these, "tokens", "max" and the two options.  NGX_OK, or
- * NGX_DECLINED. */
+/* Parses the text from parser->first to parser->last.  The caller provides a
+ * zeroed parser and sets these two, the options "utf8" and "unicode" and, to
+ * get tokens, "tokens" and "max".  NGX_OK; NGX_DECLINED: the text is not JSON
+ * or was refused, or there are too many tokens ("full"). */
 ngx_int_t ngx_http_chatmaid_json_parser_run(
     ngx_http_chatmaid_json_parser_t *parser);
 
-/* The 16 bits of an escape \uXXXX at p, or NGX_ERROR if there is none. */
+/* Returns the 16 bits of an escape \uXXXX at p, or NGX_ERROR if there is no
+ * such escape. */
 ngx_int_t ngx_http_chatmaid_json_parser_unit(u_char *p, u_char *last);
 
 

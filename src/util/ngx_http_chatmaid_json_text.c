@@ -12,7 +12,7 @@
     ((ch) == ' ' || (ch) == '\t' || (ch) == CR || (ch) == LF)
 
 
-/* The decoded bytes of a string, one after another. */
+/* Reads the decoded bytes of a string, one after another. */
 
 typedef struct {
     u_char  *pos;
@@ -108,8 +108,8 @@ ngx_http_chatmaid_json_text_member(ngx_str_t *object, const char *name,
 }
 
 
-/* Takes a member off "rest", which is the object at first: what its name has
- * between the quotes, and its value. */
+/* Takes the next member from "rest", which is the whole object at first.
+ * "name" becomes the bytes between the quotes of its name. */
 
 static ngx_uint_t
 ngx_http_chatmaid_json_text_pair(ngx_str_t *rest, ngx_str_t *name,
@@ -155,8 +155,8 @@ ngx_http_chatmaid_json_text_next(ngx_str_t *rest, ngx_str_t *element)
 }
 
 
-/* "rest" begins with the bracket, or with what follows a value.  Returns where
- * the next child begins, or NULL. */
+/* "rest" begins with the bracket, or with what follows a value.  Returns the
+ * beginning of the next child, or NULL if there is none. */
 
 static u_char *
 ngx_http_chatmaid_json_text_begin(ngx_str_t *rest, u_char bracket)
@@ -180,7 +180,7 @@ ngx_http_chatmaid_json_text_begin(ngx_str_t *rest, u_char bracket)
 }
 
 
-/* The value that begins at p; "rest" becomes what follows it. */
+/* Sets "value" to the value that begins at p, and "rest" to what follows it. */
 
 static void
 ngx_http_chatmaid_json_text_value(u_char *p, ngx_str_t *rest,
@@ -259,7 +259,7 @@ ngx_http_chatmaid_json_text_quoted(u_char *p, u_char *last)
 }
 
 
-/* A number or a word, or what is between two values. */
+/* Skips a number or a word, or what is between two values. */
 
 static u_char *
 ngx_http_chatmaid_json_text_plain(u_char *p, u_char *last)
@@ -296,7 +296,7 @@ ngx_http_chatmaid_json_text_insert(ngx_pool_t *pool, ngx_str_t *object,
 {
     u_char      *p, *place;
     ngx_str_t    rest, wanted, member, other;
-    ngx_uint_t   before, behind;     /* a comma */
+    ngx_uint_t   before, behind;     /* whether there is a comma */
 
     wanted.data = (u_char *) name;
     wanted.len = ngx_strlen(name);
@@ -318,7 +318,7 @@ ngx_http_chatmaid_json_text_insert(ngx_pool_t *pool, ngx_str_t *object,
         return NGX_ERROR;
     }
 
-    /* at the end: after a comma, unless the object is empty */
+    /* at the end a comma precedes it, unless the object is empty */
 
     before = (place == NULL && rest.len != object->len);
     behind = (place != NULL);
@@ -363,7 +363,7 @@ ngx_http_chatmaid_json_text_string(ngx_pool_t *pool, ngx_str_t *value,
     string->data = value->data + 1;
     string->len = value->len - 2;
 
-    /* most are as they stand */
+    /* most strings need no decoding */
 
     if (memchr(string->data, '\\', string->len) == NULL
         && (form == NGX_HTTP_CHATMAID_JSON_UTF8
@@ -494,7 +494,8 @@ ngx_http_chatmaid_json_text_utf8(u_char *out, uint32_t ch)
 }
 
 
-/* An escape is longer than what it stands for. */
+/* An escape is longer than the character for which it stands, so a string with
+ * an escape can only be equal if it is longer than the name. */
 
 ngx_uint_t
 ngx_http_chatmaid_json_text_is(ngx_str_t *string, ngx_str_t *name)
@@ -524,7 +525,7 @@ ngx_http_chatmaid_json_text_compare(ngx_str_t *one, ngx_str_t *two)
         }
     }
 
-    /* equal so far, and without an escape */
+    /* the strings are equal up to i, and have no escape before it */
 
     if (i < n && one->data[i] != '\\' && two->data[i] != '\\') {
         return one->data[i] - two->data[i];
@@ -557,7 +558,7 @@ ngx_http_chatmaid_json_text_bytes(ngx_http_chatmaid_json_bytes_t *bytes,
 }
 
 
-/* The next byte, or NGX_ERROR at the end. */
+/* Returns the next byte, or NGX_ERROR at the end. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_text_byte(ngx_http_chatmaid_json_bytes_t *bytes)

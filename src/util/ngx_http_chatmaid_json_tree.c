@@ -70,8 +70,8 @@ ngx_http_chatmaid_json_tree_parse(ngx_pool_t *pool, ngx_str_t *text,
 }
 
 
-/* Most texts have few tokens, for which the tree itself has room.  For a text
- * with more the parser begins again. */
+/* Most texts have few tokens, for which there is room in the tree itself.  If a
+ * text has more, it is parsed again with memory from the pool. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_tree_run(ngx_pool_t *pool, ngx_str_t *text,
@@ -173,8 +173,9 @@ ngx_http_chatmaid_json_tree_sort_all(ngx_http_chatmaid_json_tree_t *tree)
 }
 
 
-/* Merge sort of the first n names of a list, which is cut off behind them: of
- * hostile texts too, it compares no more than n * log(n) times. */
+/* Sorts the first n names of a list (merge sort), cuts them off the list, and
+ * returns the first of them.  Even for a hostile text it needs no more than
+ * n * log(n) comparisons. */
 
 static uint32_t
 ngx_http_chatmaid_json_tree_sort(ngx_http_chatmaid_json_tree_t *tree,
@@ -232,8 +233,9 @@ ngx_http_chatmaid_json_tree_merge(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
-/* Two names.  Most differ in their first byte: beyond the backslash it is
- * neither an escape nor the quote of an empty name. */
+/* Compares two names.  Most differ in their first byte: if that is greater than
+ * a backslash, it is neither an escape nor the closing quote of an empty
+ * name. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_tree_compare(ngx_http_chatmaid_json_tree_t *tree,
@@ -315,7 +317,7 @@ ngx_http_chatmaid_json_tree_member(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
-/* The token of a member's name, or 0. */
+/* Returns the token of a member's name, or 0. */
 
 static uint32_t
 ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
@@ -364,8 +366,9 @@ ngx_http_chatmaid_json_tree_find(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
-/* A token does not tell where an object or array ends: it is its last bracket
- * before the next name, or before the end of the root. */
+/* The token of an object or array does not tell where its text ends.  It ends
+ * with the last closing bracket before the next name, or before the end of the
+ * root. */
 
 void
 ngx_http_chatmaid_json_tree_bytes(ngx_http_chatmaid_json_tree_t *tree,
@@ -394,7 +397,7 @@ ngx_http_chatmaid_json_tree_bytes(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
-/* What a string has between its quotes. */
+/* The bytes between the quotes of a string. */
 
 static void
 ngx_http_chatmaid_json_tree_inner(ngx_http_chatmaid_json_tree_t *tree,
@@ -530,7 +533,8 @@ ngx_http_chatmaid_json_tree_wrap(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
-/* Tokens for a name and its value, or 0: no more are left. */
+/* Takes two spare tokens, for a name and its value, and returns the first one.
+ * 0: none are left. */
 
 static uint32_t
 ngx_http_chatmaid_json_tree_pair(ngx_http_chatmaid_json_tree_t *tree)
@@ -549,8 +553,8 @@ ngx_http_chatmaid_json_tree_pair(ngx_http_chatmaid_json_tree_t *tree)
 }
 
 
-/* Makes a name, which needs no escape, a token's text, which is put behind all
- * other text. */
+/* Appends a name, which must need no escape, to the text, and makes it the text
+ * of the token. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_tree_name(ngx_http_chatmaid_json_tree_t *tree,
@@ -585,7 +589,7 @@ ngx_http_chatmaid_json_tree_name(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
-/* The same for any string, which is checked. */
+/* The same for any string: it is escaped, and must be UTF-8. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_tree_literal(ngx_http_chatmaid_json_tree_t *tree,
@@ -633,7 +637,7 @@ ngx_http_chatmaid_json_tree_literal(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
-/* Makes room after the text. */
+/* Ensures that there is room for len bytes after the text. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_tree_room(ngx_http_chatmaid_json_tree_t *tree,
@@ -681,7 +685,7 @@ ngx_http_chatmaid_json_tree_unlink(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
-/* Puts a member in its place, by its name. */
+/* Puts a member into the list, in the order of the names. */
 
 static void
 ngx_http_chatmaid_json_tree_link(ngx_http_chatmaid_json_tree_t *tree,

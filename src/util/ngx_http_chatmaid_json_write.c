@@ -8,14 +8,14 @@
 #include "ngx_http_chatmaid_json_text.h"
 
 
-/* The longest canonical text, beside twice the text of the tree. */
+/* A canonical text may be this many bytes longer than twice the tree's text. */
 #define NGX_HTTP_CHATMAID_JSON_WRITE_MORE      65536
 
 /* Integers of up to 19 digits are written without an exponent. */
 #define NGX_HTTP_CHATMAID_JSON_WRITE_DIGITS    19
 
-/* A number with an exponent from here on stays as it is: no sum with it is sure
- * to fit. */
+/* A number whose exponent has at least this magnitude stays as it is, because a
+ * sum with that exponent might overflow. */
 #define NGX_HTTP_CHATMAID_JSON_WRITE_EXPONENT  1000000000000000
 
 
@@ -53,7 +53,8 @@ ngx_http_chatmaid_json_write(ngx_http_chatmaid_json_tree_t *tree,
     w.tree = tree;
     w.canonical = canonical && tree->numbers;
 
-    /* nothing grows but numbers and what was added, by its punctuation */
+    /* no text grows but canonical numbers, and members that were added, by
+     * their punctuation */
 
     len = tree->text.len + 2 * NGX_HTTP_CHATMAID_JSON_TREE_SPARE;
 
@@ -153,7 +154,7 @@ ngx_http_chatmaid_json_write_children(ngx_http_chatmaid_json_writer_t *w,
 }
 
 
-/* A string, with no escapes but those that JSON needs. */
+/* Writes a string with no escapes but those that JSON needs. */
 
 static void
 ngx_http_chatmaid_json_write_quoted(ngx_http_chatmaid_json_writer_t *w,
@@ -213,9 +214,10 @@ ngx_http_chatmaid_json_write_character(ngx_http_chatmaid_json_writer_t *w,
 
 
 /*
- * A number in the one form that its value has: an integer of at most 19 digits
- * as these, any other by its digits without zeros at either end and the power
- * of ten.  So 100, 1e2 and 100.0 are equal, and 0.5 is 5e-1.
+ * Writes a number in the canonical form of its value: an integer of at most 19
+ * digits as those digits; any other number as its digits, without zeros at
+ * either end, and a power of ten.  So 100, 1e2 and 100.0 become the same text,
+ * and 0.5 becomes 5e-1.
  */
 
 static void
@@ -227,8 +229,8 @@ ngx_http_chatmaid_json_write_number(ngx_http_chatmaid_json_writer_t *w,
 
     u_char    buf[sizeof("e") + NGX_INT64_LEN];
 
-    digits = NULL;              /* the first one that is not 0 */
-    end = NULL;                 /* after the last such one */
+    digits = NULL;              /* the first digit that is not 0 */
+    end = NULL;                 /* after the last such digit */
     point = NULL;
 
     for (s = p + (*p == '-'); s < last && (*s | 0x20) != 'e'; s++) {
@@ -282,7 +284,7 @@ ngx_http_chatmaid_json_write_number(ngx_http_chatmaid_json_writer_t *w,
 }
 
 
-/* NGX_DECLINED: it is too large to be added to. */
+/* Reads the exponent, if there is one.  NGX_DECLINED: it is too large. */
 
 static ngx_int_t
 ngx_http_chatmaid_json_write_exponent(u_char *p, u_char *last, int64_t *power)

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * A value of a tree as text: to be passed on, or to be compared.
+ * Writes a value of a tree as text, which is passed on or compared.
  */
 
 
@@ -16,14 +16,16 @@
 
 
 /*
- * Writes a value to the pool: no white space, members in the order of their
- * names, no escapes but those that are needed, numbers in their own digits.
+ * Writes a value to the tree's pool, as *text: without white space, the members
+ * in the order of the tree, with no escapes but those that JSON needs, and with
+ * numbers as they were written.
  *
- * "canonical" gives each number the one form of its value as well.  Two values
- * are equal exactly where these texts are.
+ * If "canonical" is 1, each number is written in a form that depends only on
+ * its value.  After parse(), two values are equal if and only if their
+ * canonical texts are.
  *
- * NGX_OK; NGX_ABORT: the canonical text would be longer than 64 KiB and twice
- * the tree's text; NGX_ERROR.
+ * NGX_OK; NGX_ABORT: the canonical text would be longer than twice the tree's
+ * text plus 64 KiB; NGX_ERROR: no memory.
  */
 
 ngx_int_t ngx_http_chatmaid_json_write(ngx_http_chatmaid_json_tree_t *tree,

@@ -14,11 +14,13 @@
 #include <ngx_core.h>
 
 
-/* Decodes one character, "%41" or "A", of a query or a path.  Returns where the
- * next one begins. */
+/* Decodes one byte of a query or a path, "%41" or "A", to *ch.  Returns the
+ * position after it.  A "%" without two hexadecimal digits stands for
+ * itself. */
 u_char *ngx_http_chatmaid_query_decode(u_char *p, u_char *last, u_char *ch);
 
-/* Cuts the first argument off "args".  0: there is none. */
+/* Takes the first argument from "args"; its name and value point into "args",
+ * and are still encoded.  Returns 1; 0: there is none. */
 ngx_uint_t ngx_http_chatmaid_query_next(ngx_str_t *args, ngx_str_t *name,
     ngx_str_t *value);
 
@@ -28,12 +30,13 @@ ngx_uint_t ngx_http_chatmaid_query_is(ngx_str_t *value, ngx_str_t *text);
 /* Whether "value", decoded, contains this character. */
 ngx_uint_t ngx_http_chatmaid_query_holds(ngx_str_t *value, u_char wanted);
 
-/* Appends an argument and encodes its text.  NGX_OK, NGX_ERROR. */
+/* Appends an argument to "args", which becomes a copy in the pool; "text" is
+ * encoded, "name" is not.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_query_add(ngx_pool_t *pool, ngx_str_t *args,
     ngx_str_t *name, ngx_str_t *text);
 
-/* Renames the arguments "from" to "to"; all other bytes stay.  NGX_OK,
- * NGX_ERROR. */
+/* Renames each argument "from" to "to"; all other bytes stay as they are.
+ * "args" becomes a copy in the pool.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_query_rename(ngx_pool_t *pool, ngx_str_t *args,
     ngx_str_t *from, ngx_str_t *to);
 

@@ -120,8 +120,9 @@ ngx_http_chatmaid_redact_head_ends(u_char *p, u_char *last)
 }
 
 
-/* Where the secret stands, and *next is behind it; or NULL.  Texts without
- * escapes, as most are, need not be looked at byte by byte. */
+/* Returns the position of the secret, and sets *next to the byte after it; or
+ * returns NULL.  A text without escapes, as most are, need not be searched byte
+ * by byte. */
 
 static u_char *
 ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p, u_char *last,
@@ -129,7 +130,8 @@ ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p, u_char *last,
 {
     size_t  at;
 
-    /* in texts the underscore of "sk_" is rarer than the "s" */
+    /* memchr() looks for the third byte of the secret: in most texts the
+     * underscore of "sk_" is rarer than the "s" */
     at = ngx_min(secret->len - 1, 2);
 
     for ( /* void */ ; p < last; p++) {
@@ -171,8 +173,8 @@ ngx_http_chatmaid_redact_find(ngx_str_t *secret, u_char *p, u_char *last,
 }
 
 
-/* The end of the secret if it begins here, or NULL.  JSON may write each
- * character as an escape. */
+/* Returns the end of the secret if it begins at p, or NULL.  In JSON each
+ * character may be written as an escape. */
 
 static u_char *
 ngx_http_chatmaid_redact_match(ngx_str_t *secret, u_char *p, u_char *last)

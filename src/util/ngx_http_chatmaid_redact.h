@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Texts that others have written and that may hold a secret.
+ * Removes a secret from texts that come from outside.
  */
 
 
@@ -14,9 +14,10 @@
 #include <ngx_core.h>
 
 
-/* Puts "[redacted]" wherever the secret stands in the text; neither is empty.
- * NGX_OK: the text is another one, in the pool; NGX_DECLINED: it is as it was,
- * for it does not hold the secret; NGX_ERROR without memory. */
+/* Replaces each occurrence of the secret in the text by "[redacted]".  The
+ * secret must not be empty.  NGX_OK: *text is a changed copy in the pool;
+ * NGX_DECLINED: the text does not contain the secret, and is unchanged;
+ * NGX_ERROR: no memory. */
 ngx_int_t ngx_http_chatmaid_redact(ngx_pool_t *pool, ngx_str_t *secret,
     ngx_str_t *text);
 

@@ -30,7 +30,7 @@ ngx_http_chatmaid_request_header(ngx_list_part_t *part, const char *name,
                 continue;
             }
 
-            /* a module that adds a header may leave out lowcase_key */
+            /* a module that adds a header may leave lowcase_key unset */
 
             if (h[i].hash && h[i].key.len == len
                 && (h[i].lowcase_key

@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Headers, as nginx keeps those of a request and of an upstream's answer.
+ * Look-up in nginx's lists of headers: those of a request, or of an upstream's
+ * answer.
  */
 
 
@@ -15,15 +16,16 @@
 #include <ngx_http.h>
 
 
-/* The first header of this name, which is given in lower case, or the next one
- * after "after"; NULL: there is none. */
+/* Returns the first header with this name, or the next one behind "after" if
+ * that is not NULL.  "name" must be in lower case.  NULL: there is none. */
 ngx_table_elt_t *ngx_http_chatmaid_request_header(ngx_list_part_t *part,
     const char *name, ngx_table_elt_t *after);
 
-/* Whether there is a Content-Encoding; "identity" is none. */
+/* Whether there is a Content-Encoding other than "identity". */
 ngx_uint_t ngx_http_chatmaid_request_is_encoded(ngx_list_part_t *part);
 
-/* Whether a Content-Type (NULL: absent) is application/json. */
+/* Whether a Content-Type (NULL: absent) is application/json, with or without
+ * parameters. */
 ngx_uint_t ngx_http_chatmaid_request_is_json(ngx_table_elt_t *content_type);
 
 

@@ -7,7 +7,8 @@
 #include "ngx_http_chatmaid_rewrite.h"
 
 
-/* How ngx_http_rewrite_loc_conf_t begins, which is private. */
+/* The first members of ngx_http_rewrite_loc_conf_t, which is private to nginx's
+ * rewrite module. */
 
 typedef struct {
     ngx_array_t  *codes;
@@ -40,7 +41,8 @@ ngx_http_chatmaid_rewrite_returns(ngx_conf_t *cf, void **loc_conf)
         return 0;
     }
 
-    /* codes have several sizes, each a multiple of a pointer's */
+    /* codes differ in size, but each size is a multiple of a pointer's: so
+     * every word is compared */
 
     p = rlcf->codes->elts;
     last = p + rlcf->codes->nelts;
@@ -95,8 +97,9 @@ ngx_http_chatmaid_rewrite_warn(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
 }
 
 
-/* NULL if there is none, or if its configuration does not begin as expected:
- * the table of its directives tells. */
+/* Returns NULL if there is no rewrite module, or if its configuration does not
+ * begin as expected, which the offset of "rewrite_log" in its table of
+ * directives shows. */
 
 static ngx_module_t *
 ngx_http_chatmaid_rewrite_module(ngx_conf_t *cf)

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What nginx's rewrite module does in a location, as far as its configuration
- * shows it.
+ * Finds out from the configuration of nginx's rewrite module what that module
+ * does in a location.
  */
 
 
@@ -16,12 +16,12 @@
 #include <ngx_http.h>
 
 
-/* Whether a "return" outside of any "if" stands in the location, or in the
- * server, that has this configuration.  0 also where it can't be known. */
+/* Whether the location or server with this configuration contains a "return"
+ * outside any "if".  0 also if that can't be known. */
 ngx_uint_t ngx_http_chatmaid_rewrite_returns(ngx_conf_t *cf, void **loc_conf);
 
-/* Warns of such a "return" in the location, or in its server, in which the
- * directive stands: nginx would answer before that has seen the request. */
+/* Warns if there is such a "return" in the location of the directive, or in its
+ * server: then nginx answers before the directive takes effect. */
 void ngx_http_chatmaid_rewrite_warn(ngx_conf_t *cf,
     ngx_http_core_loc_conf_t *clcf, const char *directive);
 

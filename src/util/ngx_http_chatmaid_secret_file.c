@@ -38,13 +38,13 @@ ngx_http_chatmaid_secret_file_read(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_ERROR;
     }
 
-    /* nonblocking: opening a FIFO would wait for its writer */
+    /* nonblocking, because opening a FIFO would wait for a writer */
     fd = ngx_open_file(path->data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
                        NGX_FILE_OPEN, 0);
 
     if (fd == NGX_INVALID_FILE) {
 
-        /* what is not the path of a file may be a password */
+        /* a relative path is not logged: it may be a password by mistake */
 
         if (written.len && written.data[0] == '/') {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
@@ -171,7 +171,7 @@ ngx_http_chatmaid_secret_file_check(ngx_str_t *secret,
         }
     }
 
-    /* what a header line can't hold must not be in a key */
+    /* a key is sent in a header line, which can't contain these characters */
 
     for (i = 0;
          kind == NGX_HTTP_CHATMAID_SECRET_FILE_API_KEY && i < secret->len;
@@ -190,7 +190,8 @@ ngx_http_chatmaid_secret_file_check(ngx_str_t *secret,
 }
 
 
-/* With what can't be meant every signature would be refused. */
+/* Refuses what is surely a mistake, because with a wrong secret every signature
+ * would be refused. */
 
 static const char *
 ngx_http_chatmaid_secret_file_check_webhook(ngx_str_t *secret)
@@ -219,7 +220,8 @@ ngx_http_chatmaid_secret_file_check_webhook(ngx_str_t *secret)
 }
 
 
-/* What a webhook secret of Chatmaid's is not known to have. */
+/* Returns what makes it unlikely that this is a webhook secret of Chatmaid's,
+ * or NULL. */
 
 static const char *
 ngx_http_chatmaid_secret_file_unlikely(ngx_str_t *secret)
@@ -244,7 +246,7 @@ ngx_http_chatmaid_secret_file_unlikely(ngx_str_t *secret)
 }
 
 
-/* That of UTF-8, or one of UTF-16's. */
+/* Whether the secret begins with the byte order mark of UTF-8 or UTF-16. */
 
 static ngx_uint_t
 ngx_http_chatmaid_secret_file_has_mark(ngx_str_t *secret)

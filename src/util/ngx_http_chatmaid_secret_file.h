@@ -14,10 +14,11 @@
 #include <ngx_core.h>
 
 
-#define NGX_HTTP_CHATMAID_SECRET_FILE_MAX  4096
+#define NGX_HTTP_CHATMAID_SECRET_FILE_MAX  4096     /* bytes */
 
 
-/* What a file is to hold: it decides which characters are refused. */
+/* The kind of secret that a file holds: it decides which characters are
+ * refused. */
 
 typedef enum {
     NGX_HTTP_CHATMAID_SECRET_FILE_API_KEY = 0,
@@ -34,8 +35,9 @@ ngx_int_t ngx_http_chatmaid_secret_file_read(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_str_t *path, ngx_str_t *secret,
     ngx_http_chatmaid_secret_file_e kind);
 
-/* Refuses a directive that has a key or a secret itself for an argument:
- * nothing may print it.  NGX_CONF_OK, NGX_CONF_ERROR after a message. */
+/* Refuses a directive if an argument is itself a key or a secret, so that no
+ * later message prints it.  NGX_CONF_OK; NGX_CONF_ERROR after its own message,
+ * which does not contain the argument. */
 char *ngx_http_chatmaid_secret_file_guard(ngx_conf_t *cf, ngx_command_t *cmd);
 
 

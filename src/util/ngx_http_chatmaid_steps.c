@@ -42,7 +42,7 @@ ngx_http_chatmaid_steps_run(ngx_http_request_t *r,
 
     } while (rc == NGX_OK);
 
-    /* with other values the memory of the steps may be gone */
+    /* after any other value the memory of the steps may have been freed */
 
     if (rc == NGX_AGAIN) {
         steps->parked = 1;

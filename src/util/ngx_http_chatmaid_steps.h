@@ -2,9 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What a request does, as a table of steps.  A step that has to wait parks the
- * request; when what it waited for is there, the request goes on with the next
- * step.
+ * The work on a request, as a table of steps.  A step that has to wait parks
+ * the request; when the wait is over, the request continues with the next step.
  */
 
 
@@ -17,37 +16,38 @@
 #include <ngx_http.h>
 
 
-/* NGX_OK: go on.  NGX_AGAIN: parked.  With any other value the run ends, and
- * the request may be gone. */
+/* A step returns NGX_OK to go on, or NGX_AGAIN to park the request.  Any other
+ * value ends the run, and the request may have been freed then. */
 typedef ngx_int_t (*ngx_http_chatmaid_step_pt)(ngx_http_request_t *r,
     void *data);
 
 
 typedef struct {
-    ngx_http_chatmaid_step_pt   *table;      /* ended by NULL */
+    ngx_http_chatmaid_step_pt   *table;      /* ends with NULL */
     ngx_http_chatmaid_step_pt   *next;
-    void                        *data;       /* for the steps */
+    void                        *data;       /* argument of each step */
     unsigned                     parked:1;
 } ngx_http_chatmaid_steps_t;
 
 
-/* Begins a table. */
+/* Sets the table and its first step.  "table" and "data" must last as long as
+ * the steps run. */
 void ngx_http_chatmaid_steps_init(ngx_http_chatmaid_steps_t *steps,
     ngx_http_chatmaid_step_pt *table, void *data);
 
-/* Runs the steps until one does not return NGX_OK, and returns what it
- * returned; NGX_OK at the end of the table. */
+/* Runs the steps until one does not return NGX_OK, and returns that value;
+ * returns NGX_OK at the end of the table. */
 ngx_int_t ngx_http_chatmaid_steps_run(ngx_http_request_t *r,
     ngx_http_chatmaid_steps_t *steps);
 
-/* Goes on with this step of the table.  A step that is not in the table is an
- * alert, and the next run returns NGX_ERROR. */
+/* Makes this step of the table the next one.  If it is not in the table, an
+ * alert is logged, and the next step is one that returns NGX_ERROR. */
 void ngx_http_chatmaid_steps_go(ngx_http_request_t *r,
     ngx_http_chatmaid_steps_t *steps, ngx_http_chatmaid_step_pt step);
 
-/* Resumes a parked request by its write_event_handler, which runs the steps.
- * For an event of our own; a subrequest posts its parent instead.  r may be
- * gone after it. */
+/* Resumes a parked request by calling its write_event_handler, which runs the
+ * steps.  For handlers of timers and of Redis replies; a subrequest posts its
+ * parent instead.  r may have been freed when this returns. */
 void ngx_http_chatmaid_steps_resume(ngx_http_request_t *r,
     ngx_http_chatmaid_steps_t *steps);
 
