@@ -120,10 +120,10 @@ ngx_http_chatmaid_webhook_handler(ngx_http_request_t *r)
 
 /*
  * Here the status is final: if an error_page takes over, nginx sends only the
- * header of that page.  The event is marked before the first byte of the answer
- * is sent, because the sender may send a repeat as soon as it has the answer.
- * If the sender leaves or the body is cut off later, the mark stays: the
- * location has answered.
+ * header of that page.  The delivery is settled before the first byte of the
+ * answer is sent, because the sender may send a repeat as soon as it has the
+ * answer.  If the sender leaves or the body is cut off later, that does not
+ * change how the location answered.
  */
 
 void
