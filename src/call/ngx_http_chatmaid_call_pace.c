@@ -16,7 +16,7 @@ struct ngx_http_chatmaid_call_pace_s {
     ngx_queue_t                        queue;     /* of all paces */
     ngx_http_chatmaid_pace_account_t   account;
     ngx_http_chatmaid_pace_clock_t     clock;
-    ngx_http_chatmaid_pace_next_t      taking;    /* asked of the clock */
+    ngx_http_chatmaid_pace_next_t      taking;    /* being taken */
     ngx_queue_t                        waiters;
     ngx_event_t                        timer;
     uint64_t                           epoch;     /* of the tickets */

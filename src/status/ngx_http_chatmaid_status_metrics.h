@@ -14,8 +14,8 @@
 #include "ngx_http_chatmaid_status_writer.h"
 
 
-/* Writes all metrics; in JSON also what only the page shows.  Whether it failed
- * is known by writer_end(). */
+/* Writes all metrics; in JSON also what only the page shows.  A failure is
+ * reported by writer_end(). */
 void ngx_http_chatmaid_status_metrics_write(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf);

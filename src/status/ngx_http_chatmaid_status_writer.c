@@ -8,7 +8,7 @@
 #include "ngx_http_chatmaid_json.h"
 
 
-/* In bytes.  A line is longer than any text that print() writes; the values of
+/* In bytes.  LINE is more than print() ever writes at once; the values of
  * labels, which may be longer, are written by append(). */
 #define NGX_HTTP_CHATMAID_STATUS_WRITER_BUFFER  16384
 #define NGX_HTTP_CHATMAID_STATUS_WRITER_LINE    512

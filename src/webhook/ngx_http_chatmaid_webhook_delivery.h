@@ -36,8 +36,8 @@ ngx_int_t ngx_http_chatmaid_webhook_delivery_ask(
     ngx_http_chatmaid_webhook_delivery_t *delivery,
     ngx_http_chatmaid_claim_pt handler, void *data);
 
-/* Settles the delivery and frees it.  If "delivered" is 0, the next delivery of
- * the event may begin at once. */
+/* Settles the delivery and frees it; the caller must not use it any more.  If
+ * "delivered" is 0, the next delivery of the event may begin at once. */
 void ngx_http_chatmaid_webhook_delivery_settle(
     ngx_http_chatmaid_webhook_delivery_t *delivery, ngx_uint_t delivered);
 

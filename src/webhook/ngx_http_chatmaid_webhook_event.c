@@ -135,8 +135,8 @@ ngx_http_chatmaid_webhook_event_string(ngx_http_chatmaid_json_tree_t *tree,
 
 /*
  * Event identity comes only from signed fields.  The timestamp is left out for
- * an event about a message, because a repeat may have a new one.  It is
- * included if there is no messageId, because then two different events may
+ * an event about a message that has a messageId, because a repeat may have a
+ * new one.  It is included otherwise, because two different events may then
  * differ in nothing else.
  */
 
