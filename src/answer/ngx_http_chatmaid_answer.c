@@ -11,7 +11,7 @@
 #include "ngx_http_chatmaid_request.h"
 
 
-/* If nobody has said how long the caller should wait. */
+/* The Retry-After of a 429 or 503 for which no time is known. */
 #define NGX_HTTP_CHATMAID_ANSWER_RETRY_AFTER  5     /* seconds */
 
 
@@ -78,7 +78,7 @@ ngx_http_chatmaid_answer_request_id(ngx_http_request_t *r, ngx_str_t *id)
 
     static ngx_str_t  others = ngx_string("._:/+=@-");
 
-    /* in any case, because calls have the same one */
+    /* set in any case: a call's subrequest takes over the same $request_id */
     vv = ngx_http_chatmaid_answer_nginx_id(r);
 
     if (vv == NULL) {
@@ -112,8 +112,8 @@ ngx_http_chatmaid_answer_request_id(ngx_http_request_t *r, ngx_str_t *id)
 }
 
 
-/* $request_id, in nginx's own form.  nginx would ask OpenSSL for each one,
- * which costs a sixth of a replay. */
+/* Sets $request_id in nginx's own form.  nginx would ask OpenSSL for random
+ * bytes each time, which takes a sixth of the time of a replay. */
 
 static ngx_http_variable_value_t *
 ngx_http_chatmaid_answer_nginx_id(ngx_http_request_t *r)
@@ -208,8 +208,9 @@ ngx_http_chatmaid_answer_log_failure(ngx_http_request_t *r,
 }
 
 
-/* What the answer says, or would have said to a caller that has left.  A send
- * that goes on after its answer may fail once more. */
+/* Records the failure that is answered, or would be answered if the caller had
+ * not left.  Only the first failure counts: a send that goes on after its
+ * answer may fail again. */
 
 static void
 ngx_http_chatmaid_answer_failed(ngx_http_chatmaid_reply_t *reply)
@@ -360,8 +361,8 @@ ngx_http_chatmaid_answer_output(ngx_http_request_t *r,
     reply->sent = 1;
     reply->facts->answered = 1;
 
-    /* err_status would replace our status; preconditions (RFC 9110, section 13)
-     * are for stored representations, which this is not */
+    /* err_status would replace the status; preconditions (RFC 9110, section 13)
+     * do not apply, because the answer is not a stored representation */
     r->err_status = 0;
     reply->entry_status = 0;
     r->disable_not_modified = 1;
@@ -411,9 +412,9 @@ ngx_http_chatmaid_answer_headers(ngx_http_request_t *r,
 
 
 /*
- * Sent back as a header the key has to name the same operation.  One that
+ * A caller that sends this header back must get the same operation.  A key that
  * begins with a quote would be read as a quoted string (RFC 9651, section
- * 3.3.3), so it is written as one.
+ * 3.3.3), so it is written as a quoted string.
  */
 
 static ngx_int_t

@@ -18,9 +18,9 @@ static const char *ngx_http_chatmaid_error_page_outcome(ngx_http_request_t *r,
 
 
 /*
- * After an error_page directive has led to one of our locations, r->err_status
- * is the status of that error.  It is kept apart, so that an error of nginx's
- * own in this location can be recognised by r->err_status again.
+ * If an error_page has led to this location, r->err_status is the status of
+ * that error.  It is moved to the reply, so that an error of nginx in this
+ * location can be recognised by r->err_status again.
  */
 
 ngx_int_t
@@ -94,7 +94,8 @@ ngx_http_chatmaid_error_page_header_filter(ngx_http_request_t *r)
 }
 
 
-/* An operator's "return" gets the status of the error that led to it. */
+/* A "return" in a location to which an error_page has led gets the status of
+ * that error, as it would without this module. */
 
 static void
 ngx_http_chatmaid_error_page_restore_status(ngx_http_request_t *r)
@@ -125,8 +126,7 @@ ngx_http_chatmaid_error_page_is_here(ngx_http_request_t *r)
 }
 
 
-/* Answers of our own, of a backend and of an operator's "return" have no
- * err_status. */
+/* Answers of the module, of a backend and of a "return" have no err_status. */
 
 ngx_uint_t
 ngx_http_chatmaid_error_page_is_ours(ngx_http_request_t *r)
@@ -192,10 +192,11 @@ ngx_http_chatmaid_error_page_detail(ngx_http_request_t *r)
 
 
 /*
- * The outcome of a send.  If a filter has replaced its answer, its message may
- * have been sent, now or by an earlier send of its operation.  If nginx refuses
- * it for the time being, it may be the retry of a send that was let through.  A
- * send that nginx refuses for good was never sent.
+ * The outcome of a send that nginx answers with its own error.  If a filter has
+ * replaced the module's answer, the message may have been sent, now or by an
+ * earlier send of the operation.  If nginx refuses the request only for now
+ * (429, 5xx), it may be a retry of a request that was let through.  A request
+ * that nginx refuses for good was never let through, so nothing was sent.
  */
 
 static const char *

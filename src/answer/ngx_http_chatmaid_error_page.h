@@ -3,7 +3,8 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * nginx's own errors in a gateway or webhook location (413, deny, auth_basic,
- * limit_req): its HTML page becomes a problem, its status and headers stay.
+ * limit_req): nginx's HTML page is replaced with a problem; the status and the
+ * headers stay.
  */
 
 
@@ -14,18 +15,20 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* ngx_http_handler_pt: keeps the status that an error_page brought here. */
+/* The handler of the REWRITE phase: keeps the status of the error for which an
+ * error_page has led here.  NGX_DECLINED: go on;
+ * NGX_HTTP_INTERNAL_SERVER_ERROR. */
 ngx_int_t ngx_http_chatmaid_error_page_rewrite_handler(ngx_http_request_t *r);
 
-/* Whether the answer is a page of nginx's that becomes a problem. */
+/* Whether the answer is an error page of nginx that is to be replaced. */
 ngx_uint_t ngx_http_chatmaid_error_page_is_ours(ngx_http_request_t *r);
 
-/* Makes such a page a problem, and leaves all other answers alone.  NGX_OK;
- * NGX_ERROR without memory. */
+/* Prepares the problem that replaces such a page, and sets the headers for it;
+ * leaves the body of all other answers alone.  NGX_OK; NGX_ERROR: no memory. */
 ngx_int_t ngx_http_chatmaid_error_page_header_filter(ngx_http_request_t *r);
 
-/* Consumes the page and returns the problem; other chains are returned as they
- * are. */
+/* Consumes such a page and returns the problem in its place; returns any other
+ * chain as it is. */
 ngx_chain_t *ngx_http_chatmaid_error_page_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 

@@ -97,7 +97,8 @@ ngx_http_chatmaid_facts_here(ngx_http_request_t *r)
 }
 
 
-/* nginx may have refused the request before the phase of our handler. */
+/* The facts may be missing because nginx refused the request before the
+ * PREACCESS phase. */
 
 ngx_http_chatmaid_facts_t *
 ngx_http_chatmaid_facts_get(ngx_http_request_t *r)
@@ -132,7 +133,8 @@ ngx_http_chatmaid_facts_find(ngx_http_request_t *r)
 }
 
 
-/* nginx zeroes r->ctx on an internal redirect, so a cleanup holds them. */
+/* nginx zeroes r->ctx on an internal redirect, so the facts of a main request
+ * are kept in a cleanup of its pool. */
 
 static ngx_http_chatmaid_facts_t *
 ngx_http_chatmaid_facts_create(ngx_http_request_t *r)
@@ -173,7 +175,7 @@ ngx_http_chatmaid_facts_begin(ngx_http_chatmaid_facts_t *facts,
 }
 
 
-/* Only marks the facts. */
+/* Does nothing: its address tells which cleanup holds the facts. */
 
 static void
 ngx_http_chatmaid_facts_cleanup(void *data)

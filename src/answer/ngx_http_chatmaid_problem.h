@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * An error as a caller sees it: a problem (RFC 9457) with a code of ours.
+ * An error as a caller sees it: a problem (RFC 9457) with a code of the module.
  */
 
 
@@ -55,43 +55,45 @@ enum {
 
 typedef struct {
     ngx_uint_t    code;
-    ngx_uint_t    status;              /* 0: the code's own */
+    ngx_uint_t    status;              /* 0: the status of the code */
     ngx_str_t     detail;
     json_t       *errors;              /* an array, or NULL */
     time_t        retry_after;         /* seconds; 0: not known */
-    ngx_str_t     error;               /* Chatmaid's own name, or empty */
-    json_t       *messages;            /* Chatmaid's own, or NULL */
-    unsigned      may_be_accepted:1;   /* the outcome of a send */
+    ngx_str_t     error;               /* "error" of Chatmaid, or empty */
+    json_t       *messages;            /* "message" of Chatmaid, or NULL */
+    unsigned      may_be_accepted:1;   /* the outcome of a send is unknown */
     unsigned      retryable:1;         /* a further try may do better */
     unsigned      limited:1;           /* by Chatmaid's rate limit */
-    unsigned      for_sdk:1;           /* has the members it reads */
+    unsigned      for_sdk:1;           /* add what Chatmaid's SDK reads */
 } ngx_http_chatmaid_problem_t;
 
 
-/* Makes the problem anew, with a code and a sentence for the caller.  Always
- * returns NGX_DECLINED, for a step to return. */
+/* Sets the problem to a code and a detail for the caller, which is copied to
+ * the pool; all other members are cleared.  Always returns NGX_DECLINED, for a
+ * step to return; without memory the detail is empty. */
 ngx_int_t ngx_http_chatmaid_problem_set(ngx_pool_t *pool,
     ngx_http_chatmaid_problem_t *problem, ngx_uint_t code, const char *fmt,
     ...);
 
-/* A copy whose detail is in the pool, without what is Chatmaid's own. */
+/* Copies a problem; its detail is copied to the pool, and "errors", "error" and
+ * "messages" are left out. */
 void ngx_http_chatmaid_problem_copy(ngx_pool_t *pool,
     ngx_http_chatmaid_problem_t *to, ngx_http_chatmaid_problem_t *from);
 
-/* The problem as JSON text in the pool; "outcome" may be NULL.  NGX_OK,
- * NGX_ERROR. */
+/* Writes the problem as JSON text to the pool; "outcome" may be NULL.
+ * problem->status must be set.  NGX_OK; NGX_ERROR: no memory. */
 ngx_int_t ngx_http_chatmaid_problem_text(ngx_pool_t *pool,
     ngx_http_chatmaid_problem_t *problem, ngx_str_t *request_id,
     const char *outcome, ngx_str_t *text);
 
-/* A code's name, and its status. */
+/* The name of a code, and its HTTP status. */
 const char *ngx_http_chatmaid_problem_name(ngx_uint_t code);
 ngx_uint_t ngx_http_chatmaid_problem_status(ngx_uint_t code);
 
-/* The code of an error of nginx's own with this status. */
+/* The code for nginx's own error with this status. */
 ngx_uint_t ngx_http_chatmaid_problem_code(ngx_uint_t status);
 
-/* What a status is called. */
+/* The reason phrase of a status, or "Error". */
 const char *ngx_http_chatmaid_problem_title(ngx_uint_t status);
 
 

@@ -36,7 +36,7 @@ ngx_http_chatmaid_problem_native_is_asked(ngx_http_request_t *r)
 }
 
 
-/* The decoded path after the location's name, with one slash before it. */
+/* The decoded path below the gateway's location, with a leading slash. */
 
 static ngx_str_t
 ngx_http_chatmaid_problem_native_path(ngx_http_request_t *r)
@@ -59,7 +59,7 @@ ngx_http_chatmaid_problem_native_path(ngx_http_request_t *r)
 }
 
 
-/* "message" is always an array: one official client fails on a string. */
+/* "message" is always an array: one official client can't read a string. */
 
 ngx_int_t
 ngx_http_chatmaid_problem_native_text(ngx_http_request_t *r,

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The native face: Chatmaid's own paths and envelopes below "v1/", for its
- * official clients.
+ * Problems on the native face, which has Chatmaid's own paths and envelopes
+ * below "v1/" for its official clients.
  */
 
 
@@ -18,9 +18,9 @@
 /* Whether the request is to a gateway location and asks for its native face. */
 ngx_uint_t ngx_http_chatmaid_problem_native_is_asked(ngx_http_request_t *r);
 
-/* The problem as Chatmaid's envelope, JSON text in r->pool.  "path" is the
- * call's, with its query, or empty: the request's is named then.  NGX_OK,
- * NGX_ERROR. */
+/* Writes the problem as Chatmaid's error envelope, JSON text in r->pool.  It
+ * shows "path", the path of the call, without the query, or the request's own
+ * path if "path" is empty.  NGX_OK; NGX_ERROR: no memory. */
 ngx_int_t ngx_http_chatmaid_problem_native_text(ngx_http_request_t *r,
     ngx_http_chatmaid_problem_t *problem, ngx_str_t *path, ngx_str_t *text);
 

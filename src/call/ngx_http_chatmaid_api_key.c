@@ -59,7 +59,8 @@ ngx_http_chatmaid_api_key_init(ngx_conf_t *cf)
 }
 
 
-/* Runs after create_request and before any connect, once per upstream call. */
+/* nginx calls this once for each upstream request, after create_request and
+ * before the first connect. */
 
 static ngx_int_t
 ngx_http_chatmaid_api_key_init_peer(ngx_http_request_t *r,
@@ -125,8 +126,8 @@ ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    /* the same for all calls of the location, because nginx tells its kept
-     * connections apart by this address */
+    /* all calls of the location have the same conf, because nginx compares its
+     * address to choose a kept connection */
 
     r->upstream->conf = &call->conf->gateway->upstream;
     r->upstream->buffering = 0;
@@ -140,8 +141,9 @@ ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
 }
 
 
-/* Whether the key may be attached to the request that the proxy module has
- * made: NULL, and *end is where its header lines end; or why not. */
+/* Checks whether the key may be attached to the request that the proxy module
+ * has written.  Returns NULL and sets *end to the end of the header lines, or
+ * returns the reason why not. */
 
 static const char *
 ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
@@ -200,7 +202,7 @@ ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
 }
 
 
-/* Whether the line has three words: method, target and protocol. */
+/* Whether the line is a method, a target and "HTTP/1.x". */
 
 static ngx_uint_t
 ngx_http_chatmaid_api_key_is_http(u_char *p, u_char *last)
@@ -234,8 +236,8 @@ ngx_http_chatmaid_api_key_is_for(ngx_http_chatmaid_call_t *call, u_char *p,
 }
 
 
-/* Where the empty line behind the header lines begins, or NULL: there is
- * none. */
+/* Returns where the empty line after the header lines begins, or NULL if there
+ * is none.  Sets *authorized to whether one of the lines is Authorization. */
 
 static u_char *
 ngx_http_chatmaid_api_key_head_end(u_char *p, u_char *last,
@@ -268,11 +270,12 @@ ngx_http_chatmaid_api_key_head_end(u_char *p, u_char *last,
 
 
 /*
- * Puts the header line behind all others, in a buffer of its own that points to
- * configuration memory: no request's pool ever holds the key.  The empty line
- * is in that buffer too; what the proxy module has put behind it, with
- * proxy_set_body, gets another one.  Each buffer's "start" equals its "pos",
- * because nginx rewinds to "start" when it sends a request to the next peer.
+ * Adds the line with the key after all other header lines.  It is a buffer that
+ * points to configuration memory, so no request's pool ever holds the key.  The
+ * empty line is in that buffer, too.  What the proxy module has written after
+ * the empty line (proxy_set_body) gets a third buffer.  In each buffer "start"
+ * equals "pos", because nginx rewinds to "start" when it sends a request to the
+ * next peer.
  */
 
 static ngx_int_t
@@ -297,7 +300,7 @@ ngx_http_chatmaid_api_key_splice(ngx_http_request_t *r,
     head = cl->buf;
     rest = end + sizeof(CRLF) - 1;
 
-    *key = *head;                       /* "flush", if it is the last one */
+    *key = *head;                       /* with its "flush" flag */
 
     key_cl->buf = key;
     key_cl->next = cl->next;

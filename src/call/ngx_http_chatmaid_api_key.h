@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The API key: in configuration memory, and in the bytes a call sends upstream.
+ * The API key.  It is kept in configuration memory, and a call's request gets
+ * it just before it is sent upstream.
  */
 
 
@@ -14,7 +15,8 @@
 
 
 /* Wraps the peer.init of every upstream, so that the key can be attached after
- * the proxy module has made (and logged) its request.  NGX_OK, NGX_ERROR. */
+ * the proxy module has written (and logged) its request.  NGX_OK; NGX_ERROR: no
+ * memory. */
 ngx_int_t ngx_http_chatmaid_api_key_init(ngx_conf_t *cf);
 
 

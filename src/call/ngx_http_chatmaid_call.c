@@ -47,8 +47,8 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
     call->conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
     call->state = r->upstream_states ? r->upstream_states->nelts : 0;
 
-    /* the location's own name: with the caller's path in it a regular
-     * expression could choose another one */
+    /* the URI is only the location's name: with the caller's path in it, a
+     * location that is a regular expression could be chosen instead */
 
     count = r->main->count;
 
@@ -56,7 +56,7 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
                             NGX_HTTP_SUBREQUEST_BACKGROUND)
         != NGX_OK)
     {
-        /* it counts its reference before its last allocation */
+        /* ngx_http_subrequest() increments it before its last allocation */
         r->main->count = count;
         return NGX_ERROR;
     }
@@ -68,7 +68,8 @@ ngx_http_chatmaid_call_start(ngx_http_request_t *r,
         != NGX_OK)
     {
 
-        /* it can't be taken back, but it can be kept from going anywhere */
+        /* the subrequest can't be cancelled; a call that has a reason is not
+         * sent */
         call->reason = "there is no memory";
     }
 
@@ -99,7 +100,7 @@ ngx_http_chatmaid_call_wake(ngx_http_chatmaid_call_t *call)
     sr = call->request;
 
     if (sr->write_event_handler == ngx_http_handler) {
-        return;                 /* it was posted, and has not begun */
+        return;                 /* already posted, but not yet begun */
     }
 
     (void) ngx_http_post_request(sr, NULL);
@@ -120,9 +121,10 @@ ngx_http_chatmaid_call_get(ngx_http_request_t *r)
 
 
 /*
- * The proxy module escapes the path of an internal request once more.  So the
- * subrequest has come this far with its location's name alone.  Just before the
- * proxy module reads it, it becomes an ordinary request for the caller's bytes.
+ * The proxy module would escape the path of an internal request once more.  So
+ * the subrequest comes here with only its location's name as URI.  Now, just
+ * before the proxy module reads the URI, the caller's path is added, and the
+ * request is no longer internal: the path is sent byte for byte.
  */
 
 ngx_int_t
@@ -169,7 +171,8 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
     ngx_memcpy(p, uri->data, uri->len);
     ngx_memcpy(p + uri->len, call->path.data, call->path.len);
 
-    /* nginx zeroes it on a redirect: an answer from there is not Chatmaid's */
+    /* nginx zeroes the context on an internal redirect: so an answer that
+     * came by a redirect is recognised */
     ngx_http_set_ctx(r, call, ngx_http_chatmaid_module);
 
     call->aimed = 1;
@@ -178,8 +181,9 @@ ngx_http_chatmaid_call_precontent_handler(ngx_http_request_t *r)
 }
 
 
-/* Whether the subrequest has come to the right place: NULL, or why not.  What
- * the configuration shows has been checked at start. */
+/* Checks that the subrequest is in the location that the gateway names.
+ * Returns NULL, or the reason why not.  What the configuration alone can tell
+ * has been checked at start. */
 
 static const char *
 ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
@@ -191,7 +195,8 @@ ngx_http_chatmaid_call_aim(ngx_http_request_t *sr,
     clcf = ngx_http_get_module_loc_conf(sr, ngx_http_core_module);
     gateway = call->conf->gateway;
 
-    /* by address: only an unchanged URI is the string of the configuration */
+    /* compared by address: a URI that was not rewritten still points to the
+     * configuration's string */
 
     if (call->aimed || sr->uri.data != gateway->uri.data
         || sr->uri.len != gateway->uri.len)
@@ -215,7 +220,7 @@ ngx_int_t
 ngx_http_chatmaid_call_header_filter(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call)
 {
-    /* we must set it, because nginx's own header filter is not reached */
+    /* nginx's own header filter, which would set it, is not called */
     r->header_sent = 1;
 
     if (call->upstream == NULL || call->upstream != r->upstream
@@ -248,9 +253,9 @@ ngx_http_chatmaid_call_body_filter(ngx_http_request_t *r,
         if (call->fault != NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM
             && ngx_http_chatmaid_call_capture(r, call, b) != NGX_OK)
         {
-            /* This ends the subrequest, and nginx sets the connection's error
-             * for it, as if the caller had left.  An error that is set already
-             * means that the caller has left. */
+            /* The return value ends the subrequest, and nginx then sets
+             * c->error, as if the caller had left.  If it is set already, the
+             * caller has really left. */
 
             call->gone = r->connection->error;
 
@@ -337,7 +342,7 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
     c = sr->connection;
     r = sr->parent;
 
-    sr->post_subrequest = NULL;         /* an error page would end it again */
+    sr->post_subrequest = NULL;         /* else an error page calls it again */
 
     c->log->action = NULL;
 
@@ -380,9 +385,10 @@ ngx_http_chatmaid_call_done(ngx_http_request_t *sr, void *data, ngx_int_t rc)
 
 
 /*
- * Before the states of a further call nginx has put an empty one, for which
- * $upstream_addr and its like show a colon, as if a redirect had led to another
- * group of servers.  Without it they show the tries as nginx shows its own.
+ * nginx puts an empty state before those of a further call.  $upstream_addr and
+ * similar variables show it as a colon, as after a redirect to another group of
+ * servers.  Without it they show the module's tries like nginx's own, separated
+ * by commas.
  */
 
 static void
@@ -411,7 +417,8 @@ ngx_http_chatmaid_call_join_states(ngx_http_request_t *r,
 }
 
 
-/* Whether Chatmaid serves: a refusal too is an answer of one that does. */
+/* Notes whether the upstream works.  A refusal by Chatmaid shows that it
+ * does. */
 
 static void
 ngx_http_chatmaid_call_note_upstream(ngx_http_request_t *r,
@@ -426,7 +433,7 @@ ngx_http_chatmaid_call_note_upstream(ngx_http_request_t *r,
     case NGX_HTTP_CHATMAID_CALL_NOT_MADE:
     case NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED:
     case NGX_HTTP_CHATMAID_CALL_NOT_UPSTREAM:
-        return;                     /* says nothing of it */
+        return;                     /* says nothing about the upstream */
 
     case NGX_HTTP_CHATMAID_CALL_NOT_CONNECTED:
     case NGX_HTTP_CHATMAID_CALL_CONNECT_TIMEOUT:
@@ -449,7 +456,8 @@ ngx_http_chatmaid_call_note_upstream(ngx_http_request_t *r,
 }
 
 
-/* The key is neither stored nor passed on, whoever sends it back. */
+/* If an answer contains the API key, the key must be neither stored nor passed
+ * on. */
 
 static void
 ngx_http_chatmaid_call_redact(ngx_http_request_t *r,
@@ -531,9 +539,10 @@ ngx_http_chatmaid_call_judge(ngx_http_request_t *r,
 
 
 /*
- * Whether a byte may have arrived at a peer.  connect_time is set when the
- * first bytes are to be sent, with TLS after its handshake.  In the clear the
- * connect may still fail then, but nothing was written.
+ * Whether a byte of the request may have arrived at a peer.  nginx sets
+ * connect_time when it begins to send the request, with TLS after the
+ * handshake.  Without TLS the connect may still fail at that time, and then
+ * nothing was written.
  */
 
 static ngx_uint_t
@@ -550,7 +559,7 @@ ngx_http_chatmaid_call_is_sent(ngx_http_request_t *r,
         if (state[i].peer == NULL
             || state[i].connect_time == (ngx_msec_t) -1)
         {
-            continue;           /* a mark between calls, or not connected */
+            continue;           /* empty (see above), or not connected */
         }
 
 #if (NGX_HTTP_SSL)

@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The envelope of Chatmaid's answers, {"success": …, "data": …}, as ranges of
- * its bytes.  A member that is there twice means its last value, as in
- * JavaScript.
+ * The envelope of Chatmaid's answers, {"success": …, "data": …}: its parts
+ * are ranges of the answer's bytes.  If a member is repeated, the last value
+ * counts, as in JavaScript.
  */
 
 
@@ -17,17 +17,17 @@
 
 
 typedef struct {
-    ngx_str_t  text;             /* without white space around it */
-    ngx_str_t  data;             /* empty: there is none, as there is no */
-    ngx_str_t  pagination;
-    ngx_str_t  id;               /* data.id, if it is a string: what it has
-                                  * between its quotes, escapes too */
+    ngx_str_t  text;             /* all of it, without white space around */
+    ngx_str_t  data;             /* or empty */
+    ngx_str_t  pagination;       /* or empty */
+    ngx_str_t  id;               /* data.id if it is a string, without quotes
+                                  * but with its escapes; or empty */
     unsigned   failed:1;         /* "success" is false */
 } ngx_http_chatmaid_call_envelope_t;
 
 
-/* Reads an answer, any JSON text.  NGX_OK; NGX_DECLINED: it is not JSON;
- * NGX_ERROR: no memory. */
+/* Reads an answer, which may be any JSON value.  The parts point into it.
+ * NGX_OK; NGX_DECLINED: it is not JSON; NGX_ERROR: no memory. */
 ngx_int_t ngx_http_chatmaid_call_envelope_read(ngx_pool_t *pool,
     ngx_str_t *answer, ngx_http_chatmaid_call_envelope_t *envelope);
 

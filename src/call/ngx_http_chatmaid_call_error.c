@@ -14,7 +14,7 @@
 #define NGX_HTTP_CHATMAID_MAX_RETRY_AFTER  (30 * 24 * 3600)    /* seconds */
 #define NGX_HTTP_CHATMAID_MAX_NUMBER       63                  /* characters */
 
-/* The most strings that are kept of an error's "message". */
+/* How many strings of an error's "message" are kept at most. */
 #define NGX_HTTP_CHATMAID_MAX_MESSAGES     100
 
 
@@ -39,7 +39,7 @@ ngx_http_chatmaid_call_error(ngx_http_request_t *r,
 
     status = call->status;
 
-    /* a status without a code of its own need not be the caller's fault */
+    /* any other 4xx without a code of its own may not be the caller's fault */
 
     code = ngx_http_chatmaid_problem_code(status);
 
@@ -88,8 +88,9 @@ ngx_http_chatmaid_call_error(ngx_http_request_t *r,
 }
 
 
-/* A 404 is about the path itself, about the sender of a message, or about what
- * the path names. */
+/* A 404 may mean that the path is wrong, that the sender of a message is not
+ * known, or that the thing named by the path does not exist.  The detail says
+ * so in the first two cases. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_error_not_found(ngx_http_request_t *r,
@@ -98,7 +99,7 @@ ngx_http_chatmaid_call_error_not_found(ngx_http_request_t *r,
     u_char      *p;
     const char  *why, *text;
 
-    static const char  cannot[] = "Cannot ";    /* "GET /v1/nothing" */
+    static const char  cannot[] = "Cannot ";    /* "Cannot GET /v1/nothing" */
 
     text = json_string_value(json_array_get(problem->messages, 0));
 
@@ -150,8 +151,8 @@ ngx_http_chatmaid_call_error_log_path(ngx_http_request_t *r,
 }
 
 
-/* "message" is an array of strings; the documents also know one string, and
- * none. */
+/* "message" is an array of strings.  By Chatmaid's documentation it may also be
+ * one string, or be missing. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_error_messages(ngx_http_request_t *r,
@@ -177,7 +178,7 @@ ngx_http_chatmaid_call_error_messages(ngx_http_request_t *r,
 }
 
 
-/* Adds a value, if it is a string and says something. */
+/* Adds a value to the messages if it is a string that is not empty. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_error_message(ngx_http_request_t *r, ngx_str_t *value,
@@ -258,7 +259,8 @@ ngx_http_chatmaid_call_error_retry_after(ngx_http_chatmaid_call_t *call,
     if (ngx_http_chatmaid_json_text_member(answer, "retryAfter", &value)
         && value.data[0] >= '0' && value.data[0] <= '9')
     {
-        /* strtod() reads up to a NUL; digits beyond these make no difference */
+        /* strtod() needs a NUL at the end; digits that do not fit into the
+         * buffer make no difference */
         (void) ngx_cpystrn(number, value.data,
                            ngx_min(value.len + 1, sizeof(number)));
 
@@ -269,7 +271,7 @@ ngx_http_chatmaid_call_error_retry_after(ngx_http_chatmaid_call_t *call,
         }
 
         time = (time_t) seconds;
-        time += (seconds > (double) time);      /* a part counts as one */
+        time += (seconds > (double) time);      /* rounded up */
 
         return ngx_max(time, 1);
     }
@@ -298,7 +300,7 @@ ngx_http_chatmaid_call_error_delay(ngx_str_t *value)
         time = ngx_atotm(value->data, value->len);
 
         if (time == NGX_ERROR) {
-            return NGX_HTTP_CHATMAID_MAX_RETRY_AFTER;   /* of too many digits */
+            return NGX_HTTP_CHATMAID_MAX_RETRY_AFTER;   /* it is too large */
         }
 
     } else {
@@ -317,8 +319,8 @@ ngx_http_chatmaid_call_error_delay(ngx_str_t *value)
 }
 
 
-/* Any 4xx, but for 408 (it has waited for something) and 409 (there may be a
- * message already). */
+/* Any 4xx except 408 (what timed out may be behind the API) and 409 (there may
+ * already be a message). */
 
 ngx_uint_t
 ngx_http_chatmaid_call_error_is_refusal(ngx_uint_t status)

@@ -16,7 +16,7 @@ struct ngx_http_chatmaid_call_pace_s {
     ngx_queue_t                        queue;     /* of all paces */
     ngx_http_chatmaid_pace_account_t   account;
     ngx_http_chatmaid_pace_clock_t     clock;
-    ngx_http_chatmaid_pace_next_t      taking;    /* under way */
+    ngx_http_chatmaid_pace_next_t      taking;    /* being taken */
     ngx_queue_t                        waiters;
     ngx_event_t                        timer;
     uint64_t                           epoch;     /* of the tickets */
@@ -52,7 +52,7 @@ static void ngx_http_chatmaid_call_pace_end(
     ngx_http_chatmaid_call_pace_waiter_t *waiter, ngx_int_t rc);
 
 
-/* Of this worker: as many as there are accounts. */
+/* The paces of this worker, one for each account; they are never freed. */
 
 static ngx_queue_t  ngx_http_chatmaid_call_paces = {
     &ngx_http_chatmaid_call_paces,
@@ -71,7 +71,8 @@ ngx_http_chatmaid_call_pace_is_set(ngx_http_request_t *r)
 }
 
 
-/* NULL without memory. */
+/* The pace of the account of r's location, created if there is none.  NULL: no
+ * memory. */
 
 static ngx_http_chatmaid_call_pace_t *
 ngx_http_chatmaid_call_pace_get(ngx_http_request_t *r)
@@ -210,7 +211,7 @@ ngx_http_chatmaid_call_pace_wait(ngx_http_request_t *r,
 
     waiter->called = 0;
 
-    /* a poll is made later */
+    /* a poll that is refused is only made later */
 
     if (waiter->rc == NGX_DECLINED && kind != NGX_HTTP_CHATMAID_PACE_POLL) {
         ngx_http_chatmaid_counters_add(NGX_HTTP_CHATMAID_COUNT_PACE_REFUSED);
@@ -220,7 +221,8 @@ ngx_http_chatmaid_call_pace_wait(ngx_http_request_t *r,
 }
 
 
-/* NGX_OK: waiter->rc is there already. */
+/* Begins to wait.  NGX_OK: waiter->rc is already set; NGX_AGAIN: the call
+ * waits; NGX_ERROR. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_pace_begin(ngx_http_request_t *r,
@@ -251,7 +253,7 @@ ngx_http_chatmaid_call_pace_begin(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    /* its ticket stands for it now */
+    /* now the call is counted by its ticket */
 
     if (waiter->expected) {
         waiter->expected = 0;
@@ -268,7 +270,8 @@ ngx_http_chatmaid_call_pace_begin(ngx_http_request_t *r,
 }
 
 
-/* Who it is comes from outside, so the queue keeps a part of its hash. */
+/* Sets the ticket's caller.  It is a part of a hash, because the configured
+ * value may come from the request and have any length. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_pace_caller(ngx_http_request_t *r,
@@ -410,7 +413,7 @@ ngx_http_chatmaid_call_pace_run(ngx_http_chatmaid_call_pace_t *pace)
 
 done:
 
-    /* nginx ignores small changes of a timer that is set */
+    /* nginx ignores a change of less than 300 ms to a timer that is set */
 
     if (pace->timer.timer_set) {
         ngx_del_timer(&pace->timer);
@@ -431,8 +434,8 @@ ngx_http_chatmaid_call_pace_timer_handler(ngx_event_t *ev)
 }
 
 
-/* The zone has lost its tickets.  Where it has no room for one now, its call is
- * refused, as a new one would be. */
+/* The zone has lost the tickets of this worker, so they are added again.  If
+ * there is no room for one, its call is refused, as a new call would be. */
 
 static void
 ngx_http_chatmaid_call_pace_add_again(ngx_http_chatmaid_call_pace_t *pace,

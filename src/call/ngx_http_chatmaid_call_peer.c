@@ -7,11 +7,12 @@
 #include "ngx_http_chatmaid_call_peer.h"
 
 
-/* Why a connection was opened.  It is kept in the connection's own pool. */
+/* What a connection was opened for.  This is kept in a cleanup of the
+ * connection's own pool. */
 
 typedef struct {
     ngx_http_core_loc_conf_t               *location;
-    ngx_str_t                               names;
+    ngx_str_t                               names;   /* see peer_names() */
 } ngx_http_chatmaid_call_peer_purpose_t;
 
 
@@ -19,7 +20,7 @@ typedef struct {
     ngx_http_chatmaid_call_t               *call;
     ngx_http_chatmaid_call_peer_purpose_t   purpose;
 
-    /* of the balancer */
+    /* the balancer's own */
     void                                   *data;
     ngx_event_get_peer_pt                   get;
     ngx_event_free_peer_pt                  free;
@@ -91,7 +92,8 @@ ngx_http_chatmaid_call_peer_init(ngx_http_request_t *r,
 
 #if (NGX_HTTP_SSL)
 
-/* The location's TLS settings that variables can change from call to call. */
+/* Joins the values of those TLS settings of the location that may differ from
+ * call to call, because they may contain variables. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_peer_names(ngx_http_request_t *r, ngx_str_t *names)
@@ -144,9 +146,9 @@ ngx_http_chatmaid_call_peer_names(ngx_http_request_t *r, ngx_str_t *names)
 
 
 /*
- * nginx finds a kept connection by its address alone.  One that another
- * location opened may lead to a peer that was not verified, or was verified for
- * another name.
+ * nginx may choose a kept connection by the peer's address alone.  A connection
+ * that another location opened may lead to a peer that was not verified, or was
+ * verified for another name.  Such a connection is closed.
  */
 
 static ngx_int_t
@@ -232,8 +234,8 @@ ngx_http_chatmaid_call_peer_notify(ngx_peer_connection_t *pc, void *data,
 }
 
 
-/* Whether the connection was opened by a call of the same location, with the
- * same names. */
+/* Whether the call may use a kept connection: one that was opened by a call of
+ * the same location with the same names. */
 
 static ngx_uint_t
 ngx_http_chatmaid_call_peer_fits(ngx_http_chatmaid_call_peer_t *peer,
@@ -265,7 +267,8 @@ ngx_http_chatmaid_call_peer_fits(ngx_http_chatmaid_call_peer_t *peer,
 }
 
 
-/* Without memory the connection stays unmarked, and serves no other call. */
+/* Marks a new connection with its purpose.  If there is no memory, it stays
+ * unmarked, and no other call uses it. */
 
 static void
 ngx_http_chatmaid_call_peer_mark(ngx_http_chatmaid_call_peer_t *peer,
@@ -293,7 +296,7 @@ ngx_http_chatmaid_call_peer_mark(ngx_http_chatmaid_call_peer_t *peer,
 }
 
 
-/* Only marks the connection's purpose. */
+/* Does nothing: its address tells which cleanup holds the purpose. */
 
 static void
 ngx_http_chatmaid_call_peer_cleanup(void *data)

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The connection of a call: which kept-alive one it may use, and whether that
- * one was closed already.
+ * The connection of a call: which kept-alive connection the call may use, and
+ * whether Chatmaid had already closed it.
  */
 
 
@@ -14,8 +14,8 @@
 #include "ngx_http_chatmaid_call.h"
 
 
-/* Puts itself between nginx and the balancer of r, the subrequest of the call,
- * whose peer.init has been called.  NGX_OK; NGX_ERROR without memory. */
+/* Wraps the balancer's functions for r, the subrequest of the call.  The
+ * balancer's peer.init must have been called.  NGX_OK; NGX_ERROR: no memory. */
 ngx_int_t ngx_http_chatmaid_call_peer_init(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call);
 

@@ -9,16 +9,18 @@
 
 
 /*
- * nginx looks into a cache for GET, HEAD and POST.  Only the method's name is
- * sent, so the bits may be others.  NGX_HTTP_LOCK also keeps nginx from sending
- * the request to the next peer.
+ * nginx may use a cache if the method's bit is that of GET, HEAD or POST.  What
+ * it sends is the method's name, so other bits can be set here.  NGX_HTTP_LOCK
+ * also keeps nginx from sending the request again to the next peer, as it does
+ * for POST.
  */
 
 #define NGX_HTTP_CHATMAID_CALL_REQUEST_READ  NGX_HTTP_UNKNOWN
 #define NGX_HTTP_CHATMAID_CALL_REQUEST_SEND  NGX_HTTP_LOCK
 
 
-/* A header of calls.  Its hash is made when it is needed first. */
+/* The name of a header that calls send.  The hash is computed at the first
+ * use. */
 
 typedef struct {
     ngx_str_t     name;
@@ -148,7 +150,8 @@ ngx_http_chatmaid_call_request_body(ngx_http_request_t *sr, ngx_str_t *body)
 }
 
 
-/* Nothing else of the caller's request goes upstream. */
+/* Sets all headers of the call: no other header of the caller's request goes
+ * upstream. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_request_headers(ngx_http_request_t *r,
@@ -173,7 +176,7 @@ ngx_http_chatmaid_call_request_headers(ngx_http_request_t *r,
     sr->headers_in.content_length_n = -1;
     sr->headers_in.keep_alive_n = -1;
 
-    /* nginx's variables read these two by their pointers */
+    /* nginx's variables read Content-Type and User-Agent by these pointers */
 
     if (sr->request_body->buf) {
         sr->headers_in.content_length_n = ngx_buf_size(sr->request_body->buf);

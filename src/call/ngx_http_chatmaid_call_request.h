@@ -13,8 +13,10 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* Makes the subrequest sr of the caller's request r a request of its own: a
- * POST if there is a body, else a GET.  NGX_OK, NGX_ERROR. */
+/* Gives sr, a new subrequest of the caller's request r, its own method, headers
+ * and body in place of those that nginx has copied from r.  It becomes a POST
+ * if "body" is not NULL, else a GET.  The bytes of "request_id" and "body" must
+ * outlive sr.  NGX_OK; NGX_ERROR: no memory, sr must not be sent. */
 ngx_int_t ngx_http_chatmaid_call_request(ngx_http_request_t *r,
     ngx_http_request_t *sr, ngx_str_t *request_id, ngx_str_t *body);
 

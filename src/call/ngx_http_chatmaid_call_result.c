@@ -147,7 +147,8 @@ ngx_http_chatmaid_call_result_judge(ngx_http_request_t *r,
 }
 
 
-/* Only tries are counted. */
+/* Counts the call if it was a try: if it was handed to an upstream, and not to
+ * a kept connection that had been closed. */
 
 static void
 ngx_http_chatmaid_call_result_count(ngx_http_chatmaid_call_t *call,
@@ -212,7 +213,8 @@ ngx_http_chatmaid_call_result_outcome(ngx_http_chatmaid_call_t *call,
 }
 
 
-/* Another try would only get round a limit that counts each request once. */
+/* Not retryable: nginx applies the limit once for each request, so another try
+ * would bypass it. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_limited(ngx_http_request_t *r,
@@ -299,8 +301,8 @@ ngx_http_chatmaid_call_result_invalid(ngx_http_request_t *r,
 }
 
 
-/* The caller has no key: a refused one is the gateway's fault.  An operator is
- * told when it begins to be refused, not for each call. */
+/* The caller has no API key, so a refused key is the gateway's fault.  It is
+ * logged as an error only when the refusals begin, not for each call. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_auth(ngx_http_request_t *r,
@@ -349,7 +351,8 @@ ngx_http_chatmaid_call_result_log_accepted(ngx_http_request_t *r,
 }
 
 
-/* A new key in the same file has an alarm of its own. */
+/* The alarm is named by the key, not by its file, so that a new key in the same
+ * file has its own alarm. */
 
 static ngx_http_chatmaid_alarm_id_t
 ngx_http_chatmaid_call_result_alarm(ngx_http_chatmaid_call_t *call)
@@ -363,7 +366,7 @@ ngx_http_chatmaid_call_result_alarm(ngx_http_chatmaid_call_t *call)
 }
 
 
-/* A 5xx.  Those that a proxy in front of Chatmaid may give are worth another
+/* A 5xx.  A status that a proxy in front of Chatmaid may send is worth another
  * try. */
 
 static ngx_int_t
@@ -398,8 +401,8 @@ ngx_http_chatmaid_call_result_broken(ngx_http_request_t *r,
 }
 
 
-/* A 429 is a limit in whatever form: this one may be the page of a proxy in
- * front of Chatmaid. */
+/* A 429 whose body can't be used, perhaps an HTML page of a proxy in front of
+ * Chatmaid: it means a rate limit all the same. */
 
 static ngx_int_t
 ngx_http_chatmaid_call_result_slow(ngx_http_request_t *r,
@@ -421,7 +424,8 @@ ngx_http_chatmaid_call_result_slow(ngx_http_request_t *r,
 }
 
 
-/* Why an answer can't be used; or NULL, and what a success holds. */
+/* Returns the reason why an answer can't be used, or NULL.  Reads the envelope
+ * of a success. */
 
 static const char *
 ngx_http_chatmaid_call_result_fault(ngx_http_request_t *r,
@@ -451,8 +455,8 @@ ngx_http_chatmaid_call_result_fault(ngx_http_request_t *r,
         return "has an unexpected status";
     }
 
-    /* we ask for no encoding, but the location may; the answer is captured
-     * before its gunzip filter */
+    /* the module asks for no encoding, but the internal location may; the
+     * answer is captured before nginx's gunzip filter could decode it */
 
     if (ngx_http_chatmaid_request_is_encoded(
                                     &call->upstream->headers_in.headers.part))
@@ -493,7 +497,8 @@ ngx_http_chatmaid_call_result_misfit(ngx_http_request_t *r,
 }
 
 
-/* By its Content-Type and its first byte: it is not parsed. */
+/* Judges the answer by its Content-Type and its first byte; it is not
+ * parsed. */
 
 static ngx_uint_t
 ngx_http_chatmaid_call_result_is_json(ngx_http_chatmaid_call_t *call)

@@ -29,8 +29,8 @@ static ngx_int_t ngx_http_chatmaid_status_headers(ngx_http_request_t *r,
     ngx_uint_t html);
 
 
-/* By ngx_http_chatmaid_status_format_e.  To nginx's other modules a type ends
- * where its parameters begin. */
+/* Indexed by ngx_http_chatmaid_status_format_e.  "len" is the length of the
+ * type without its parameters, as nginx's other modules need it. */
 
 static struct {
     ngx_str_t    format;
@@ -119,7 +119,8 @@ ngx_http_chatmaid_status_handler(ngx_http_request_t *r)
 }
 
 
-/* As the query asks for, else by who asks. */
+/* Chooses the format by the query, or by the client if the query names none.
+ * NGX_OK; NGX_HTTP_BAD_REQUEST: the query names an unknown format. */
 
 static ngx_int_t
 ngx_http_chatmaid_status_format(ngx_http_request_t *r, ngx_uint_t *format)
@@ -178,8 +179,8 @@ ngx_http_chatmaid_status_is_browser(ngx_http_request_t *r)
 }
 
 
-/* Whether text/html is in the list by its own name, RFC 9110, section 12.5.1.
- * Nobody sends it with "q=0". */
+/* Whether the list (RFC 9110, section 12.5.1) names text/html itself, not only
+ * by a wildcard.  A weight is ignored: nobody sends this type with "q=0". */
 
 static ngx_uint_t
 ngx_http_chatmaid_status_takes_html(ngx_str_t *accept)
@@ -243,7 +244,7 @@ ngx_http_chatmaid_status_text(ngx_http_request_t *r, ngx_uint_t json,
 }
 
 
-/* Nobody keeps it, and no browser takes it for anything else. */
+/* The answer must not be cached, and a browser must not guess its type. */
 
 static ngx_int_t
 ngx_http_chatmaid_status_headers(ngx_http_request_t *r, ngx_uint_t html)

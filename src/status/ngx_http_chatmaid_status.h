@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The content handler of chatmaid_status: what was counted, for Prometheus, as
- * JSON, or as a page for a browser.
+ * The content handler of chatmaid_status: the metrics as text for Prometheus or
+ * as JSON, and a page for a browser.
  */
 
 
@@ -14,7 +14,8 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* ngx_http_handler_pt */
+/* The content handler.  Returns what the output filter returned, or a status
+ * for nginx to answer with. */
 ngx_int_t ngx_http_chatmaid_status_handler(ngx_http_request_t *r);
 
 

@@ -64,8 +64,8 @@ ngx_http_chatmaid_status_accounts_info(ngx_http_chatmaid_status_writer_t *w,
 }
 
 
-/* The test and the live account of one name are one here: the one that is held
- * back for longer counts. */
+/* The test and the live account of one name share one sample: the longer time
+ * counts. */
 
 static void
 ngx_http_chatmaid_status_accounts_held(ngx_http_chatmaid_status_writer_t *w,
@@ -112,7 +112,7 @@ ngx_http_chatmaid_status_accounts_held(ngx_http_chatmaid_status_writer_t *w,
 }
 
 
-/* Only where an account has one. */
+/* Writes these metrics only if an account has a pace. */
 
 static void
 ngx_http_chatmaid_status_accounts_pace(ngx_http_chatmaid_status_writer_t *w,

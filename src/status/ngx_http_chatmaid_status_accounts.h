@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * What the metrics and the page show of each account.
+ * What the metrics and the page show about each account.
  */
 
 
@@ -14,12 +14,13 @@
 #include "ngx_http_chatmaid_status_writer.h"
 
 
-/* The metrics. */
+/* Writes the metrics of all accounts. */
 void ngx_http_chatmaid_status_accounts_write(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf);
 
-/* For the page: the pace of each account, and how many of its calls wait. */
+/* For the page: writes the pace of each account that has one, and how many of
+ * the account's calls wait. */
 void ngx_http_chatmaid_status_accounts_paces(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf);

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * chatmaid_status.
+ * The directive chatmaid_status.
  */
 
 
@@ -13,7 +13,7 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* The directive's setter. */
+/* The setter of the directive. */
 char *ngx_http_chatmaid_status_conf(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 

@@ -13,14 +13,15 @@
 #include "ngx_http_chatmaid_zone_stat.h"
 
 
-/* A metric whose samples are counters with one label, one after the other. */
+/* A metric whose samples are n consecutive counters.  They differ in the value
+ * of one label; "label" is NULL if there is only one counter. */
 
 typedef struct {
     const char    *name;
     const char    *label;
     ngx_str_t     *values;
-    ngx_uint_t     n;                  /* of the values */
-    ngx_uint_t     first;              /* its counter */
+    ngx_uint_t     n;                  /* how many values */
+    ngx_uint_t     first;              /* the first counter */
     const char    *help;
 } ngx_http_chatmaid_status_counter_t;
 
@@ -89,7 +90,7 @@ static ngx_str_t  ngx_http_chatmaid_status_polls[] = {
 };
 
 
-/* The states of records, in their order. */
+/* The states of records, in the order of their numbers. */
 
 static ngx_str_t  ngx_http_chatmaid_status_states[] = {
     ngx_string("in_flight"),
@@ -98,7 +99,8 @@ static ngx_str_t  ngx_http_chatmaid_status_states[] = {
 };
 
 
-/* A further try never follows a success or a refusal. */
+/* The outcomes without "success" and "client_error", which no further try
+ * follows. */
 
 #define NGX_HTTP_CHATMAID_STATUS_REASONS                                      \
     (&ngx_http_chatmaid_status_outcomes[NGX_HTTP_CHATMAID_OUTCOME_RATE_LIMITED])
@@ -278,7 +280,7 @@ ngx_http_chatmaid_status_metrics_counters(ngx_http_chatmaid_status_writer_t *w)
 }
 
 
-/* Some refusals are nginx's own: only those that have been are shown. */
+/* A refusal of nginx's own is shown only if it has happened. */
 
 static void
 ngx_http_chatmaid_status_metrics_webhooks(ngx_http_chatmaid_status_writer_t *w)
@@ -376,7 +378,7 @@ ngx_http_chatmaid_status_metrics_zone(ngx_http_chatmaid_status_writer_t *w,
 }
 
 
-/* What Redis did not say is left out. */
+/* Numbers that Redis did not give are left out. */
 
 static void
 ngx_http_chatmaid_status_metrics_streams(ngx_http_chatmaid_status_writer_t *w,
@@ -471,7 +473,7 @@ ngx_http_chatmaid_status_metrics_build(ngx_http_chatmaid_status_writer_t *w)
 }
 
 
-/* What is no metric. */
+/* Writes what the page shows but is not a metric. */
 
 static void
 ngx_http_chatmaid_status_metrics_page(ngx_http_chatmaid_status_writer_t *w,
@@ -504,7 +506,7 @@ ngx_http_chatmaid_status_metrics_upstreams(
     for (i = 0; i < mcf->gateways.nelts; i++) {
         upstream = gateway[i]->upstream.upstream;
 
-        /* several gateways may share it */
+        /* several gateways may share an upstream, which is shown once */
 
         for (j = 0; j < i; j++) {
             if (gateway[j]->upstream.upstream == upstream) {

@@ -14,7 +14,8 @@
 #include "ngx_http_chatmaid_status_writer.h"
 
 
-/* Writes all of them; in JSON also what only the page shows. */
+/* Writes all metrics; in JSON also what only the page shows.  A failure is
+ * reported by writer_end(). */
 void ngx_http_chatmaid_status_metrics_write(
     ngx_http_chatmaid_status_writer_t *w,
     ngx_http_chatmaid_main_conf_t *mcf);

@@ -16,7 +16,8 @@
 static void ngx_http_chatmaid_status_page_hash(ngx_str_t *text, u_char *hash);
 
 
-/* A browser hashes just what stands between the tags. */
+/* The style and the script are hashed for the policy.  A browser hashes exactly
+ * what is between the tags. */
 
 static ngx_str_t  ngx_http_chatmaid_status_page_css =
     ngx_string(NGX_HTTP_CHATMAID_PAGE_CSS);
@@ -47,7 +48,8 @@ ngx_str_t  ngx_http_chatmaid_status_page_policy = {
 };
 
 
-/* The text is the same for every configuration, so it may be written again. */
+/* The text is the same for every configuration, so it does no harm to write it
+ * again. */
 
 void
 ngx_http_chatmaid_status_page_init(void)

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The page that chatmaid_status shows to a browser.  It is always the same, and
- * fetches what it shows as JSON.
+ * The page that chatmaid_status shows to a browser.  The page itself never
+ * changes; it fetches the numbers as JSON.
  */
 
 
@@ -15,13 +15,13 @@
 #include <ngx_core.h>
 
 
-/* At configuration. */
+/* Writes the policy below; called when the directive is read. */
 void ngx_http_chatmaid_status_page_init(void);
 
 extern ngx_str_t  ngx_http_chatmaid_status_page;
 
-/* For Content-Security-Policy: the page's own style and script may be used, and
- * its own location may be asked; nothing else. */
+/* The value of Content-Security-Policy: only the page's own style and script
+ * may be used, and only its own server may be asked. */
 extern ngx_str_t  ngx_http_chatmaid_status_page_policy;
 
 

@@ -8,9 +8,9 @@
 #include "ngx_http_chatmaid_json.h"
 
 
+/* In bytes.  LINE is more than print() ever writes at once; the values of
+ * labels, which may be longer, are written by append(). */
 #define NGX_HTTP_CHATMAID_STATUS_WRITER_BUFFER  16384
-
-/* Longer than any line but for labels, which are written by themselves. */
 #define NGX_HTTP_CHATMAID_STATUS_WRITER_LINE    512
 
 
@@ -172,8 +172,8 @@ ngx_http_chatmaid_status_writer_times(ngx_http_chatmaid_status_writer_t *w,
 }
 
 
-/* All numbers are read before they are added up: what is counted meanwhile must
- * not make "+Inf" differ from the count. */
+/* Each counter is read only once: otherwise, what other workers count meanwhile
+ * could make "+Inf" differ from the count. */
 
 void
 ngx_http_chatmaid_status_writer_histogram(
@@ -302,8 +302,8 @@ ngx_http_chatmaid_status_writer_json_labels(
 }
 
 
-/* So that both formats can hold it: UTF-8, no control character, and quotation
- * marks and backslashes escaped. */
+/* Writes a text in a form that is valid in both formats: UTF-8 without control
+ * characters, and with quotation marks and backslashes escaped. */
 
 static void
 ngx_http_chatmaid_status_writer_escape(ngx_http_chatmaid_status_writer_t *w,

@@ -3,8 +3,8 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * Writes metrics as text for Prometheus or as JSON.  In JSON a metric is an
- * array of objects, which have the labels of a sample and its "value", or the
- * "count", "sum" and "buckets" of a histogram.
+ * array of objects.  Each has the labels of one sample and its "value", or the
+ * "count", "sum" and "buckets" of one histogram.
  */
 
 
@@ -23,8 +23,8 @@ typedef struct {
     ngx_chain_t   *last;               /* its last part, or NULL */
     off_t          size;
 
-    const char    *metric;             /* begun; NULL: none yet */
-    ngx_uint_t     samples;            /* of it */
+    const char    *metric;             /* the current one; NULL: none yet */
+    ngx_uint_t     samples;            /* written of this metric */
 
     unsigned       json:1;
     unsigned       failed:1;           /* there was no memory */
@@ -37,20 +37,23 @@ typedef struct {
 } ngx_http_chatmaid_status_label_t;
 
 
-/* Everything else is called between these two.  end() returns NGX_OK, or
- * NGX_ERROR without memory; the text is in the pool. */
+/* init() must be called first, and end() last.  The text, w->out, is in the
+ * pool.  end() returns NGX_OK, or NGX_ERROR if memory was missing for any part
+ * of it. */
 void ngx_http_chatmaid_status_writer_init(
     ngx_http_chatmaid_status_writer_t *w, ngx_pool_t *pool, ngx_uint_t json);
 ngx_int_t ngx_http_chatmaid_status_writer_end(
     ngx_http_chatmaid_status_writer_t *w);
 
-/* Both texts must outlive the samples it is for. */
+/* Sets a label.  Both strings must live until the last sample with this label
+ * has been written. */
 void ngx_http_chatmaid_status_writer_label(
     ngx_http_chatmaid_status_label_t *label, const char *name,
     const char *value);
 
-/* Begins a metric; "name" must outlive it.  Its samples follow, with n labels
- * each, or none. */
+/* metric() begins a metric; "name" must live until its last sample, and JSON
+ * needs no "type" and "help".  The metric's samples follow, each with n labels.
+ * msec() writes milliseconds as seconds. */
 void ngx_http_chatmaid_status_writer_metric(
     ngx_http_chatmaid_status_writer_t *w, const char *name, const char *type,
     const char *help);
@@ -65,7 +68,7 @@ void ngx_http_chatmaid_status_writer_histogram(
     ngx_http_chatmaid_status_label_t *labels, ngx_uint_t n,
     ngx_http_chatmaid_histogram_t *histogram);
 
-/* A metric that has one sample, or one histogram, without labels. */
+/* Write a whole metric without labels: one sample, or one histogram. */
 void ngx_http_chatmaid_status_writer_gauge(
     ngx_http_chatmaid_status_writer_t *w, const char *name, const char *help,
     uint64_t value);

@@ -15,28 +15,28 @@ static void ngx_http_chatmaid_webhook_settle(ngx_http_chatmaid_webhook_t *wh,
     ngx_uint_t status);
 
 
-/* In the order that docs/webhooks.md promises.  A request that passes all of
- * them is handed on. */
+/* The steps are in the order that docs/webhooks.md promises.  A request for
+ * which all of them return NGX_OK is handed on to the location's handler. */
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_webhook_steps[] = {
     ngx_http_chatmaid_webhook_verify_method,
     ngx_http_chatmaid_webhook_verify_signature,  /* present and well-formed */
     ngx_http_chatmaid_webhook_verify_time,       /* within the tolerance */
     ngx_http_chatmaid_webhook_verify_body,
-    ngx_http_chatmaid_webhook_verify_time,       /* still, after a slow body */
+    ngx_http_chatmaid_webhook_verify_time,       /* again, after a slow body */
     ngx_http_chatmaid_webhook_verify_hmac,
     ngx_http_chatmaid_webhook_verify_event,
-    ngx_http_chatmaid_webhook_deliver_note,      /* who waits for the message */
+    ngx_http_chatmaid_webhook_deliver_note,      /* for ?wait= requests */
     ngx_http_chatmaid_webhook_deliver_add,       /* to the inbox, if any */
     ngx_http_chatmaid_webhook_deliver_added,
-    ngx_http_chatmaid_webhook_deliver_claim,     /* else: is it delivered? */
+    ngx_http_chatmaid_webhook_deliver_claim,     /* if there is no inbox */
     ngx_http_chatmaid_webhook_deliver_claimed,
     NULL
 };
 
 
-/* Of a request that passed, and that an error_page leads to a location with an
- * inbox. */
+/* The steps for a request that was handed on and that an error_page has then
+ * led to a location with an inbox. */
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_webhook_inbox_steps[] = {
     ngx_http_chatmaid_webhook_verify_event,      /* if it has no id yet */
@@ -47,8 +47,8 @@ static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_webhook_inbox_steps[] = {
 
 
 /*
- * nginx enters the phase again after each step that was waited for, and after
- * an internal redirect.
+ * nginx runs this handler again when a parked step is resumed, when the body
+ * has been read, and after an internal redirect.
  */
 
 ngx_int_t
@@ -90,14 +90,14 @@ ngx_http_chatmaid_webhook_handler(ngx_http_request_t *r)
     }
 
     if (wh->steps.parked) {
-        return NGX_DONE;            /* only the sender's socket is writable */
+        return NGX_DONE;            /* woken by the sender's socket alone */
     }
 
     switch (wh->state) {
 
     /*
-     * A post_action or an error_page has led here: the request was answered, or
-     * nginx could not read its body.
+     * A post_action or an error_page has led here after the request had been
+     * answered, or because nginx could not read its body.
      */
 
     case NGX_HTTP_CHATMAID_WEBHOOK_ANSWERED:
@@ -120,11 +120,11 @@ ngx_http_chatmaid_webhook_handler(ngx_http_request_t *r)
 
 
 /*
- * Here the status is final: where an error_page takes over, nginx does not send
- * the header before it.  The first byte of the answer follows, so this is the
- * last moment at which the event's mark is sure to be there before a repeat.
- * What becomes of the answer later, if the sender leaves or the body is cut
- * off, does not change what the location said.
+ * Here the status is final: if an error_page takes over, nginx sends only the
+ * header of that page.  The delivery is settled before the first byte of the
+ * answer is sent, because the sender may send a repeat as soon as it has the
+ * answer.  If the sender leaves or the body is cut off later, that does not
+ * change how the location answered.
  */
 
 void
@@ -161,7 +161,7 @@ ngx_http_chatmaid_webhook_header_filter(ngx_http_request_t *r)
 }
 
 
-/* A request that ended without an answer has not been delivered. */
+/* If the request ended without an answer, the event was not delivered. */
 
 ngx_int_t
 ngx_http_chatmaid_webhook_log_handler(ngx_http_request_t *r)

@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Webhooks, as nginx's hooks see them: a request is verified before its
- * location's handler runs, and each event is handed on until that handler has
- * answered 2xx.
+ * The entry points for webhooks.  A request is verified before the content
+ * handler of its location runs.  An event is handed on to that handler at each
+ * attempt of the sender until the handler has answered 2xx.
  */
 
 
@@ -15,15 +15,17 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* ngx_http_handler_pt of the PRECONTENT phase: verifies and hands on. */
+/* The handler of the PRECONTENT phase.  NGX_DECLINED: the location handles the
+ * request, which is verified or is no webhook; NGX_DONE: the request is waiting
+ * or has been answered; else a status for nginx to answer with. */
 ngx_int_t ngx_http_chatmaid_webhook_handler(ngx_http_request_t *r);
 
-/* Before the first byte of an answer, which may be a refusal of nginx's own:
- * settles what was handed on. */
+/* Called before the first byte of an answer, which may be a refusal of nginx's
+ * own: settles the delivery of the event by the status of the answer. */
 void ngx_http_chatmaid_webhook_header_filter(ngx_http_request_t *r);
 
-/* ngx_http_handler_pt of the LOG phase: the same for a request that ended
- * without an answer. */
+/* The handler of the LOG phase: settles the delivery as failed if the request
+ * ended without an answer.  Returns NGX_OK. */
 ngx_int_t ngx_http_chatmaid_webhook_log_handler(ngx_http_request_t *r);
 
 

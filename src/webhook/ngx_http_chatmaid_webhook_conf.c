@@ -15,12 +15,14 @@
 #include <openssl/crypto.h>
 
 
-/* An event is remembered for longer than it is accepted, at least by this. */
+/* An event must be remembered for at least this much longer than its signature
+ * is accepted, because a signature may also be dated in the future. */
 #define NGX_HTTP_CHATMAID_WEBHOOK_MARGIN  300      /* seconds */
 
 
-/* A mark knows its location by name and account alone: locations that share
- * both must have the same set of secrets. */
+/* The mark of a delivered event names its location by the location's name and
+ * account alone.  So two locations that share both must have the same set of
+ * secrets. */
 
 typedef struct {
     ngx_str_t     location;
@@ -29,11 +31,11 @@ typedef struct {
 } ngx_http_chatmaid_webhook_location_t;
 
 
-/* A directive that means nothing unless a location with "chatmaid_webhook on"
- * has it, itself or from above. */
+/* A directive that has an effect only if a location with "chatmaid_webhook on"
+ * sets or inherits it. */
 
 typedef struct {
-    void             *value;          /* what it has made */
+    void             *value;          /* the array or inbox it created */
     ngx_str_t         name;
     ngx_str_t         argument;
     ngx_conf_file_t   place;
@@ -236,8 +238,9 @@ ngx_http_chatmaid_webhook_conf_init(ngx_conf_t *cf,
 }
 
 
-/* In a location of its own a stream is meant to be used, and events that nobody
- * verifies would go to another handler. */
+/* A stream that is set in a location itself is meant for that location.  If
+ * "chatmaid_webhook on" is missing there, events would go unverified to another
+ * handler: this is an error.  Other unused directives only give a warning. */
 
 ngx_int_t
 ngx_http_chatmaid_webhook_conf_check_unused(ngx_conf_t *cf,
@@ -283,7 +286,8 @@ ngx_http_chatmaid_webhook_conf_check_unused(ngx_conf_t *cf,
 }
 
 
-/* In a Cluster the marks of a stream take the hash tag of its key. */
+/* In a Redis Cluster the marks of a stream have the hash tag of its key, so
+ * that one script can write both. */
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_conf_check_tag(ngx_conf_t *cf, ngx_str_t *key)
@@ -359,7 +363,8 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    /* "if" and "limit_except" inherit all from their location */
+    /* "if" and "limit_except" inherit everything from their location, which is
+     * checked itself */
 
     if (clcf->noname) {
         return NGX_CONF_OK;
@@ -387,7 +392,8 @@ ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
 }
 
 
-/* For metrics; several locations may add to one stream. */
+/* Collects the keys of all streams for the metrics, each key once: several
+ * locations may add to one stream. */
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_conf_add_stream(ngx_http_chatmaid_main_conf_t *mcf,
@@ -418,7 +424,8 @@ ngx_http_chatmaid_webhook_conf_add_stream(ngx_http_chatmaid_main_conf_t *mcf,
 }
 
 
-/* At the end of merge all directives are parsed, so a handler is set by now. */
+/* At the end of merge all directives of the location have been parsed, so its
+ * content handler is known. */
 
 static char *
 ngx_http_chatmaid_webhook_conf_check_handler(ngx_conf_t *cf,
@@ -504,7 +511,7 @@ ngx_http_chatmaid_webhook_conf_check_secrets(ngx_conf_t *cf,
 }
 
 
-/* Whether each of the secrets is one of the others. */
+/* Whether each of "secrets" is also one of "others". */
 
 static ngx_uint_t
 ngx_http_chatmaid_webhook_conf_is_in(ngx_array_t *secrets, ngx_array_t *others)

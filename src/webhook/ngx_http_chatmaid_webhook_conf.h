@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The webhook directives that stock setters can't parse, and the checks of all.
+ * The webhook directives that nginx's own setters can't parse, and the checks
+ * of all webhook directives.
  */
 
 
@@ -13,23 +14,25 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* ngx_command_t.set */
+/* The setters of chatmaid_webhook_secret_file and chatmaid_webhook_stream. */
 char *ngx_http_chatmaid_webhook_conf_secret_file(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_chatmaid_webhook_conf_inbox(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 
-/* Makes the arrays of mcf.  NGX_OK, NGX_ERROR. */
+/* Creates the arrays of mcf that the directives fill.  NGX_OK; NGX_ERROR: no
+ * memory. */
 ngx_int_t ngx_http_chatmaid_webhook_conf_init(ngx_conf_t *cf,
     ngx_http_chatmaid_main_conf_t *mcf);
 
-/* At the end of merge: is the location complete, and without contradictions?
- * NGX_CONF_OK, or NGX_CONF_ERROR after a message. */
+/* At the end of merge: checks that the location has all that it needs and that
+ * its directives fit together.  NGX_CONF_OK; NGX_CONF_ERROR (logged). */
 char *ngx_http_chatmaid_webhook_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
 
-/* Once all is read: warns of a secret that no location uses, and refuses the
- * stream of a location that verifies nothing.  NGX_OK, NGX_ERROR. */
+/* After the whole configuration has been read: warns of a secret or a stream
+ * that no location uses.  A stream set in a location that does not verify
+ * webhooks is an error.  NGX_OK; NGX_ERROR (logged). */
 ngx_int_t ngx_http_chatmaid_webhook_conf_check_unused(ngx_conf_t *cf,
     ngx_http_chatmaid_main_conf_t *mcf);
 

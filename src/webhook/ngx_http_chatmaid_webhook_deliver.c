@@ -21,7 +21,8 @@ static ngx_int_t ngx_http_chatmaid_webhook_deliver_busy(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_t *wh, ngx_uint_t code, const char *detail);
 
 
-/* The message has changed: requests that wait for it ask at once. */
+/* The message has changed.  The note makes requests that wait for the message
+ * read it at once. */
 
 ngx_int_t
 ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r, void *data)
@@ -144,7 +145,8 @@ ngx_http_chatmaid_webhook_deliver_added(ngx_http_request_t *r, void *data)
 }
 
 
-/* Without a store an event is not refused: it is handed on without a mark. */
+/* If no store answers, the event is not refused: it is handed on without a
+ * mark. */
 
 ngx_int_t
 ngx_http_chatmaid_webhook_deliver_claim(ngx_http_request_t *r, void *data)
@@ -237,7 +239,7 @@ ngx_http_chatmaid_webhook_deliver_claimed(ngx_http_request_t *r, void *data)
 }
 
 
-/* The sender is to try again soon. */
+/* Refuses the webhook for now: the sender is asked to try again soon. */
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_deliver_busy(ngx_http_request_t *r,

@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The last steps of a webhook: where does its event go, and has it been there?
+ * The last steps of a webhook: the event is added to the inbox or handed on to
+ * the location's handler, unless it has been delivered before.
  */
 
 
@@ -12,6 +13,9 @@
 
 #include "ngx_http_chatmaid_webhook_request.h"
 
+
+/* These are steps (see steps.h); data is an ngx_http_chatmaid_webhook_t, whose
+ * comment says what a step returns. */
 
 ngx_int_t ngx_http_chatmaid_webhook_deliver_note(ngx_http_request_t *r,
     void *data);

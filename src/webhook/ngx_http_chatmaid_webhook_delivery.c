@@ -8,17 +8,18 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* Longer than a send's: a handler may take its time, and a crash costs only one
- * more minute until the sender tries again. */
-#define NGX_HTTP_CHATMAID_DELIVERY_LEASE_TIME    30000   /* milliseconds */
+/* In milliseconds.  The lease is longer than a send's, because a handler may be
+ * slow and a lease left behind by a crash does little harm: the sender tries
+ * again only after a minute. */
+#define NGX_HTTP_CHATMAID_DELIVERY_LEASE_TIME    30000
 #define NGX_HTTP_CHATMAID_DELIVERY_RENEWAL_TIME  7500
 
 
 static void ngx_http_chatmaid_webhook_delivery_settled(void *data);
 
 
-/* Deliveries that are settled here, but not yet in the store.  A worker that is
- * terminated at once leaves them here; their leases run out. */
+/* Deliveries whose result is known but not yet in the store.  If the worker is
+ * terminated before, their leases run out. */
 
 static ngx_queue_t  ngx_http_chatmaid_webhook_delivery_settling = {
     &ngx_http_chatmaid_webhook_delivery_settling,

@@ -53,7 +53,8 @@ ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool, ngx_str_t *body,
 }
 
 
-/* Only the name is required: Chatmaid may change all else that it signs. */
+/* Only the name is required: Chatmaid may change everything else that it
+ * signs. */
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_event_members(ngx_http_chatmaid_json_tree_t *tree,
@@ -107,8 +108,8 @@ ngx_http_chatmaid_webhook_event_members(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
-/* A copy of a string, since variables are read after the body may be gone;
- * empty if it is another value, or there is none. */
+/* Copies a string, because variables are read when the body may be gone.  The
+ * text is empty if the value is missing (0) or is not a string. */
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_event_string(ngx_http_chatmaid_json_tree_t *tree,
@@ -136,9 +137,10 @@ ngx_http_chatmaid_webhook_event_string(ngx_http_chatmaid_json_tree_t *tree,
 
 
 /*
- * Event identity comes only from signed fields.  A repeat of an event about a
- * message may have a new timestamp.  Where there is no messageId, events that
- * differ may be equal but for their timestamp.
+ * Event identity comes only from signed fields.  The timestamp is left out for
+ * an event about a message that has a messageId, because a repeat may have a
+ * new one.  It is included otherwise, because two different events may then
+ * differ in nothing else.
  */
 
 static ngx_int_t
@@ -186,7 +188,8 @@ ngx_http_chatmaid_webhook_event_identity(ngx_http_chatmaid_json_tree_t *tree,
 }
 
 
-/* Equal values, and only they, have the same text; a missing value has none. */
+/* Two values have the same text exactly if they are equal.  The text of a
+ * missing value is null. */
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_event_canonical(ngx_http_chatmaid_json_tree_t *tree,

@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The event in a webhook's body, and the identity by which a repeat is known.
+ * The event in a webhook's body, and the id by which a repeat of the event is
+ * recognised.
  */
 
 
@@ -14,12 +15,12 @@
 
 
 typedef struct {
-    ngx_str_t   name;            /* its "event" */
-    ngx_str_t   timestamp;       /* or empty */
+    ngx_str_t   name;            /* the member "event" */
+    ngx_str_t   timestamp;       /* the member "timestamp", or empty */
     ngx_str_t   message_id;      /* data.messageId, else data.id; or empty */
 
-    /* Equal for all copies of an event that come to one scope: see
-     * docs/webhooks.md */
+    /* Equal for all copies of an event within one scope; how it is made is
+     * described in docs/webhooks.md */
     u_char      id[NGX_HTTP_CHATMAID_ID_LEN];
 
     unsigned    has_message_id:1;    /* message_id is data.messageId */
@@ -27,7 +28,7 @@ typedef struct {
 } ngx_http_chatmaid_webhook_event_t;
 
 
-/* Where repeats of an event are known. */
+/* Copies of an event are repeats of it only within one scope. */
 
 typedef struct {
     ngx_str_t   account_name;
@@ -35,16 +36,17 @@ typedef struct {
 } ngx_http_chatmaid_webhook_scope_t;
 
 
-/* Reads an event from a verified body, and makes its id if "scope" is not NULL:
- * most of the cost of an event is its id.  NGX_OK; NGX_DECLINED: it is no JSON,
- * or NGX_ABORT: it is no event, and "reason" says why, without a byte of the
- * body; NGX_HTTP_REQUEST_ENTITY_TOO_LARGE: it would take too much memory;
- * NGX_ERROR: there is none.  All strings are in the pool. */
+/* Reads an event from a verified body.  Its id is computed only if "scope" is
+ * not NULL, because that is most of the work.  NGX_OK; NGX_DECLINED: the body
+ * is not JSON; NGX_ABORT: it is not an event (in both cases "reason" says why,
+ * without a byte of the body); NGX_HTTP_REQUEST_ENTITY_TOO_LARGE: the id would
+ * take too much memory; NGX_ERROR: no memory.  The event's strings are copies
+ * in the pool. */
 ngx_int_t ngx_http_chatmaid_webhook_event_read(ngx_pool_t *pool,
     ngx_str_t *body, ngx_http_chatmaid_webhook_scope_t *scope,
     ngx_http_chatmaid_webhook_event_t *event, ngx_str_t *reason);
 
-/* Is it about a message?  Then its name begins with "message.". */
+/* Whether the event is about a message: its name begins with "message.". */
 ngx_uint_t ngx_http_chatmaid_webhook_event_of_message(
     ngx_http_chatmaid_webhook_event_t *event);
 

@@ -25,7 +25,7 @@ ngx_http_chatmaid_webhook_inbox_add(ngx_http_chatmaid_main_conf_t *mcf,
     ngx_http_chatmaid_claim_t  mark;
     ngx_http_chatmaid_words_t  words;
 
-    /* the record of a delivery that is done; it never had an owner */
+    /* the mark is the record of a finished delivery; it never had an owner */
 
     ngx_memzero(&mark, sizeof(ngx_http_chatmaid_claim_t));
 
@@ -84,7 +84,8 @@ ngx_http_chatmaid_webhook_inbox_added(ngx_http_chatmaid_main_conf_t *mcf,
 }
 
 
-/* Where Redis is away the client has said what that means for a stream. */
+/* Only an error that Redis reports is logged here.  If Redis is away, the Redis
+ * client has already logged what that means for streams. */
 
 static void
 ngx_http_chatmaid_webhook_inbox_log_refused(ngx_http_chatmaid_main_conf_t *mcf,

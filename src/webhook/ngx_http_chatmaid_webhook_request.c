@@ -100,7 +100,8 @@ ngx_http_chatmaid_webhook_request_run(ngx_http_request_t *r,
         return NGX_DECLINED;
 
     case NGX_AGAIN:
-        /* a sender that leaves now has sent all that is needed */
+        /* the whole request has arrived: the delivery goes on even if the
+         * sender leaves */
         r->read_event_handler = ngx_http_block_reading;
         return NGX_DONE;
 
@@ -112,11 +113,12 @@ ngx_http_chatmaid_webhook_request_run(ngx_http_request_t *r,
         return NGX_DONE;
     }
 
-    return rc;                      /* the request may be gone */
+    return rc;                      /* the request may have been freed */
 }
 
 
-/* The verdict.  How old the event is is known where its time is proved. */
+/* Sets the result of the request.  The first time, the age of the event is
+ * counted if its signature, which covers the time, has been verified. */
 
 static void
 ngx_http_chatmaid_webhook_request_judge(ngx_http_chatmaid_webhook_t *wh,
@@ -138,7 +140,7 @@ ngx_http_chatmaid_webhook_request_judge(ngx_http_chatmaid_webhook_t *wh,
 }
 
 
-/* Returns what the output filter did. */
+/* Returns what the output filter returned. */
 
 static ngx_int_t
 ngx_http_chatmaid_webhook_request_refuse(ngx_http_request_t *r,
@@ -155,7 +157,7 @@ ngx_http_chatmaid_webhook_request_refuse(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_request_judge(wh,
                       ngx_http_chatmaid_problem_name(wh->reply->problem.code));
 
-    /* the detail is ours: it holds no byte of the request */
+    /* the detail is the module's own text: it holds no byte of the request */
 
     ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                   "chatmaid webhook refused: %s, %V", wh->result,

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The state of one webhook request, and what runs its steps.  webhook.c says
- * which steps there are: nothing here names one.
+ * The state of one webhook request, and the functions that run its steps.  The
+ * table of steps is in webhook.c; nothing here depends on it.
  */
 
 
@@ -22,25 +22,26 @@
 /* ngx_http_chatmaid_webhook_t.state */
 
 enum {
-    NGX_HTTP_CHATMAID_WEBHOOK_RUNNING = 0,   /* its steps run, or are parked */
+    NGX_HTTP_CHATMAID_WEBHOOK_RUNNING = 0,   /* steps run, or are parked */
     NGX_HTTP_CHATMAID_WEBHOOK_READING,       /* nginx reads the body */
-    NGX_HTTP_CHATMAID_WEBHOOK_PASSED,        /* it went through all steps */
+    NGX_HTTP_CHATMAID_WEBHOOK_PASSED,        /* all steps returned NGX_OK */
     NGX_HTTP_CHATMAID_WEBHOOK_ANSWERED       /* by the module itself */
 };
 
 
 /*
- * An internal redirect zeroes r->ctx.  This state has to outlive it, so a
- * cleanup of the request's pool holds it.
+ * nginx zeroes r->ctx on an internal redirect.  This state has to outlive the
+ * redirect, so it is kept in a cleanup of the request's pool.
  *
- * A step returns NGX_OK, NGX_AGAIN, NGX_DECLINED (refused: reply->problem says
- * how) or NGX_ERROR (our own fault).  Anything else is what the phase handler
- * returns.
+ * A step returns NGX_OK (go on), NGX_AGAIN (parked), NGX_DECLINED (the webhook
+ * is refused, reply->problem says why) or NGX_ERROR (an internal error).  Any
+ * other value ends the steps, and the phase handler returns it; the request may
+ * have been freed then.
  */
 
 typedef struct {
     ngx_http_request_t                    *request;
-    ngx_http_chatmaid_reply_t             *reply;       /* while steps run */
+    ngx_http_chatmaid_reply_t             *reply;       /* set by run() */
     ngx_http_chatmaid_steps_t              steps;
     ngx_uint_t                             state;
 
@@ -49,31 +50,34 @@ typedef struct {
     ngx_http_chatmaid_webhook_event_t      event;
 
     ngx_http_chatmaid_webhook_delivery_t  *delivery;
-    ngx_http_chatmaid_redis_command_t     *command;     /* of the inbox */
-    ngx_int_t                              added;       /* to the inbox */
+    ngx_http_chatmaid_redis_command_t     *command;     /* pending: inbox */
+    ngx_int_t                              added;       /* inbox_added() */
 
     const char                            *result;      /* $chatmaid_webhook */
 
-    unsigned                               authentic:1; /* event is proved */
+    unsigned                               authentic:1; /* event is verified */
     unsigned                               handed_on:1; /* at least once */
 } ngx_http_chatmaid_webhook_t;
 
 
-/* Makes the state of a request that will run this table of steps.  NULL: no
- * memory. */
+/* Creates the state of a request that will run this table of steps; it lives as
+ * long as the request's pool.  NULL: no memory. */
 ngx_http_chatmaid_webhook_t *ngx_http_chatmaid_webhook_request_create(
     ngx_http_request_t *r, ngx_http_chatmaid_step_pt *table);
 
-/* The state of a request, or of the one that a subrequest belongs to; NULL:
- * there is none. */
+/* The state of a request, or of a subrequest's main request; NULL: there is
+ * none. */
 ngx_http_chatmaid_webhook_t *ngx_http_chatmaid_webhook_request_get(
     ngx_http_request_t *r);
 
-/* Runs the steps that are left.  Returns what a phase handler returns. */
+/* Runs the remaining steps, and answers if one has refused or failed.  Returns
+ * what the phase handler is to return. */
 ngx_int_t ngx_http_chatmaid_webhook_request_run(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_t *wh);
 
-/* For a step to return: answers 200, and nothing is handed on. */
+/* Answers 200 in place of the location's handler.  "result" becomes the value
+ * of $chatmaid_webhook.  Returns NGX_DONE, for a step to return; the request
+ * may have been freed. */
 ngx_int_t ngx_http_chatmaid_webhook_request_acknowledge(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_t *wh, const char *result);
 

@@ -10,7 +10,8 @@
 #include <openssl/crypto.h>
 
 
-/* Enough digits for any clock; the sum of two such times fits 64 bits. */
+/* The digits of "t": enough for any clock, and the sum of two such times fits
+ * into 64 bits. */
 #define NGX_HTTP_CHATMAID_MAX_T  15
 
 
@@ -28,9 +29,9 @@ static void ngx_http_chatmaid_webhook_signature_update(ngx_array_t *secrets,
 
 
 /*
- * Elements are separated by commas; spaces and tabs around them do not count.
- * The key of an element ends at its first "=".  Elements with an unknown key
- * or without "=" may be of a later version of the header: they are ignored.
+ * Elements are separated by commas; spaces and tabs around them are ignored.
+ * The key of an element ends at its first "=".  Elements with an unknown key or
+ * without "=" are ignored: they may belong to a later version of the header.
  */
 
 ngx_int_t
@@ -99,7 +100,7 @@ ngx_http_chatmaid_webhook_signature_parse(ngx_str_t *value,
 }
 
 
-/* Returns NULL, or what is wrong. */
+/* Returns NULL, or the reason why the element is refused. */
 
 static const char *
 ngx_http_chatmaid_webhook_signature_element(
@@ -122,7 +123,7 @@ ngx_http_chatmaid_webhook_signature_element(
 
     digest = signature->v1[signature->n];
 
-    /* a v1 of another form can't match: it does not count */
+    /* a v1 of another form can't match, so it is not stored */
 
     signature->n += ngx_http_chatmaid_webhook_signature_digest(digest, value);
 
@@ -130,7 +131,8 @@ ngx_http_chatmaid_webhook_signature_element(
 }
 
 
-/* Only a form that every parser reads alike, so neither "01" nor "+1". */
+/* Accepts only a form that every parser reads alike, so neither "01" nor
+ * "+1". */
 
 static const char *
 ngx_http_chatmaid_webhook_signature_time(
@@ -175,8 +177,8 @@ ngx_http_chatmaid_webhook_signature_digest(u_char *digest, ngx_str_t *value)
 }
 
 
-/* One pass over the body serves all secrets.  All pairs are compared, so that
- * the time taken does not tell which one matched. */
+/* The body is read once for all secrets.  All signatures are compared under all
+ * secrets, so that the time taken does not tell which one matched. */
 
 ngx_int_t
 ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,

@@ -3,7 +3,6 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * The X-Chatmaid-Signature header: parsed, and compared with the body's HMAC.
- * Nothing here knows of a request's steps.
  */
 
 
@@ -15,20 +14,20 @@
 #include "ngx_http_chatmaid_crypto.h"
 
 
-/* A header with more signatures is refused: each costs work. */
+/* A header with more signatures is refused: comparing each one takes time. */
 #define NGX_HTTP_CHATMAID_MAX_V1  8
 
 
 typedef struct {
     ngx_str_t                  t;            /* as received: it is signed */
-    int64_t                    time;
-    ngx_uint_t                 n;
+    int64_t                    time;         /* t as Unix time, in seconds */
+    ngx_uint_t                 n;            /* how many v1 there are */
     u_char                     v1[NGX_HTTP_CHATMAID_MAX_V1]
                                  [NGX_HTTP_CHATMAID_SHA256_LEN];
 } ngx_http_chatmaid_webhook_signature_t;
 
 
-/* One chatmaid_webhook_secret_file. */
+/* One chatmaid_webhook_secret_file; "digest" is the SHA-256 of the secret. */
 
 typedef struct {
     ngx_http_chatmaid_hmac_t  *key;
@@ -37,14 +36,16 @@ typedef struct {
 } ngx_http_chatmaid_webhook_secret_t;
 
 
-/* NGX_OK; NGX_DECLINED: the value is malformed, and "reason" says how, without
- * a byte of it.  "t" points into the value. */
+/* Parses the header's value; signature->t points into it.  NGX_OK;
+ * NGX_DECLINED: the value is malformed, and "reason" says why, without a byte
+ * of the value. */
 ngx_int_t ngx_http_chatmaid_webhook_signature_parse(ngx_str_t *value,
     ngx_http_chatmaid_webhook_signature_t *signature, const char **reason);
 
-/* Compares each signature with the HMAC of the request's body, which is here,
- * under each of the secrets.  NGX_OK: one is equal; NGX_DECLINED: none is;
- * NGX_ERROR: no memory, the body can't be read, or OpenSSL failed (logged). */
+/* Compares each signature with the HMAC of the request's body under each of the
+ * secrets (an array of ngx_http_chatmaid_webhook_secret_t).  The body has
+ * arrived whole.  NGX_OK: one signature is right; NGX_DECLINED: none is;
+ * NGX_ERROR: the body's temporary file can't be read (logged). */
 ngx_int_t ngx_http_chatmaid_webhook_signature_check(ngx_http_request_t *r,
     ngx_http_chatmaid_webhook_signature_t *signature, ngx_array_t *secrets);
 

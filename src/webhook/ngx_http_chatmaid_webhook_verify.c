@@ -10,8 +10,7 @@
 #include "ngx_http_chatmaid_request.h"
 
 
-/* How far the sender's clock may be ahead: at most this, and at most the
- * tolerance. */
+/* How far the sender's clock may be ahead, unless the tolerance is less. */
 #define NGX_HTTP_CHATMAID_WEBHOOK_FUTURE  300     /* seconds */
 
 
@@ -117,8 +116,8 @@ ngx_http_chatmaid_webhook_verify_time(ngx_http_request_t *r, void *data)
 }
 
 
-/* Ends this run of the steps: the phase is entered again once the body is here,
- * which may be before nginx's function returns. */
+/* Ends this run of the steps: the phase is run again when the body has arrived,
+ * which may be before ngx_http_read_client_request_body() returns. */
 
 ngx_int_t
 ngx_http_chatmaid_webhook_verify_body(ngx_http_request_t *r, void *data)
@@ -150,7 +149,7 @@ ngx_http_chatmaid_webhook_verify_body_handler(ngx_http_request_t *r)
     wh = ngx_http_chatmaid_webhook_request_get(r);
     wh->state = NGX_HTTP_CHATMAID_WEBHOOK_RUNNING;
 
-    r->preserve_body = 1;       /* for an error_page's handler too */
+    r->preserve_body = 1;       /* an error_page's handler may need it, too */
 
     r->write_event_handler = ngx_http_core_run_phases;
     ngx_http_core_run_phases(r);
@@ -168,7 +167,8 @@ ngx_http_chatmaid_webhook_verify_hmac(ngx_http_request_t *r, void *data)
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
     if (r->reading_body) {
-        /* an error_page may lead here while an unbuffered body is read */
+        /* an error_page may have led here while an unbuffered body is being
+         * read: its bytes can't be verified */
         rc = NGX_DECLINED;
 
     } else {

@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The first steps of a webhook: is it Chatmaid's, and what does it say?
+ * The first steps of a webhook: the signature is verified, and the event is
+ * read from the body.
  */
 
 
@@ -12,6 +13,9 @@
 
 #include "ngx_http_chatmaid_webhook_request.h"
 
+
+/* These are steps (see steps.h); data is an ngx_http_chatmaid_webhook_t, whose
+ * comment says what a step returns. */
 
 ngx_int_t ngx_http_chatmaid_webhook_verify_method(ngx_http_request_t *r,
     void *data);
