@@ -215,6 +215,9 @@ sub start ($class) {
     for my $name (qw(webhook_secret_next redis_password sentinel_password)) {
         path($self->dir, $name)->spew("whsec_docs_$name\n")->chmod(0600);
     }
+    for my $name (qw(restaurant hotel)) {
+        path($self->dir, "api_key_$name")->spew("sk_test_docs_$name\n")->chmod(0600);
+    }
 
     # On a slow machine Redis must not be away because it is slow.
     $self->reconfigure(sub { s/^(\s*chatmaid_redis\s[^;]+);/$1 timeout=30s;/m or die });
