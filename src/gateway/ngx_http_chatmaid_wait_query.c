@@ -129,7 +129,7 @@ ngx_http_chatmaid_wait_query_seconds(ngx_http_chatmaid_flow_t *flow,
             break;
         }
 
-        /* a longer wait is taken for the longest */
+        /* a wait that is too long counts as chatmaid_wait_max */
 
         msec = ngx_min(msec * 10 + (value->data[i] - '0') * 1000,
                        conf->wait_max);
