@@ -127,8 +127,8 @@ ngx_msec_int_t ngx_http_chatmaid_flow_left(ngx_http_chatmaid_flow_t *flow);
 void ngx_http_chatmaid_flow_hurry(ngx_http_chatmaid_flow_t *flow,
     ngx_msec_t time);
 
-/* Starts a timer, in milliseconds.  The owner of "ev" must delete the timer in
- * flow->leave() at the latest. */
+/* Starts a timer of "time" milliseconds.  The owner of "ev" must delete the
+ * timer when the flow ends, at the latest. */
 void ngx_http_chatmaid_flow_timer(ngx_http_chatmaid_flow_t *flow,
     ngx_event_t *ev, ngx_event_handler_pt handler, void *data,
     ngx_msec_t time);
