@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The configuration, which all parts may read, and names of types that are
- * defined by the part they belong to.
+ * The types of the configuration, which all parts may read, and forward
+ * declarations of types that single parts define.
  */
 
 
@@ -50,15 +50,16 @@ typedef struct ngx_http_chatmaid_webhook_inbox_s
 
 
 typedef struct {
-    ngx_str_t                           header;    /* its line, the last one */
-    ngx_str_t                           secret;    /* the key, a part of it */
+    ngx_str_t                           header;    /* Authorization line and
+                                                    * the empty line after it */
+    ngx_str_t                           secret;    /* the key, in "header" */
     ngx_str_t                           file;
     ngx_uint_t                          environment;
     u_char                              fingerprint[8];  /* hex, for logs */
 } ngx_http_chatmaid_api_key_t;
 
 
-/* An upstream, and its own peer.init, which the module has wrapped. */
+/* An upstream whose peer.init the module wraps, and the original one. */
 
 typedef struct {
     ngx_http_upstream_srv_conf_t       *upstream;
@@ -67,44 +68,46 @@ typedef struct {
 
 
 /*
- * A chatmaid_gateway directive.  The internal location is looked up when all
+ * A chatmaid_gateway directive.  The last two members are set when all
  * locations are known.
  */
 
 typedef struct {
-    ngx_str_t                           uri;       /* of that location */
-    ngx_str_t                           prefix;    /* the gateway's own name */
+    ngx_str_t                           uri;       /* internal location's URI */
+    ngx_str_t                           prefix;    /* its own location's name */
 
     ngx_http_chatmaid_api_key_t        *api_key;
-    ngx_http_core_loc_conf_t           *server;
+    ngx_http_core_loc_conf_t           *server;    /* has both locations */
     ngx_conf_file_t                     place;     /* of the directive */
 
-    ngx_http_core_loc_conf_t           *location;
-    ngx_http_upstream_conf_t            upstream;  /* of the proxy there, as
-                                                    * calls use it */
+    ngx_http_core_loc_conf_t           *location;  /* the internal one */
+    ngx_http_upstream_conf_t            upstream;  /* copy of the proxy's there,
+                                                    * changed for calls */
 } ngx_http_chatmaid_gateway_t;
 
 
-/* chatmaid_rate.  An account has one for all its locations. */
+/* The values of chatmaid_rate.  All locations of an account share one rate;
+ * only "caller" is the location's own. */
 
 typedef struct {
     ngx_str_t                           text;      /* as configured */
     uint64_t                            interval;  /* between two calls, in
-                                                    * microseconds; 0: none */
-    ngx_uint_t                          burst;
-    ngx_http_complex_value_t           *caller;    /* the location's own; NULL:
-                                                    * all callers are one */
+                                                    * microseconds; 0: no rate
+                                                    * is set */
+    ngx_uint_t                          burst;     /* calls at once */
+    ngx_http_complex_value_t           *caller;    /* NULL: all callers count
+                                                    * as one */
 } ngx_http_chatmaid_rate_t;
 
 
 /* An account of this configuration, and its key. */
 
 typedef struct {
-    ngx_str_t                           account;
-    ngx_str_t                           name;
-    u_char                             *id;
+    ngx_str_t                           account;   /* "live:NAME" */
+    ngx_str_t                           name;      /* in chatmaid_account */
+    u_char                             *id;        /* an account_id, below */
     ngx_http_chatmaid_api_key_t        *api_key;
-    ngx_http_chatmaid_rate_t           *pace;
+    ngx_http_chatmaid_rate_t           *pace;      /* never NULL */
 } ngx_http_chatmaid_account_t;
 
 
@@ -119,9 +122,9 @@ typedef struct {
     ngx_shm_zone_t                     *alarms;
     ngx_http_chatmaid_store_t          *store;
     ngx_int_t                           request_id;  /* index of $request_id */
-    time_t                              loaded;    /* this configuration */
-    ngx_http_chatmaid_redis_conf_t     *redis;     /* NULL: there is none */
-    ngx_flag_t                          status;    /* there is a page */
+    time_t                              loaded;    /* when it was read */
+    ngx_http_chatmaid_redis_conf_t     *redis;     /* NULL: not configured */
+    ngx_flag_t                          status;    /* there is a status page */
 } ngx_http_chatmaid_main_conf_t;
 
 
@@ -149,7 +152,7 @@ typedef struct {
     ngx_int_t                           retries;
     ngx_msec_t                          timeout;
     ngx_msec_t                          wait_max;
-    ngx_http_chatmaid_rate_t           *rate;      /* set here; NULL: none */
+    ngx_http_chatmaid_rate_t           *rate;      /* in effect here, or NULL */
     ngx_http_chatmaid_rate_t           *pace;      /* the account's */
 
     ngx_flag_t                          webhook;

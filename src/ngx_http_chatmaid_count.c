@@ -12,7 +12,8 @@
 #include "ngx_http_chatmaid_webhook_request.h"
 
 
-/* Both are indexes of counters. */
+/* Routes and codes are indexes of counters: the file does not compile if there
+ * are too few counters. */
 
 typedef char  ngx_http_chatmaid_count_routes_fit[
     NGX_HTTP_CHATMAID_ROUTES <= NGX_HTTP_CHATMAID_COUNTERS_ROUTES ? 1 : -1];
@@ -78,7 +79,7 @@ ngx_http_chatmaid_count_gateway(ngx_http_request_t *r,
 }
 
 
-/* As $status has it. */
+/* The same value as in $status. */
 
 static ngx_uint_t
 ngx_http_chatmaid_count_status(ngx_http_request_t *r)
@@ -87,7 +88,7 @@ ngx_http_chatmaid_count_status(ngx_http_request_t *r)
 }
 
 
-/* As $request_time has it. */
+/* The same value as in $request_time, in milliseconds. */
 
 static ngx_msec_t
 ngx_http_chatmaid_count_time(ngx_http_request_t *r)
@@ -104,7 +105,7 @@ ngx_http_chatmaid_count_time(ngx_http_request_t *r)
 }
 
 
-/* A sender that left before there was a verdict is not counted. */
+/* A webhook whose sender left before there was a verdict is not counted. */
 
 static void
 ngx_http_chatmaid_count_webhook(ngx_http_request_t *r)

@@ -44,7 +44,8 @@ ngx_http_chatmaid_filter_header(ngx_http_request_t *r)
 
     if (ngx_http_chatmaid_error_page_is_ours(r)) {
 
-        /* it may replace the answer of a flow, which says more of the send */
+        /* the page may replace the answer of a flow, whose reply says what
+         * became of the send */
         ngx_http_chatmaid_flow_restore(r);
     }
 

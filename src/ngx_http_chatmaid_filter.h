@@ -2,9 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The module's place in nginx's filter chain: it captures the answers of calls,
- * makes problems of nginx's own error pages, and notes what the sender of a
- * webhook is answered.
+ * The module's place in nginx's filter chain.  The filters capture the answers
+ * of calls, turn nginx's own error pages into problems, and settle the mark of
+ * a webhook's event by the status of its answer.
  */
 
 
@@ -12,7 +12,7 @@
 #define _NGX_HTTP_CHATMAID_FILTER_H_INCLUDED_
 
 
-/* At postconfiguration. */
+/* Installs the filters.  To be called at postconfiguration. */
 void ngx_http_chatmaid_filter_init(void);
 
 

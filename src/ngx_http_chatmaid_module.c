@@ -308,7 +308,7 @@ ngx_module_t  ngx_http_chatmaid_module = {
 };
 
 
-/* The variable of nginx's that we read, and our own. */
+/* Finds nginx's $request_id, which the module reads, and adds its variables. */
 
 static ngx_int_t
 ngx_http_chatmaid_add_variables(ngx_conf_t *cf)
@@ -402,7 +402,8 @@ ngx_http_chatmaid_init(ngx_conf_t *cf)
 }
 
 
-/* Which key is in use: only now can the new log be written to. */
+/* Logs which key each account uses.  The new configuration's log can be written
+ * to only from now on. */
 
 static ngx_int_t
 ngx_http_chatmaid_init_module(ngx_cycle_t *cycle)

@@ -50,8 +50,8 @@ static void ngx_http_chatmaid_variables_set(ngx_http_variable_value_t *v,
     ngx_str_t *value);
 
 
-/* What one variable shows of the facts.  NGX_OK, or NGX_ERROR: no memory; an
- * empty value does not apply. */
+/* Sets "value" to what a variable shows of the facts, or leaves it empty if the
+ * variable does not apply.  NGX_OK; NGX_ERROR without memory. */
 typedef ngx_int_t (*ngx_http_chatmaid_variables_pt)(ngx_http_request_t *r,
     ngx_http_chatmaid_facts_t *facts, ngx_str_t *value);
 
@@ -62,7 +62,7 @@ typedef ngx_int_t (*ngx_http_chatmaid_variables_pt)(ngx_http_request_t *r,
       NGX_HTTP_VAR_NOCACHEABLE, 0 }
 
 
-/* All may change during a request, so they are not cacheable. */
+/* The values may change during a request, so they are not cacheable. */
 
 static ngx_http_variable_t  ngx_http_chatmaid_variables[] = {
 
@@ -221,8 +221,8 @@ ngx_http_chatmaid_variables_idempotency_key(ngx_http_request_t *r,
 }
 
 
-/* A caller may have put anything into a path, so its ID is shown only once
- * Chatmaid has answered for it. */
+/* A caller can put anything into a path, so the ID in the path is shown only
+ * after the request has succeeded. */
 
 static ngx_int_t
 ngx_http_chatmaid_variables_message_id(ngx_http_request_t *r,
@@ -285,7 +285,7 @@ ngx_http_chatmaid_variables_pace_time(ngx_http_request_t *r,
 }
 
 
-/* As nginx writes $upstream_response_time. */
+/* In seconds with milliseconds, as in $upstream_response_time. */
 
 static ngx_int_t
 ngx_http_chatmaid_variables_time(ngx_http_request_t *r, ngx_msec_t time,
@@ -327,7 +327,7 @@ ngx_http_chatmaid_variables_webhook(ngx_http_request_t *r,
 }
 
 
-/* Empty until the signature has proved the event. */
+/* Empty until the signature of the event has been verified. */
 
 static ngx_int_t
 ngx_http_chatmaid_variables_event(ngx_http_request_t *r,

@@ -13,7 +13,7 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* At preconfiguration: NGX_OK, NGX_ERROR. */
+/* Adds the variables.  To be called at preconfiguration.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_variables_add(ngx_conf_t *cf);
 
 

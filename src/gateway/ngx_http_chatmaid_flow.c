@@ -7,13 +7,13 @@
 #include "ngx_http_chatmaid_flow.h"
 
 
-/* A call leaves its memory behind.  After so many kept connections that were
- * closed it uses none any more. */
+/* The memory of a call is not freed before the request ends.  So after this
+ * many calls whose kept connection was closed, a new connection is used. */
 #define NGX_HTTP_CHATMAID_FLOW_MAX_KEPT  100
 
 
 #if (NGX_HTTP_V3)
-/* so that an nginx without HTTP/3 loads the module too */
+/* so that an nginx built without HTTP/3 loads the module too */
 #pragma weak  ngx_quic_shutdown_stream
 #endif
 
@@ -158,7 +158,7 @@ ngx_http_chatmaid_flow_fail(ngx_http_chatmaid_flow_t *flow, ngx_int_t rc)
 }
 
 
-/* The caller's connection is writable, or it has an error; the flow stays
+/* The caller's connection is writable or has an error, and the flow stays
  * parked. */
 
 static void
@@ -246,7 +246,7 @@ ngx_http_chatmaid_flow_call(ngx_http_chatmaid_flow_t *flow, ngx_str_t *body)
 }
 
 
-/* The request has been posted, so the flow goes on from there. */
+/* Only takes notes: the request is posted, and nginx will run the flow. */
 
 static void
 ngx_http_chatmaid_flow_call_handler(ngx_http_chatmaid_call_t *call)
@@ -271,10 +271,10 @@ ngx_http_chatmaid_flow_idle(ngx_http_chatmaid_flow_t *flow,
     r = flow->request;
     rev = r->connection->read;
 
-    /* a caller that has left during a call is not reported again */
+    /* if the caller left during a call, no further event will say so */
 
 #if (NGX_HTTP_V2)
-    if (r->stream == NULL)      /* else it is no event of a socket */
+    if (r->stream == NULL)      /* else rev is not of a socket */
 #endif
     if (rev->pending_eof || ngx_handle_read_event(rev, 0) != NGX_OK) {
         flow->gone = 1;
@@ -402,8 +402,9 @@ ngx_http_chatmaid_flow_restore(ngx_http_request_t *r)
 
 
 /*
- * A flow that is idle or that waits for another send ends here.  One that has
- * something under way is answered, and goes on until that is recorded.
+ * A flow that is idle or that waits for another send ends here.  If something
+ * is under way, the caller is answered, and the flow goes on until the result
+ * has been recorded.
  */
 
 static void
@@ -420,14 +421,15 @@ ngx_http_chatmaid_flow_deadline_handler(ngx_event_t *ev)
     ngx_http_set_log_request(c->log, r);
     ngx_http_chatmaid_flow_take_error(flow);
 
-    /* the request goes on, or its connection is not worth keeping */
+    /* the request may go on after its answer, so the connection is not kept */
 
     if (!flow->idle) {
         r->keepalive = 0;
     }
 
-    /* A filter may replace the answer by an error page.  A redirect to another
-     * location would take the request from its flow, and zero r->ctx. */
+    /* A filter may replace the answer by an error page.  This flag stops nginx
+     * from redirecting to another location for it, which would take the request
+     * away from its flow and zero r->ctx. */
 
     r->error_page = 1;
 
@@ -502,8 +504,9 @@ ngx_http_chatmaid_flow_reading(ngx_http_request_t *r)
 }
 
 
-/* nginx ends a stream of HTTP/3 only when its request ends, and a caller may
- * read until then. */
+/* nginx ends an HTTP/3 stream only when its request ends, and a caller may read
+ * until the stream ends.  So the stream is ended as soon as the answer has been
+ * written. */
 
 static void
 ngx_http_chatmaid_flow_end_stream(ngx_http_request_t *r)
@@ -522,8 +525,8 @@ ngx_http_chatmaid_flow_end_stream(ngx_http_request_t *r)
 
 /*
  * A caller that leaves does not stop its send.  nginx ends a request whose
- * connection has an error as soon as a subrequest is finalized, so the error is
- * taken away here and given back when the flow ends.
+ * connection has an error as soon as a subrequest is finalized, so c->error is
+ * cleared here and set again when the flow ends.
  */
 
 static void
@@ -534,7 +537,7 @@ ngx_http_chatmaid_flow_take_error(ngx_http_chatmaid_flow_t *flow)
     c = flow->request->connection;
 
 #if (NGX_HTTP_V3)
-    /* a caller that has left its stream is marked in an event alone */
+    /* if a caller resets its stream, only an event has the error */
 
     if (c->quic && (c->read->error || c->write->error)) {
         flow->gone = 1;
@@ -548,7 +551,7 @@ ngx_http_chatmaid_flow_take_error(ngx_http_chatmaid_flow_t *flow)
 }
 
 
-/* At the end of the flow, and again at the end of the request. */
+/* Called at the end of the flow, and again at the end of the request. */
 
 static void
 ngx_http_chatmaid_flow_cleanup(void *data)

@@ -17,18 +17,18 @@
 #include "ngx_http_chatmaid_wait.h"
 
 
-/* An endpoint.  In both paths "*" stands for an ID.  One without a path of
- * Chatmaid's makes no calls, and its ID is not passed on. */
+/* An endpoint.  In both paths "*" stands for an ID.  An endpoint without an
+ * api_path makes no calls, and its ID is not passed on. */
 
 typedef struct {
     const char   *path;
-    ngx_uint_t    name;              /* for facts.h */
+    ngx_uint_t    name;              /* ROUTE_..., see facts.h */
     ngx_uint_t    method;
     ngx_uint_t    scope;             /* 0: none is needed */
     const char   *api_path;          /* Chatmaid's own, below "/", or NULL */
     ngx_int_t   (*init)(ngx_http_chatmaid_flow_t *flow);
-    unsigned      names_sender:1;    /* its query may */
-    unsigned      waits:1;           /* takes "wait" */
+    unsigned      names_sender:1;    /* the query may hold a sender */
+    unsigned      waits:1;           /* the query may hold "wait" */
 } ngx_http_chatmaid_gateway_route_t;
 
 
@@ -56,7 +56,7 @@ static ngx_int_t ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
 #define NGX_HTTP_CHATMAID_GET  (NGX_HTTP_GET|NGX_HTTP_HEAD)
 
 
-/* A literal comes before the "*" that would match it too. */
+/* A literal path comes before a path whose "*" would match it too. */
 
 static ngx_http_chatmaid_gateway_route_t  ngx_http_chatmaid_gateway_routes[] = {
     { "send", NGX_HTTP_CHATMAID_ROUTE_SEND,
@@ -160,8 +160,8 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
         return ngx_http_chatmaid_answer_failure(r, reply, rc);
     }
 
-    /* a read's body is read too, although it means nothing: while nginx
-     * discards one it handles the connection's events itself */
+    /* the body of a GET is read too, although it means nothing: while nginx
+     * discards a body it handles the connection's events itself */
 
     rc = ngx_http_read_client_request_body(r, ngx_http_chatmaid_flow_start);
 
@@ -169,7 +169,8 @@ ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r)
 }
 
 
-/* A flow answers its caller's connection: a subrequest has none of its own. */
+/* A flow takes over the connection of its caller, and a subrequest has no
+ * connection of its own. */
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_accept(ngx_http_request_t *r,
@@ -203,8 +204,8 @@ ngx_http_chatmaid_gateway_route(ngx_http_request_t *r,
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_chatmaid_module);
 
-    /* one official client makes "//v1" of a base that ends in a slash, which
-     * nginx has merged */
+    /* if the base URL ends in a slash, one official client requests "//v1", and
+     * nginx has merged the two slashes */
 
     rc = ngx_http_chatmaid_uri_parse(r, &conf->gateway->prefix, &uri, &reason);
 
@@ -305,8 +306,8 @@ ngx_http_chatmaid_gateway_facts_route(ngx_http_chatmaid_facts_t *facts)
 
 
 /*
- * NGX_DECLINED: an official client calls with "v1" missing from its base URL,
- * or with one too many.
+ * NGX_DECLINED: the base URL of an official client lacks a "v1" or has one too
+ * many, and reply->problem says so.
  */
 
 static ngx_int_t
@@ -425,7 +426,8 @@ ngx_http_chatmaid_gateway_scope(ngx_uint_t scope)
 }
 
 
-/* The path of the call.  The caller's ID and query stay byte for byte. */
+/* Writes the path of the call.  The caller's ID and query are passed on byte
+ * for byte. */
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
@@ -480,7 +482,8 @@ ngx_http_chatmaid_gateway_path(ngx_http_request_t *r,
         flow->reply->facts->path_id = *id;
     }
 
-    /* of the others a 404 may say that there is no such thing, or sender */
+    /* at other paths a 404 may mean that there is no such ID, or no such
+     * sender */
 
     flow->exists = (route->method != NGX_HTTP_POST && id->len == 0
                     && !route->names_sender);
@@ -500,7 +503,8 @@ ngx_http_chatmaid_gateway_query(ngx_http_request_t *r,
 
     reply = flow->reply;
 
-    /* nginx takes none from a caller, but a rewrite may have decoded one */
+    /* nginx accepts none of these from a caller, but a rewrite may have decoded
+     * one */
 
     for (i = 0; i < args->len; i++) {
         if (args->data[i] <= ' ' || args->data[i] == 0x7f) {
@@ -525,8 +529,8 @@ ngx_http_chatmaid_gateway_query(ngx_http_request_t *r,
 
 
 /*
- * chatmaid_sender holds for a query that names a sender as for a message.  On
- * the native face a query is denied or goes on as it is.
+ * chatmaid_sender applies to a sender in the query as to one in a message.  On
+ * the native face a query is either denied or passed on as it is.
  */
 
 static ngx_int_t
@@ -564,7 +568,7 @@ ngx_http_chatmaid_gateway_sender(ngx_http_request_t *r,
 
         } else if (ngx_http_chatmaid_query_holds(&name, '[')) {
 
-            /* to some servers "name[]" is one more "name" */
+            /* some servers read "name[]" as one more "name" */
             denied |= !ngx_http_chatmaid_sender_permits(&sender, 0);
         }
     }

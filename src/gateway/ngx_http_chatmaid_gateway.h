@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The content handler of a gateway location: which endpoint a request is for,
- * whether the caller may, and then the steps of that endpoint.
+ * The content handler of a gateway location: it finds the endpoint of a
+ * request, checks whether the caller may use it, and starts its steps.
  */
 
 
@@ -18,8 +18,9 @@
 /* ngx_http_handler_pt */
 ngx_int_t ngx_http_chatmaid_gateway_handler(ngx_http_request_t *r);
 
-/* The route of a request, found by its path where nginx refused it before the
- * handler; NONE for a webhook. */
+/* The route of a request, an NGX_HTTP_CHATMAID_ROUTE_...; NONE for a webhook.
+ * If nginx refused the request before the handler ran, the route is found by
+ * the path. */
 ngx_uint_t ngx_http_chatmaid_gateway_facts_route(
     ngx_http_chatmaid_facts_t *facts);
 

@@ -209,7 +209,8 @@ ngx_http_chatmaid_gateway_conf_api_key(ngx_conf_t *cf,
 }
 
 
-/* Names a key without telling it. */
+/* Makes the fingerprint, which tells keys apart in a log without revealing
+ * them. */
 
 static ngx_int_t
 ngx_http_chatmaid_gateway_conf_fingerprint(ngx_conf_t *cf,
@@ -399,7 +400,7 @@ ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    /* "if" and "limit_except" have what their location has */
+    /* "if" and "limit_except" share the gateway of their location */
 
     if (clcf->noname) {
         return ngx_http_chatmaid_gateway_conf_check_account(cf, conf);
@@ -435,7 +436,8 @@ ngx_http_chatmaid_gateway_conf_name_account(ngx_conf_t *cf,
 }
 
 
-/* Records belong to an account, so one name must not stand for two. */
+/* Adds the account to the list of all accounts.  Records belong to an account,
+ * so one name must not stand for two. */
 
 static char *
 ngx_http_chatmaid_gateway_conf_check_account(ngx_conf_t *cf,

@@ -14,7 +14,8 @@
 
 
 /* Directive handlers (ngx_command_t.set): NGX_CONF_OK; NGX_CONF_ERROR after a
- * message of their own; or a text for nginx to put behind the directive. */
+ * message of their own; or a text that nginx appends to the directive's name in
+ * its own message. */
 
 char *ngx_http_chatmaid_gateway_conf_gateway(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -25,7 +26,7 @@ char *ngx_http_chatmaid_gateway_conf_account(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_chatmaid_gateway_conf_sender(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* ngx_conf_post_t: refuses a time between 0 and a second. */
+/* ngx_conf_post_t: refuses a time above 0 and below 1 second. */
 char *ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post,
     void *data);
 
@@ -33,8 +34,9 @@ char *ngx_http_chatmaid_gateway_conf_window(ngx_conf_t *cf, void *post,
 char *ngx_http_chatmaid_gateway_conf_not_zero(ngx_conf_t *cf, void *post,
     void *data);
 
-/* At the end of merge: checks that a gateway has all it needs, and sets
- * conf->account.  NGX_CONF_OK or NGX_CONF_ERROR. */
+/* At the end of merge: checks that a gateway has all that it needs, and sets
+ * account, account_id and pace of "conf".  NGX_CONF_OK, or NGX_CONF_ERROR after
+ * a message. */
 char *ngx_http_chatmaid_gateway_conf_check(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf);
 

@@ -9,14 +9,14 @@
 #include "ngx_http_chatmaid_upstream_state.h"
 
 
-/* How many servers are asked at most. */
+/* The largest number of Redis servers that are asked. */
 #define NGX_HTTP_CHATMAID_HEALTH_SERVERS  128
 
 
 typedef struct ngx_http_chatmaid_health_s  ngx_http_chatmaid_health_t;
 
 
-/* The question to one server. */
+/* The question to one Redis server. */
 
 typedef struct {
     ngx_http_chatmaid_health_t          *health;
@@ -30,7 +30,7 @@ struct ngx_http_chatmaid_health_s {
     ngx_http_chatmaid_health_probe_t    *probes;
     ngx_uint_t                           nprobes;
     ngx_uint_t                           pending;    /* probes */
-    ngx_uint_t                           answered;   /* by "yes" */
+    ngx_uint_t                           answered;   /* with success */
 };
 
 
@@ -51,7 +51,7 @@ static ngx_int_t ngx_http_chatmaid_health_text(
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_health_steps[] = {
-    ngx_http_chatmaid_health_ask,       /* Redis to write */
+    ngx_http_chatmaid_health_ask,       /* whether Redis can be written to */
     ngx_http_chatmaid_health_answer,
     NULL
 };
@@ -96,9 +96,9 @@ ngx_http_chatmaid_health_init(ngx_http_chatmaid_flow_t *flow)
 
 
 /*
- * Each question is one to Redis: what the client knows of the server is as old
- * as its latest command, and a server that answers PING may refuse to write.
- * All masters of a Cluster are asked.
+ * Redis is asked for each request: what the module's client knows about a
+ * server is as old as the latest command.  PING would not do, because a server
+ * that answers it may refuse writes.  In a Cluster all masters are asked.
  */
 
 static ngx_int_t
@@ -237,7 +237,8 @@ ngx_http_chatmaid_health_answer(ngx_http_request_t *r, void *data)
 }
 
 
-/* The deadline is earlier than the timeout of Redis: it has not answered. */
+/* Redis has not answered by the flow's deadline, which came before the timeout
+ * of Redis, and counts as down. */
 
 static ngx_int_t
 ngx_http_chatmaid_health_expire(void *data)
@@ -268,8 +269,8 @@ ngx_http_chatmaid_health_redis_up(ngx_http_chatmaid_health_t *health)
 }
 
 
-/* Sends are refused where their records can't be kept: the status says so to
- * those who read no body. */
+/* If records can't be kept, sends are refused; the status of the answer says so
+ * to monitors that do not read the body. */
 
 static ngx_int_t
 ngx_http_chatmaid_health_text(ngx_http_chatmaid_health_t *health,

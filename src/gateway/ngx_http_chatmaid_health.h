@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * GET health: whether sends are accepted, and what does not work.  It asks
- * Redis, and knows of Chatmaid by the latest calls.
+ * GET health: whether sends are accepted, and what does not work.  Redis is
+ * asked; the state of Chatmaid is that of the latest calls.
  */
 
 
@@ -14,7 +14,7 @@
 #include "ngx_http_chatmaid_flow.h"
 
 
-/* Makes a flow such a question.  NGX_OK, NGX_ERROR. */
+/* Makes a flow answer GET health.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_health_init(ngx_http_chatmaid_flow_t *flow);
 
 

@@ -144,7 +144,7 @@ ngx_http_chatmaid_idempotency_check(ngx_str_t *key)
 }
 
 
-/* A caller without a name space of its own must not get into a shared one. */
+/* A caller whose name space is empty must not get into a shared one. */
 
 ngx_int_t
 ngx_http_chatmaid_idempotency_scope(ngx_http_request_t *r,
@@ -316,10 +316,11 @@ ngx_http_chatmaid_idempotency_auto(ngx_http_request_t *r, u_char *md,
 
 
 /*
- * The record's name, from which the operation key can't be read.  A key of the
- * form of ours names a record of its message alone: sent back as a header with
- * that message it names the same record, and with no other one does a caller's
- * own key name the record of a send without a key.
+ * Makes the name of a record; the operation key can't be read from it.  If the
+ * key has the form of the module's own keys, the fingerprint is part of the
+ * name.  So such a key, sent back as a header, names the same record only with
+ * the same message, and no caller can choose a key that names the record of
+ * another message that was sent without a key.
  */
 
 static ngx_int_t
@@ -426,8 +427,8 @@ ngx_http_chatmaid_idempotency_fingerprint(
 }
 
 
-/* The digest of n fields: a label; the account and the scope, which are set
- * here; then those that tell one from another. */
+/* The digest of n fields.  The caller sets the first field, a label, and those
+ * from the fourth on; account and scope are set here. */
 
 static ngx_int_t
 ngx_http_chatmaid_idempotency_digest(ngx_http_request_t *r,

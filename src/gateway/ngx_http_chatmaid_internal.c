@@ -14,7 +14,8 @@ extern ngx_module_t  ngx_http_proxy_module;
 
 /*
  * A part of ngx_http_proxy_loc_conf_t, which is private.  nginx has had these
- * three in a row since "proxy_method" came; "location" proves it.
+ * three members in a row since it has had "proxy_method".  If "location" is the
+ * location's name, they still are.
  */
 
 typedef struct {
@@ -68,9 +69,9 @@ ngx_http_chatmaid_internal_init(ngx_conf_t *cf)
         gateway[i]->location = clcf;
 
         /*
-         * ngx_http_proxy_loc_conf_t begins with it.  An answer is captured as
-         * it comes: nothing of it is written to a temporary file or stored,
-         * nor replaced by an error page, whatever the location says.
+         * ngx_http_proxy_loc_conf_t begins with the upstream configuration.  An
+         * answer is captured as it arrives: whatever the location says, it must
+         * not be written to a temporary file or replaced by an error page.
          */
 
         gateway[i]->upstream = *(ngx_http_upstream_conf_t *)
@@ -80,8 +81,9 @@ ngx_http_chatmaid_internal_init(ngx_conf_t *cf)
 
 #if (NGX_HTTP_SSL)
 
-        /* nginx keeps one TLS session per peer for all locations, and what it
-         * was verified by goes with it */
+        /* nginx keeps one TLS session per peer for all locations.  A resumed
+         * session keeps the result of its verification, for which another
+         * location may have had other trusted certificates. */
 
         gateway[i]->upstream.ssl_session_reuse = 0;
 #endif
@@ -91,7 +93,7 @@ ngx_http_chatmaid_internal_init(ngx_conf_t *cf)
 }
 
 
-/* Finds the location of just this name, as a request for it would. */
+/* Finds the location with exactly this name, as nginx does for a request. */
 
 static ngx_http_core_loc_conf_t *
 ngx_http_chatmaid_internal_find(ngx_http_core_loc_conf_t *parent,
@@ -168,7 +170,7 @@ ngx_http_chatmaid_internal_refuse(ngx_conf_t *cf,
 }
 
 
-/* NULL, or what is wrong. */
+/* Returns NULL, or what is wrong. */
 
 static const char *
 ngx_http_chatmaid_internal_check(ngx_conf_t *cf,
@@ -198,7 +200,7 @@ ngx_http_chatmaid_internal_check(ngx_conf_t *cf,
 }
 
 
-/* Where calls go, and how. */
+/* Checks where calls go, and how. */
 
 static const char *
 ngx_http_chatmaid_internal_check_pass(ngx_conf_t *cf,
@@ -266,7 +268,8 @@ ngx_http_chatmaid_internal_check_pass(ngx_conf_t *cf,
 }
 
 
-/* The module writes the path of each call; of proxy_pass it needs "/" alone. */
+/* The module writes the path of each call, so the URI of proxy_pass must be
+ * "/". */
 
 static const char *
 ngx_http_chatmaid_internal_check_uri(ngx_conf_t *cf, ngx_str_t *rest)
@@ -297,7 +300,7 @@ ngx_http_chatmaid_internal_check_uri(ngx_conf_t *cf, ngx_str_t *rest)
 }
 
 
-/* What becomes of a call's request on its way. */
+/* Checks how the location changes the request of a call. */
 
 static const char *
 ngx_http_chatmaid_internal_check_request(ngx_http_core_loc_conf_t *clcf)
@@ -337,7 +340,7 @@ ngx_http_chatmaid_internal_check_request(ngx_http_core_loc_conf_t *clcf)
 
     for (i = 0; i < (*headers)->nelts; i++) {
 
-        /* nginx sends no header of an empty value, as a variable's may be */
+        /* a header with an empty value is not sent; a variable may be empty */
 
         if (header[i].key.len == name.len
             && ngx_strncasecmp(header[i].key.data, name.data, name.len) == 0
@@ -352,8 +355,9 @@ ngx_http_chatmaid_internal_check_request(ngx_http_core_loc_conf_t *clcf)
 }
 
 
-/* The table of the proxy module's directives says where each one's value is in
- * its configuration.  NULL where it does not. */
+/* Finds the value of a directive in the proxy module's configuration, by the
+ * offset in that module's table of directives.  NULL: the table has no
+ * offset. */
 
 static void *
 ngx_http_chatmaid_internal_proxy_value(ngx_http_core_loc_conf_t *clcf,

@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The internal location that a chatmaid_gateway names, by which Chatmaid is
- * reached: found and checked once the configuration has been read.
+ * The internal location that a chatmaid_gateway names and through which
+ * Chatmaid is reached.  It is found and checked once the configuration has been
+ * read.
  */
 
 
@@ -14,10 +15,10 @@
 #include "ngx_http_chatmaid.h"
 
 
-/* Finds the location of each gateway and refuses one in which every call would
- * fail, or be refused for the key's sake.  api_key.c checks each call again: a
- * rewrite, an "if" or a variable decides only then.  NGX_OK; NGX_ERROR after a
- * message. */
+/* Finds the internal location of each gateway, and refuses a location in which
+ * every call would fail, or would be refused to protect the key.  api_key.c
+ * checks each call again, because a rewrite, an "if" or a variable takes effect
+ * only then.  NGX_OK; NGX_ERROR after a message. */
 ngx_int_t ngx_http_chatmaid_internal_init(ngx_conf_t *cf);
 
 

@@ -161,8 +161,8 @@ ngx_http_chatmaid_message_conclude(ngx_http_chatmaid_form_t *form)
 }
 
 
-/* On the native face, whose clients send null or "" for no key, these count as
- * none. */
+/* On the native face null and "" count as no key, because its clients send them
+ * when they have none. */
 
 static void
 ngx_http_chatmaid_message_key(ngx_http_chatmaid_form_t *form)
@@ -243,8 +243,8 @@ ngx_http_chatmaid_message_to(ngx_http_chatmaid_form_t *form)
 
 
 /*
- * On the native face null counts as left out, and so does an empty text beside
- * media, on both: official clients send them.
+ * On the native face null counts as left out.  On both faces an empty text
+ * beside media does.  Official clients send both.
  */
 
 static void
@@ -321,7 +321,7 @@ ngx_http_chatmaid_message_text(ngx_http_chatmaid_form_t *form,
     }
 
     for (i = 0, n = 0; i < value.len; i++) {
-        n += ((value.data[i] & 0xc0) != 0x80);      /* not a continuation */
+        n += ((value.data[i] & 0xc0) != 0x80);      /* no continuation byte */
     }
 
     if (n > NGX_HTTP_CHATMAID_MAX_TEXT) {
@@ -492,8 +492,8 @@ ngx_http_chatmaid_message_is_recipient(ngx_str_t *to)
 }
 
 
-/* How many digits there are from this place on: the text does not end with a
- * NUL. */
+/* The number of digits from this place on.  The text does not end with a NUL,
+ * as strspn() would need. */
 
 static size_t
 ngx_http_chatmaid_message_digits(ngx_str_t *text, size_t from)
@@ -534,8 +534,9 @@ ngx_http_chatmaid_message_is_https(ngx_str_t *url)
 }
 
 
-/* The spelling that the caller chose, and the value, or 0 if the member is
- * absent.  The native face knows Chatmaid's own spelling only. */
+/* Returns the name that the caller chose for a member; "value" is set to the
+ * member's value, or to 0 if it is absent.  The native face knows only
+ * Chatmaid's own names. */
 
 static const char *
 ngx_http_chatmaid_message_alias(ngx_http_chatmaid_form_t *form,
@@ -595,7 +596,7 @@ ngx_http_chatmaid_message_string(ngx_http_chatmaid_form_t *form,
 }
 
 
-/* Of null it is said that it is null: many a library writes it unasked. */
+/* The detail mentions null, because many libraries write null unasked. */
 
 static void
 ngx_http_chatmaid_message_mistyped(ngx_http_chatmaid_form_t *form,
@@ -639,7 +640,8 @@ ngx_http_chatmaid_message_fault(ngx_http_chatmaid_form_t *form,
 }
 
 
-/* In Chatmaid's form.  Its fingerprint is that of the canonical text. */
+/* Writes the message in Chatmaid's form.  The fingerprint is the digest of the
+ * canonical text. */
 
 static ngx_int_t
 ngx_http_chatmaid_message_write(ngx_http_chatmaid_form_t *form,
@@ -693,7 +695,7 @@ ngx_http_chatmaid_message_write(ngx_http_chatmaid_form_t *form,
     ngx_http_chatmaid_crypto_sha256(&canonical, fingerprint);
 
     if (!tree->numbers) {
-        *text = canonical;              /* there is but one spelling */
+        *text = canonical;              /* the two texts are equal */
         return NGX_OK;
     }
 

@@ -14,11 +14,12 @@
 
 
 /*
- * Reads the request's body as a message.  "text", in r->pool, is what goes on
- * to Chatmaid except for its idempotencyKey: in Chatmaid's names, members in
- * their order, a default sender filled in.  Members unknown to us stay, for
- * Chatmaid to judge.  "fingerprint", 32 bytes, is equal for equal messages.  A
- * key in the body goes to "key", which holds the header's key or is empty.
+ * Reads the request's body as a message.  "text", in r->pool, is what is sent
+ * to Chatmaid, but without an idempotencyKey: it has Chatmaid's names, sorted
+ * members, and a default sender if the caller names none.  Unknown members are
+ * left in it for Chatmaid to judge.  "fingerprint", 32 bytes, is equal for
+ * equal messages.  "key" holds the header's key or is empty; if it is empty,
+ * the key in the body is copied to it.
  *
  * NGX_OK; NGX_DECLINED: reply->problem names every fault; NGX_ERROR.
  */

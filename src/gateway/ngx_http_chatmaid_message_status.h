@@ -14,7 +14,8 @@
 #include <ngx_core.h>
 
 
-/* In this order.  A failed message goes no further. */
+/* In the order in which a message reaches them.  FAILED is the highest: a
+ * failed message goes no further, so every wait for it ends. */
 
 #define NGX_HTTP_CHATMAID_PENDING       1
 #define NGX_HTTP_CHATMAID_SENT          2
@@ -23,8 +24,8 @@
 #define NGX_HTTP_CHATMAID_FAILED        5
 
 
-/* The status of a message, Chatmaid's "data", a text that was checked.  0: it
- * is none of these. */
+/* The status in a message, which is Chatmaid's "data" as JSON text that has
+ * been parsed before.  0: the status is none of these. */
 ngx_uint_t ngx_http_chatmaid_message_status(ngx_pool_t *pool,
     ngx_str_t *message);
 

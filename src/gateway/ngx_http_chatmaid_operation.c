@@ -89,8 +89,8 @@ ngx_http_chatmaid_operation_init(ngx_http_chatmaid_flow_t *flow)
         return rc;
     }
 
-    /* where the key is that of a send without one, no fingerprint is known: the
-     * name is that of no record */
+    /* the record of a send without a key can't be found: its name contains the
+     * fingerprint, which is not known here */
 
     return ngx_http_chatmaid_idempotency_name(r, &op->operation);
 }
@@ -134,8 +134,8 @@ ngx_http_chatmaid_operation_key(ngx_http_chatmaid_flow_t *flow,
 }
 
 
-/* nginx has taken them for what they mean in a path when it chose the location,
- * encoded or not. */
+/* Whether the key has dot segments.  nginx resolved them, encoded or not, when
+ * it chose the location. */
 
 static ngx_uint_t
 ngx_http_chatmaid_operation_has_dots(ngx_str_t *key)
@@ -238,7 +238,7 @@ ngx_http_chatmaid_operation_looked(ngx_http_request_t *r, void *data)
 }
 
 
-/* What a record holds may have been written by others. */
+/* Others may have written what the record holds, so it is checked. */
 
 static ngx_int_t
 ngx_http_chatmaid_operation_done(ngx_http_request_t *r,

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * GET operations/KEY: what has become of a send, by its operation key.
+ * GET operations/KEY: what has become of the send with this operation key.
  */
 
 
@@ -13,8 +13,9 @@
 #include "ngx_http_chatmaid_flow.h"
 
 
-/* Makes a flow such a question about flow->id.  NGX_OK; NGX_DECLINED: see
- * reply->problem; NGX_ERROR. */
+/* Makes a flow look up the record of the operation key in flow->id.  NGX_OK;
+ * NGX_DECLINED: reply->problem says why the key or the caller is refused;
+ * NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_operation_init(ngx_http_chatmaid_flow_t *flow);
 
 

@@ -10,7 +10,7 @@
 
 #define NGX_HTTP_CHATMAID_PACE_BURST      10
 
-/* A clock counts microseconds in 16 digits. */
+/* These limits keep an account's clock, in microseconds, within 16 digits. */
 #define NGX_HTTP_CHATMAID_PACE_MAX_RATE   1000000   /* calls per second */
 #define NGX_HTTP_CHATMAID_PACE_MAX_BURST  1000000
 
@@ -72,7 +72,7 @@ ngx_http_chatmaid_pace_conf_rate(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* As nginx writes rates: 5r/s, 100r/m. */
+/* Rates are written as in limit_req_zone: 5r/s, 100r/m. */
 
 static char *
 ngx_http_chatmaid_pace_conf_parse(ngx_conf_t *cf, ngx_str_t *text,
@@ -106,7 +106,7 @@ ngx_http_chatmaid_pace_conf_parse(ngx_conf_t *cf, ngx_str_t *text,
         return NGX_CONF_ERROR;
     }
 
-    /* up, so that the pace is never faster */
+    /* rounded up, so that the pace is never faster than the rate */
 
     rate->interval = ((uint64_t) seconds * 1000000 + n - 1) / n;
     rate->text = *text;

@@ -14,13 +14,14 @@
 
 
 /* Directive handler (ngx_command_t.set): NGX_CONF_OK; NGX_CONF_ERROR after a
- * message of its own; or a text for nginx to put behind the directive. */
+ * message of its own; or a text that nginx appends to the directive's name in
+ * its own message. */
 char *ngx_http_chatmaid_pace_conf_rate(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* Gives the account of a gateway the rate of that location, if it has one, and
- * the location the account's pace.  NGX_CONF_ERROR: the account has another
- * rate (logged). */
+/* Sets conf->pace to the account's pace.  If the location has a rate, it
+ * becomes the account's.  NGX_CONF_OK; NGX_CONF_ERROR: the account already has
+ * another rate (logged). */
 char *ngx_http_chatmaid_pace_conf_join(ngx_conf_t *cf,
     ngx_http_chatmaid_loc_conf_t *conf, ngx_http_chatmaid_account_t *account);
 

@@ -22,7 +22,7 @@ static ngx_int_t ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_read_steps[] = {
     ngx_http_chatmaid_read_forward,     /* one try */
-    ngx_http_chatmaid_read_forwarded,   /* another one, or the answer */
+    ngx_http_chatmaid_read_forwarded,   /* a further try, or the answer */
     NULL
 };
 
@@ -108,8 +108,8 @@ ngx_http_chatmaid_read_answer(ngx_http_request_t *r,
 }
 
 
-/* The bytes of "data".  A list's pagination is in it or, by the types of the
- * official client, beside it. */
+/* The bytes of "data".  The pagination of a list is in "data" or, according to
+ * the types of the official client, beside it. */
 
 static ngx_int_t
 ngx_http_chatmaid_read_unwrap(ngx_http_request_t *r,

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The GET endpoints.
+ * The GET endpoints that pass on a resource of Chatmaid's.
  */
 
 
@@ -13,7 +13,7 @@
 #include "ngx_http_chatmaid_flow.h"
 
 
-/* Makes a flow a read.  NGX_OK, NGX_ERROR. */
+/* Makes a flow a read of reply->path.  NGX_OK, NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_read_init(ngx_http_chatmaid_flow_t *flow);
 
 

@@ -8,14 +8,14 @@
 #include "ngx_http_chatmaid_account_limits.h"
 
 
-/* The longest first pause, and the longest of all.  Each is random between 0
- * and its longest ("full jitter"), so that callers who failed together do not
- * come again together. */
+/* A pause is random between 0 and a limit ("full jitter"), so that calls that
+ * failed together are not tried again together.  The limit doubles with each
+ * try, from the first one to the last. */
 
 #define NGX_HTTP_CHATMAID_RETRY_FIRST_PAUSE  250    /* milliseconds */
 #define NGX_HTTP_CHATMAID_RETRY_LAST_PAUSE   8000
 
-/* How much longer than Chatmaid asks for a pause may be. */
+/* The most by which a pause is longer than Chatmaid asks for. */
 #define NGX_HTTP_CHATMAID_RETRY_JITTER       1000   /* milliseconds */
 
 
@@ -111,8 +111,9 @@ ngx_http_chatmaid_retry_hold(ngx_http_chatmaid_flow_t *flow)
 }
 
 
-/* Whether the account's clock says when the call may begin, and no pause of its
- * own.  The clock knows of a 429. */
+/* Whether the account's clock alone decides when the call may begin.  It does
+ * not during a pause of the call's own.  After a 429 there is no such pause,
+ * because the clock knows for how long the account is held back. */
 
 static ngx_uint_t
 ngx_http_chatmaid_retry_is_clocked(ngx_http_chatmaid_flow_t *flow)
@@ -123,7 +124,7 @@ ngx_http_chatmaid_retry_is_clocked(ngx_http_chatmaid_flow_t *flow)
 }
 
 
-/* A further try goes before others: it has had its turn. */
+/* A further try goes before other calls: its call has had its turn already. */
 
 ngx_int_t
 ngx_http_chatmaid_retry_place(ngx_http_chatmaid_flow_t *flow)
@@ -168,7 +169,7 @@ ngx_http_chatmaid_retry_place(ngx_http_chatmaid_flow_t *flow)
 }
 
 
-/* In an event of its own: no flow runs within another. */
+/* The flow is resumed by a timer, because no flow may run within another. */
 
 static void
 ngx_http_chatmaid_retry_pace_handler(void *data)
@@ -199,7 +200,7 @@ ngx_http_chatmaid_retry_pause(ngx_http_chatmaid_flow_t *flow)
 
     if (flow->call->result == NGX_HTTP_CHATMAID_CALL_KEPT_CLOSED) {
 
-        /* that was no try: the call is made again at once */
+        /* this does not count as a try: the call is made again at once */
 
         flow->attempts--;
         flow->kept_closed++;
@@ -275,8 +276,8 @@ ngx_http_chatmaid_retry_wait(ngx_http_chatmaid_flow_t *flow, ngx_msec_t time)
 }
 
 
-/* Plus up to 25 % jitter, at most 1 s: all that wait for the same moment would
- * be too many at once again. */
+/* Adds up to 25 % jitter, at most 1 s.  Without it all calls that wait for the
+ * same moment would begin at once. */
 
 static ngx_msec_t
 ngx_http_chatmaid_retry_jitter(ngx_http_chatmaid_flow_t *flow, ngx_msec_t time)
@@ -290,7 +291,7 @@ ngx_http_chatmaid_retry_jitter(ngx_http_chatmaid_flow_t *flow, ngx_msec_t time)
 }
 
 
-/* What Chatmaid asks for, else exponential backoff. */
+/* The pause that Chatmaid asks for, else exponential backoff. */
 
 static ngx_msec_t
 ngx_http_chatmaid_retry_time(ngx_http_chatmaid_flow_t *flow)

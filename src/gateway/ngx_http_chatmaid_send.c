@@ -21,9 +21,9 @@ typedef struct {
 
     ngx_http_chatmaid_idempotency_t   operation;
     ngx_http_chatmaid_send_claim_t    claim;    /* of its record */
-    ngx_http_chatmaid_wait_query_t    wait;     /* for the message, when sent */
+    ngx_http_chatmaid_wait_query_t    wait;     /* for the message, once sent */
 
-    ngx_str_t                         message;  /* until it is written */
+    ngx_str_t                         message;  /* until "body" is written */
     ngx_str_t                         body;     /* of each try */
     ngx_http_chatmaid_call_envelope_t  answer;
 
@@ -76,11 +76,11 @@ static ngx_int_t ngx_http_chatmaid_send_answer(ngx_http_request_t *r,
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_send_steps[] = {
     ngx_http_chatmaid_send_parse,       /* body to message, all faults */
     ngx_http_chatmaid_send_name,        /* operation key, fingerprint, record */
-    ngx_http_chatmaid_send_ask,         /* the store for the record */
+    ngx_http_chatmaid_send_ask,         /* asks the store for the record */
     ngx_http_chatmaid_send_asked,       /* ours, done, reused, in flight */
     ngx_http_chatmaid_send_write,       /* the same bytes for each try */
     ngx_http_chatmaid_send_forward,     /* one try */
-    ngx_http_chatmaid_send_forwarded,   /* another one, or no more */
+    ngx_http_chatmaid_send_forwarded,   /* a further try, or no more */
     ngx_http_chatmaid_send_settle,      /* record what became of it */
     ngx_http_chatmaid_send_settled,
     ngx_http_chatmaid_send_wait,        /* if asked to: goes on as a wait */
@@ -212,7 +212,7 @@ ngx_http_chatmaid_send_ask(ngx_http_request_t *r, void *data)
 
     rc = ngx_http_chatmaid_send_claim_ask(&send->claim);
 
-    /* Redis is asked for both at once */
+    /* Redis is asked for the record and for a place in the pace at once */
 
     if (rc == NGX_AGAIN && !send->claim.lease.claim.waited
         && ngx_http_chatmaid_call_pace_is_set(r))
@@ -326,13 +326,13 @@ ngx_http_chatmaid_send_begin(ngx_http_request_t *r,
     ngx_http_chatmaid_idempotency_claimed(&send->operation);
     ngx_http_chatmaid_lease_begin(&send->claim.lease);
 
-    if (send->body.len) {               /* written when it was ours before */
+    if (send->body.len) {               /* written under a former lease */
         ngx_http_chatmaid_flow_go(send->flow, ngx_http_chatmaid_send_forward);
     }
 }
 
 
-/* The record can't be had. */
+/* The send does not get the record: sets the problem that says why. */
 
 static ngx_int_t
 ngx_http_chatmaid_send_refused(ngx_http_request_t *r,
@@ -376,8 +376,8 @@ ngx_http_chatmaid_send_refused(ngx_http_request_t *r,
 }
 
 
-/* One line for an operator when sends begin to be refused, not for each.  Where
- * Redis is away there has been one. */
+/* Logs one line for the operator when sends begin to be refused, not one for
+ * each send.  If Redis is away, that has been logged already. */
 
 static void
 ngx_http_chatmaid_send_log_refused(ngx_http_request_t *r,
@@ -413,8 +413,8 @@ ngx_http_chatmaid_send_log_recorded(ngx_http_request_t *r,
 }
 
 
-/* The message was sent before: the answer is the one of that time.  What a
- * record holds may have been written by others. */
+/* The message was sent before, and the answer of that time is given again.
+ * Others may have written what the record holds, so it is checked. */
 
 static ngx_int_t
 ngx_http_chatmaid_send_replay(ngx_http_request_t *r,
@@ -516,8 +516,9 @@ ngx_http_chatmaid_send_forward(ngx_http_request_t *r, void *data)
 }
 
 
-/* While it waited for its place the store was away for longer than its lease.
- * Nothing was sent, so it may ask for the record again. */
+/* Whether the lease ran out while the send waited for its place in the pace,
+ * because the store was away for so long.  Nothing has been sent, so the send
+ * may ask for the record again. */
 
 static ngx_uint_t
 ngx_http_chatmaid_send_is_lost(ngx_http_chatmaid_send_t *send)
@@ -535,8 +536,9 @@ ngx_http_chatmaid_send_is_lost(ngx_http_chatmaid_send_t *send)
 
 /*
  * NGX_OK: a try may begin; NGX_AGAIN: not yet.  NGX_DECLINED: no more tries,
- * because the store or a pause took longer than the deadline or the lease
- * allows.  The problem stays that of the try before, if there was one.
+ * because the deadline or the lease has passed, or because the next try would
+ * come after the deadline.  In the first two cases the problem of the latest
+ * try, if there was one, stays.
  */
 
 static ngx_int_t
@@ -595,7 +597,7 @@ ngx_http_chatmaid_send_forwarded(ngx_http_request_t *r, void *data)
     send->failed = (rc != NGX_OK);
 
     if (rc != NGX_DECLINED) {
-        return rc;              /* the end of its lease makes it ambiguous */
+        return rc;      /* NGX_ERROR: ambiguous at the lease's end */
     }
 
     /* a later refusal says nothing about the tries before it */
@@ -656,7 +658,8 @@ ngx_http_chatmaid_send_settled(ngx_http_request_t *r, void *data)
         ngx_http_chatmaid_facts_store_answered(send->flow->reply->facts,
                                                lease->claim.store);
 
-        /* refused or not sent, but an earlier send may have been accepted */
+        /* this send was refused or not sent, but an earlier one may have been
+         * accepted */
 
         if (send->failed && lease->claim.rc != NGX_OK) {
             send->flow->reply->problem.may_be_accepted = 1;
@@ -669,8 +672,8 @@ ngx_http_chatmaid_send_settled(ngx_http_request_t *r, void *data)
 }
 
 
-/* The wait has a deadline of its own.  A caller that has had its answer, or has
- * left, waits no more. */
+/* The wait has a deadline of its own.  There is no wait for a caller that has
+ * left or was answered at the deadline of the send. */
 
 static ngx_int_t
 ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
@@ -679,7 +682,7 @@ ngx_http_chatmaid_send_wait(ngx_http_request_t *r, void *data)
 
     ngx_str_t  *id;
 
-    /* a copy, because the answer of a call is freed before the next one */
+    /* a copy, because the answer of a call is freed before the next call */
 
     id = &send->flow->reply->facts->message_id;
 

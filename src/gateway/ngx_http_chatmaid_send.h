@@ -14,7 +14,7 @@
 
 
 /* Makes a flow a send.  NGX_OK; NGX_DECLINED: reply->problem says what is wrong
- * with its query; NGX_ERROR. */
+ * with the query; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow);
 
 

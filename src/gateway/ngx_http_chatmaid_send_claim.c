@@ -10,8 +10,8 @@
 #define NGX_HTTP_CHATMAID_SEND_LEASE_TIME    8000   /* milliseconds */
 #define NGX_HTTP_CHATMAID_SEND_RENEWAL_TIME  2000
 
-/* Only by asking does a send learn that another worker's or another gateway's
- * send has ended; the pauses grow. */
+/* A send learns only by asking the store that a send of another worker or of
+ * another gateway has ended.  The pauses between the questions grow. */
 #define NGX_HTTP_CHATMAID_SEND_FIRST_PAUSE   20     /* milliseconds */
 #define NGX_HTTP_CHATMAID_SEND_LAST_PAUSE    250
 
@@ -20,7 +20,7 @@ static void ngx_http_chatmaid_send_claim_handler(void *data);
 static void ngx_http_chatmaid_send_claim_wait_handler(ngx_event_t *ev);
 
 
-/* The sends of this worker that wait for another one. */
+/* The sends of this worker that wait for another send. */
 
 static ngx_queue_t  ngx_http_chatmaid_send_claim_queue = {
     &ngx_http_chatmaid_send_claim_queue,
@@ -132,9 +132,9 @@ ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_send_claim_t *claim)
                        NGX_HTTP_CHATMAID_ID_LEN)
             == 0)
         {
-            /* by a timer, so that its flow does not run within ours; it is
-             * deleted first because nginx ignores small changes of one that
-             * is set */
+            /* by the timer, so that the other flow does not run within this
+             * one; it is deleted first because nginx ignores small changes of
+             * a timer that is set */
             ngx_del_timer(&other->wait);
             ngx_add_timer(&other->wait, 0);
             other->wait_pause = NGX_HTTP_CHATMAID_SEND_FIRST_PAUSE;

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * A send's lease on its record, and the wait for another send that has it.
+ * A send's lease on its record, and the wait while another send holds it.
  */
 
 
@@ -19,27 +19,30 @@ typedef struct {
     ngx_http_chatmaid_lease_t    lease;
 
     ngx_event_t                  wait;        /* for another send */
-    ngx_queue_t                  queue;       /* of those that wait */
-    ngx_msec_t                   wait_pause;  /* the next one */
-    ngx_msec_t                   wait_end;
+    ngx_queue_t                  queue;       /* of sends that wait */
+    ngx_msec_t                   wait_pause;  /* before asking again */
+    ngx_msec_t                   wait_end;    /* time to give up */
 } ngx_http_chatmaid_send_claim_t;
 
 
-/* Asks for the record that lease.claim names.  NGX_OK, or NGX_AGAIN: the flow
- * will be resumed; the next step finds claim.result.  NGX_ERROR. */
+/* Asks the store for the record that lease.claim names.  NGX_OK, or NGX_AGAIN:
+ * the flow will be resumed.  The next step finds the store's answer in
+ * lease.claim.result.  NGX_ERROR: no random bytes. */
 ngx_int_t ngx_http_chatmaid_send_claim_ask(
     ngx_http_chatmaid_send_claim_t *claim);
 
-/* NGX_AGAIN: the flow will be resumed when it is worth asking again.
- * NGX_DECLINED: the send has waited for as long as it may. */
+/* Waits for the send that holds the record.  NGX_AGAIN: the flow will be
+ * resumed when it is worth asking again.  NGX_DECLINED: the send has waited for
+ * chatmaid_idempotency_wait. */
 ngx_int_t ngx_http_chatmaid_send_claim_wait(
     ngx_http_chatmaid_send_claim_t *claim);
 
-/* Ends a lease that is settled, and wakes the sends of this worker that wait
- * for its record. */
+/* Ends a lease that has been settled, and wakes the sends of this worker that
+ * wait for its record. */
 void ngx_http_chatmaid_send_claim_end(ngx_http_chatmaid_send_claim_t *claim);
 
-/* Before the request's memory is freed, in whatever state the claim is. */
+/* To be called before the request's memory is freed, whatever the state of the
+ * claim.  A lease that was not settled runs out in the store. */
 void ngx_http_chatmaid_send_claim_leave(ngx_http_chatmaid_send_claim_t *claim);
 
 

@@ -26,7 +26,8 @@ ngx_http_chatmaid_sender_get(ngx_http_request_t *r,
 }
 
 
-/* A fixed sender that is empty belongs to nobody: a variable had no value. */
+/* A fixed sender is empty if its variable had no value: then nobody may
+ * send. */
 
 ngx_uint_t
 ngx_http_chatmaid_sender_permits(ngx_http_chatmaid_sender_t *sender,

@@ -133,9 +133,10 @@ ngx_http_chatmaid_uri_path(ngx_http_request_t *r, ngx_str_t *path)
 
 
 /*
- * nginx chose the location by the decoded path, with its slashes merged if
- * merge_slashes says so, which does not hold for a rewritten path.  By another
- * rule a request could pass by a location that denies it.
+ * Cuts the prefix off by the rule by which nginx chose the location: the path
+ * is decoded, and its slashes are merged if merge_slashes is on and the path
+ * was not rewritten.  By another rule a request could get around a location
+ * that denies it.
  */
 
 static ngx_int_t
@@ -214,7 +215,7 @@ ngx_http_chatmaid_uri_danger(ngx_str_t *raw, ngx_str_t *decoded)
     u_char  *p, *last;
 
     if (memchr(raw->data, '\\', raw->len)) {
-        /* some servers take it for a slash */
+        /* some servers read it as a slash */
         return "the path must not hold a backslash";
     }
 

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * The request target below a gateway location, byte for byte.  r->uri is
- * decoded, and no escaping gives the caller's bytes back.
+ * The request target below a gateway location, byte for byte.  r->uri can't be
+ * used: it is decoded, and encoding it does not give the caller's bytes back.
  */
 
 
@@ -25,16 +25,18 @@ typedef struct {
     ngx_uint_t   n;              /* may be more than the maximum: such a path is
                                   * no endpoint, but it has been checked */
     const char  *danger;         /* why a segment is dangerous to pass on, or
-                                  * NULL: it is not */
+                                  * NULL */
 } ngx_http_chatmaid_uri_t;
 
 
-/* Cuts "prefix" off the path and splits the rest.  NGX_OK; NGX_DECLINED: it
- * does not begin with it, *reason (static) says more; NGX_ERROR. */
+/* Cuts "prefix" off the request's path and splits the rest; the segments live
+ * as long as the request.  NGX_OK; NGX_DECLINED: the path does not begin with
+ * the prefix or has a "#", and *reason (static) says so; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_uri_parse(ngx_http_request_t *r,
     ngx_str_t *prefix, ngx_http_chatmaid_uri_t *uri, const char **reason);
 
-/* Splits a path that is decoded already, as it is. */
+/* Splits a path that is already decoded.  The segments point into it; "danger"
+ * is not set. */
 void ngx_http_chatmaid_uri_split(ngx_str_t *path, ngx_http_chatmaid_uri_t *uri);
 
 /* Decodes one segment; *danger is as in the type above.  NGX_OK, NGX_ERROR. */
@@ -45,8 +47,8 @@ ngx_int_t ngx_http_chatmaid_uri_segment(ngx_pool_t *pool, ngx_str_t *raw,
 ngx_uint_t ngx_http_chatmaid_uri_segment_is(ngx_http_chatmaid_uri_t *uri,
     ngx_uint_t i, const char *text);
 
-/* Whether the URI has the form of "path", in which "*" is any segment; *id is
- * the raw segment in its place. */
+/* Whether the URI has the form of "path", in which "*" stands for any segment
+ * that is not empty.  *id is set to the raw segment in that place. */
 ngx_uint_t ngx_http_chatmaid_uri_match(ngx_http_chatmaid_uri_t *uri,
     const char *path, ngx_str_t *id);
 

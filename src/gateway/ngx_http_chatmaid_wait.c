@@ -41,10 +41,10 @@ static ngx_uint_t ngx_http_chatmaid_wait_status(
 
 
 static ngx_http_chatmaid_step_pt  ngx_http_chatmaid_wait_steps[] = {
-    ngx_http_chatmaid_wait_join,        /* those who wait for the message */
-    ngx_http_chatmaid_wait_turn,        /* idle, or to ask, or to answer */
+    ngx_http_chatmaid_wait_join,        /* joins others that wait for it */
+    ngx_http_chatmaid_wait_turn,        /* be idle, make a call, or answer */
     ngx_http_chatmaid_wait_forward,     /* one call for all of them */
-    ngx_http_chatmaid_wait_forwarded,   /* told to all; our turn again */
+    ngx_http_chatmaid_wait_forwarded,   /* tells them the result; next turn */
     ngx_http_chatmaid_wait_answer,
     NULL
 };
@@ -103,7 +103,7 @@ ngx_http_chatmaid_wait_follow(ngx_http_chatmaid_flow_t *flow,
         return rc;
     }
 
-    /* a copy, because the next call frees the answer of the one before */
+    /* a copy, because the next call frees the answer of the call before */
 
     waiter->sent.len = message->len;
     waiter->sent.data = ngx_pstrdup(flow->request->pool, message);
@@ -120,8 +120,9 @@ ngx_http_chatmaid_wait_follow(ngx_http_chatmaid_flow_t *flow,
 }
 
 
-/* The path of a message that was sent, by which other callers may already wait
- * for it, and the ID in it. */
+/* Writes the path of a message that was sent, and sets "id" to the ID in it.
+ * Topics are found by their path, so it must be the path by which other callers
+ * may already wait for the message. */
 
 static ngx_int_t
 ngx_http_chatmaid_wait_path(ngx_http_chatmaid_flow_t *flow, ngx_str_t *message,
@@ -176,7 +177,7 @@ ngx_http_chatmaid_wait_create(ngx_http_chatmaid_flow_t *flow, ngx_uint_t until,
         return NGX_ERROR;
     }
 
-    /* decoded, as webhooks have it */
+    /* decoded, as in webhooks */
 
     if (ngx_http_chatmaid_uri_segment(flow->request->pool, id, &w->message_id,
                                       &danger)
@@ -312,8 +313,8 @@ ngx_http_chatmaid_wait_forward(ngx_http_request_t *r, void *data)
 }
 
 
-/* A poll has been permitted already, and is tried once.  It comes last in the
- * account's pace. */
+/* A poll has been permitted already, and is tried once.  In the account's pace
+ * it comes after sends and reads. */
 
 static ngx_int_t
 ngx_http_chatmaid_wait_permit(ngx_http_chatmaid_waiter_t *waiter)
@@ -371,7 +372,7 @@ ngx_http_chatmaid_wait_forwarded(ngx_http_request_t *r, void *data)
 }
 
 
-/* Counts a poll; the read with which a wait begins is none. */
+/* Counts a poll.  The read with which a wait begins is not a poll. */
 
 static void
 ngx_http_chatmaid_wait_count(ngx_http_chatmaid_waiter_t *waiter, ngx_int_t rc,
@@ -400,8 +401,8 @@ ngx_http_chatmaid_wait_count(ngx_http_chatmaid_waiter_t *waiter, ngx_int_t rc,
 
 
 /*
- * A first call is tried again, like any read.  If that takes longer than we
- * have, other waiters may have more time.
+ * A first call is tried again, like any read.  If the next try would come after
+ * this waiter's deadline, another waiter may have more time.
  */
 
 static ngx_int_t
@@ -451,7 +452,7 @@ ngx_http_chatmaid_wait_answer(ngx_http_request_t *r, void *data)
 }
 
 
-/* At the deadline. */
+/* Answers at the deadline. */
 
 static ngx_int_t
 ngx_http_chatmaid_wait_expire(void *data)

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * GET messages/ID?wait= and POST send?wait=: answered when the message has got
- * so far.
+ * GET messages/ID?wait= and POST send?wait=: the answer comes when the message
+ * has reached the status that the caller waits for.
  */
 
 
@@ -14,16 +14,16 @@
 #include "ngx_http_chatmaid_wait_query.h"
 
 
-/* Takes "wait" and "until" out of the query of messages/ID.  If they ask for a
- * wait, the flow becomes one.  NGX_OK; NGX_DECLINED: reply->problem says what
- * is wrong; NGX_ERROR. */
+/* Takes "wait" and "until" out of "args", the query of messages/ID.  If they
+ * ask for a wait, the flow becomes a wait.  NGX_OK; NGX_DECLINED:
+ * reply->problem says what is wrong; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_wait_init(ngx_http_chatmaid_flow_t *flow,
     ngx_str_t *id, ngx_str_t *args);
 
-/* For a step of a send that is settled: the flow goes on as a wait for the
- * message, "data" of Chatmaid's answer, which is answered too when the wait
- * fails.  NGX_OK; NGX_DECLINED: the message has no ID that could be asked for;
- * NGX_ERROR. */
+/* For a step of a send whose record is settled: the flow goes on as a wait for
+ * "message", the "data" of Chatmaid's answer, which is copied.  If the wait
+ * fails, this message is the answer.  NGX_OK; NGX_DECLINED: the message has no
+ * ID that could be asked for; NGX_ERROR. */
 ngx_int_t ngx_http_chatmaid_wait_follow(ngx_http_chatmaid_flow_t *flow,
     ngx_http_chatmaid_wait_query_t *query, ngx_str_t *message);
 

@@ -13,11 +13,11 @@
 #define NGX_HTTP_CHATMAID_LOOK       5          /* ticks between looks */
 #define NGX_HTTP_CHATMAID_MAX_LOOK   128        /* topics in one look */
 
-/* How long a worker that shuts down waits for a first answer. */
+/* How long a worker that shuts down waits for the answer to a first read. */
 #define NGX_HTTP_CHATMAID_LAST_WAIT  3000       /* milliseconds */
 
 
-/* Topics whose notes are looked for at once. */
+/* The topics of one look for notes. */
 
 typedef struct {
     ngx_http_chatmaid_notes_look_t   look;
@@ -91,8 +91,9 @@ ngx_http_chatmaid_wait_poll_handler(ngx_event_t *ev)
 
 
 /*
- * Where a poll is due and allowed, one of the waiters makes it.  Messages to
- * which something has happened come first, then those longest unasked.
+ * Where a poll is due and permitted, one of the topic's waiters makes it.
+ * Topics with a new note ("noted") come first, then the others; in both groups,
+ * the topic whose last call began the longest time ago comes first.
  */
 
 static void
@@ -115,7 +116,7 @@ ngx_http_chatmaid_wait_poll_start(ngx_uint_t noted)
             continue;
         }
 
-        /* once refused, an account is refused to all topics that follow */
+        /* if an account is refused, so are all its topics that follow */
 
         if (refused && ngx_memcmp(refused, topic->account_id,
                                   NGX_HTTP_CHATMAID_ID_LEN)
@@ -151,7 +152,7 @@ ngx_http_chatmaid_wait_poll_is_due(ngx_http_chatmaid_wait_topic_t *topic,
         return 0;
     }
 
-    /* a note does not hurry a poll for which there was no place */
+    /* a note does not hurry a poll that found no place in the pace */
 
     return (noted && !topic->skipped)
            || (ngx_msec_int_t) (topic->due - ngx_current_msec) <= 0;
@@ -188,7 +189,7 @@ ngx_http_chatmaid_wait_poll_hurry(void)
 }
 
 
-/* Looks for all notes. */
+/* Looks for the notes of all topics. */
 
 static void
 ngx_http_chatmaid_wait_poll_survey(void)
@@ -203,7 +204,8 @@ ngx_http_chatmaid_wait_poll_survey(void)
 }
 
 
-/* As many as one look takes, from q on.  Returns the next one. */
+/* Looks for the notes of as many topics as one look takes, from q on.  Returns
+ * the next topic. */
 
 static ngx_queue_t *
 ngx_http_chatmaid_wait_poll_survey_some(ngx_queue_t *q)
@@ -288,7 +290,8 @@ ngx_http_chatmaid_wait_poll_surveyed(ngx_http_chatmaid_notes_look_t *look)
 }
 
 
-/* The same note comes to the zone and to Redis, but not at the same time. */
+/* The same note comes to the zone and to Redis, but not at the same time: a
+ * stamp that was seen in either place is not new. */
 
 static void
 ngx_http_chatmaid_wait_poll_notes(ngx_http_chatmaid_survey_t *survey,

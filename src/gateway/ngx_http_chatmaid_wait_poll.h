@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * When this worker's topics are asked for again: after some time, and when
- * webhooks leave notes, as far as the account may be polled.
+ * Decides when this worker asks for the message of a topic again: after some
+ * time, or when a webhook has left a note, as often as the account's limits
+ * permit.
  */
 
 
@@ -15,7 +16,8 @@
 #include <ngx_core.h>
 
 
-/* Watches over the topics from now on, as long as there are any. */
+/* Starts the timer that does this for all topics, if it is not running.  The
+ * timer ends when there are no more topics. */
 void ngx_http_chatmaid_wait_poll_schedule(void);
 
 

@@ -129,7 +129,7 @@ ngx_http_chatmaid_wait_query_seconds(ngx_http_chatmaid_flow_t *flow,
     for (p = value->data; p < last && whole; /* void */) {
         p = ngx_http_chatmaid_query_decode(p, last, &ch);
 
-        /* a longer wait is taken for the longest */
+        /* a wait that is too long counts as chatmaid_wait_max */
 
         msec = ngx_min(msec * 10 + (ch - '0') * 1000, conf->wait_max);
         whole = (ch >= '0' && ch <= '9');

@@ -9,7 +9,7 @@
 #include "ngx_http_chatmaid_retry.h"
 
 
-/* between polls, in milliseconds */
+/* the first and the longest time between polls, in milliseconds */
 #define NGX_HTTP_CHATMAID_FIRST_STEP  500
 #define NGX_HTTP_CHATMAID_LAST_STEP   5000
 
@@ -138,7 +138,8 @@ ngx_http_chatmaid_wait_topic_create(ngx_http_chatmaid_waiter_t *waiter,
 }
 
 
-/* No note was looked for before, so one that is there already is news. */
+/* No note was looked for before the send, so a note that is there already is
+ * new. */
 
 ngx_int_t
 ngx_http_chatmaid_wait_topic_sent(ngx_http_chatmaid_waiter_t *waiter)
@@ -202,7 +203,8 @@ ngx_http_chatmaid_wait_topic_turn(ngx_http_chatmaid_waiter_t *waiter)
 }
 
 
-/* Nothing is seen yet, and the next try comes after the waiter's deadline. */
+/* Whether no message is seen yet and the next try comes after the waiter's
+ * deadline. */
 
 static ngx_uint_t
 ngx_http_chatmaid_wait_topic_too_late(ngx_http_chatmaid_waiter_t *waiter)
@@ -243,8 +245,8 @@ ngx_http_chatmaid_wait_topic_tell(ngx_http_chatmaid_waiter_t *waiter)
 }
 
 
-/* The first call's answer covers every note that was there before it.  Only a
- * later note is news. */
+/* The answer to the first call covers each note that was there before the call.
+ * Only a later note is new. */
 
 ngx_int_t
 ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_wait_topic_t *topic)
@@ -256,7 +258,7 @@ ngx_http_chatmaid_wait_topic_look(ngx_http_chatmaid_wait_topic_t *topic)
     }
 
     if (topic->looks) {
-        return NGX_AGAIN;       /* of a poller that has left since */
+        return NGX_AGAIN;       /* a poller that has left is looking */
     }
 
     topic->look.n = 1;
@@ -368,7 +370,7 @@ ngx_http_chatmaid_wait_topic_answered(ngx_http_chatmaid_waiter_t *waiter,
 }
 
 
-/* The time of the next poll. */
+/* Sets the time of the next poll. */
 
 static void
 ngx_http_chatmaid_wait_topic_again(ngx_http_chatmaid_wait_topic_t *topic)
@@ -393,8 +395,8 @@ ngx_http_chatmaid_wait_topic_skip(ngx_http_chatmaid_wait_topic_t *topic)
 
 
 /*
- * Chatmaid may be out of order while a message is waited for, so the next poll
- * asks again.  An answer like "no such message" is for all waiters.
+ * Chatmaid may fail for a while during a wait; then the next poll asks again.
+ * An answer such as "no such message" goes to all waiters.
  */
 
 void
@@ -426,7 +428,7 @@ ngx_http_chatmaid_wait_topic_failed(ngx_http_chatmaid_waiter_t *waiter)
 
     topic->failed = 1;
 
-    /* who comes from now on begins anew */
+    /* a waiter that comes from now on begins a new topic */
     ngx_rbtree_delete(&ngx_http_chatmaid_wait_topics, &topic->sn.node);
 
     ngx_http_chatmaid_wait_topic_wake_others(waiter);
@@ -548,7 +550,7 @@ ngx_http_chatmaid_wait_topic_reached(ngx_http_chatmaid_waiter_t *waiter)
 }
 
 
-/* In this turn of the event loop, but not here: no flow runs within another. */
+/* The flow is resumed by a timer, because no flow may run within another. */
 
 void
 ngx_http_chatmaid_wait_topic_wake(ngx_http_chatmaid_waiter_t *waiter)
