@@ -41,6 +41,17 @@ END
         location ^~ /old/       { rewrite ^/old(/.*) /denied/\$1 last; }
         location ^~ /.chatmaid/ { %PROXY% proxy_pass https://chatmaid_api/; }
     }
+    server { listen 127.0.0.1:%PORT:mixed%; merge_slashes off; server_name other.example; }
+    server {
+        listen 127.0.0.1:%PORT:mixed%;
+        server_name localhost;
+        merge_slashes on;
+        location ^~ /denied/    { chatmaid_gateway /.chatmaid/; }
+        location ^~ /denied/v1/ { deny all; }
+        location ^~ /denied/account { deny all; }
+        location ^~ /old/       { rewrite ^/old(/.*) /denied/\$1 last; }
+        location ^~ /.chatmaid/ { %PROXY% proxy_pass https://chatmaid_api/; }
+    }
     server {
         listen 127.0.0.1:%PORT:merged%;
         location ^~ /denied/    { chatmaid_gateway /.chatmaid/; }
@@ -170,7 +181,7 @@ subtest 'merge_slashes off' => sub {
 
 # By another rule than nginx's a request could pass by the location that denies it.
 subtest 'slashes, and a location beside that denies' => sub {
-    for my $server (qw(merged unmerged)) {
+    for my $server (qw(merged unmerged mixed)) {
         for my $target ('/denied/v1/account', '/denied//v1/account', '/denied//account', '/denied/account', '/denied///v1/account',
             '/old/v1/account', '/old/account', '/old//account', '/old//v1/account')
         {

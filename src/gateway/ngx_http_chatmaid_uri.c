@@ -8,6 +8,7 @@
 #include "ngx_http_chatmaid_query.h"
 
 
+static ngx_uint_t ngx_http_chatmaid_uri_is_merged(ngx_http_request_t *r);
 static ngx_int_t ngx_http_chatmaid_uri_path(ngx_http_request_t *r,
     ngx_str_t *path);
 static ngx_int_t ngx_http_chatmaid_uri_cut(ngx_str_t *path,
@@ -16,18 +17,40 @@ static const char *ngx_http_chatmaid_uri_danger(ngx_str_t *raw,
     ngx_str_t *decoded);
 
 
+/* Whether nginx has merged the slashes of the path.  The merge_slashes that it
+ * obeyed is that of the port's default server, not of the request's server. */
+
+static ngx_uint_t
+ngx_http_chatmaid_uri_is_merged(ngx_http_request_t *r)
+{
+    u_char  *p, *last;
+
+    if (!r->valid_unparsed_uri || !(r->complex_uri || r->quoted_uri)) {
+        return 0;
+    }
+
+    last = r->uri.data + r->uri.len;
+
+    for (p = r->uri.data; p + 1 < last; p++) {
+        if (p[0] == '/' && p[1] == '/') {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 ngx_int_t
 ngx_http_chatmaid_uri_parse(ngx_http_request_t *r, ngx_str_t *prefix,
     ngx_http_chatmaid_uri_t *uri, const char **reason)
 {
-    u_char                    *p, *last;
-    ngx_str_t                  path, raw, decoded;
-    ngx_uint_t                 merge;
-    const char                *danger;
-    ngx_http_core_srv_conf_t  *cscf;
+    u_char      *p, *last;
+    ngx_str_t    path, raw, decoded;
+    ngx_uint_t   merge;
+    const char  *danger;
 
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-    merge = r->valid_unparsed_uri && cscf->merge_slashes;
+    merge = ngx_http_chatmaid_uri_is_merged(r);
 
     if (r->valid_unparsed_uri
         && memchr(r->unparsed_uri.data, '#', r->unparsed_uri.len))
@@ -134,8 +157,7 @@ ngx_http_chatmaid_uri_path(ngx_http_request_t *r, ngx_str_t *path)
 
 /*
  * Cuts the prefix off by the rule by which nginx chose the location: the path
- * is decoded, and its slashes are merged if merge_slashes is on and the path
- * was not rewritten.  By another rule a request could get around a location
+ * is decoded, and its slashes are merged if nginx has merged them.  By another rule a request could get around a location
  * that denies it.
  */
 
