@@ -314,7 +314,7 @@ ngx_http_chatmaid_call_request_add(ngx_http_request_t *sr,
 {
     ngx_table_elt_t  *h;
 
-    h = ngx_list_push(&sr->headers_in.headers);
+    h = ngx_http_chatmaid_request_push(&sr->headers_in.headers);
     if (h == NULL) {
         return NULL;
     }
@@ -327,9 +327,6 @@ ngx_http_chatmaid_call_request_add(ngx_http_request_t *sr,
     h->key = name->name;
     h->lowcase_key = name->lowcase;
     h->value = *value;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
 
     return h;
 }

@@ -47,6 +47,23 @@ ngx_http_chatmaid_request_header(ngx_list_part_t *part, const char *name,
 }
 
 
+ngx_table_elt_t *
+ngx_http_chatmaid_request_push(ngx_list_t *headers)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(headers);
+
+#if (nginx_version >= 1023000)
+    if (h) {
+        h->next = NULL;
+    }
+#endif
+
+    return h;
+}
+
+
 ngx_uint_t
 ngx_http_chatmaid_request_is_encoded(ngx_list_part_t *part)
 {

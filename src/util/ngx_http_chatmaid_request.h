@@ -2,8 +2,7 @@
 /*
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
- * Look-up in nginx's lists of headers: those of a request, or of an upstream's
- * answer.
+ * nginx's lists of headers: those of a request, or of an answer.
  */
 
 
@@ -20,6 +19,10 @@
  * that is not NULL.  "name" must be in lower case.  NULL: there is none. */
 ngx_table_elt_t *ngx_http_chatmaid_request_header(ngx_list_part_t *part,
     const char *name, ngx_table_elt_t *after);
+
+/* Adds a header, of which the caller sets all but "next", which is NULL.
+ * NULL without memory. */
+ngx_table_elt_t *ngx_http_chatmaid_request_push(ngx_list_t *headers);
 
 /* Whether there is a Content-Encoding other than "identity". */
 ngx_uint_t ngx_http_chatmaid_request_is_encoded(ngx_list_part_t *part);
