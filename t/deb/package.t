@@ -55,8 +55,15 @@ install($deb);
 is(readlink $etc->child('modules-enabled/50-mod-http-chatmaid.conf'), '/usr/share/nginx/modules-available/mod-http-chatmaid.conf', 'it loads itself');
 is((stat $etc->child('chatmaid'))[2] & 07777, 0700, "the keys' directory is root's alone");
 ok(-e $root->child("usr/share/$_"), $_)
-    for "doc/$package/examples/conf.example", "doc/$package/README.md.gz", 'man/man5/ngx_http_chatmaid_module.5.gz', 'man/man1/chatmaid.1.gz';
+    for "doc/$package/examples/conf.example", "doc/$package/README.md", 'man/man5/ngx_http_chatmaid_module.5.gz', 'man/man1/chatmaid.1.gz';
 in_debian(qw(nginx -t));
+
+my $doc = "/usr/share/doc/$package";
+for my $page (path("$root$doc")->list_tree->grep(qr/\.md\z/)->each) {
+    my $text = $page->slurp =~ s/^```.*?^```$//gmsr =~ s/`[^`\n]*`//gr;
+    my @gone = grep { !/^https?:/ && !-e $page->dirname->child($_) } $text =~ /\]\(([^)#\s]+)(?:#[^)]*)?\)/g;
+    is("@gone", '', $page->to_rel("$root$doc") . ': what it links to is in the package');
+}
 
 
 # --- What the man page shows ---------------------------------------------------

@@ -212,12 +212,10 @@ sub start ($class) {
     $self->etc->make_path;
     symlink $self->dir, $self->etc->child('chatmaid') or die;
     symlink path($self->dir, $_), $self->etc->child($_) for qw(edge.crt edge.key);
-    for my $name (qw(webhook_secret_next redis_password sentinel_password)) {
+    for my $name (qw(webhook_secret_next bakery_webhook_secret redis_password sentinel_password)) {
         path($self->dir, $name)->spew("whsec_docs_$name\n")->chmod(0600);
     }
-    for my $name (qw(restaurant hotel)) {
-        path($self->dir, "api_key_$name")->spew("sk_test_docs_$name\n")->chmod(0600);
-    }
+    path($self->dir, "${_}_api_key")->spew("sk_test_docs_$_\n")->chmod(0600) for qw(restaurant bakery);
 
     # On a slow machine Redis must not be away because it is slow.
     $self->reconfigure(sub { s/^(\s*chatmaid_redis\s[^;]+);/$1 timeout=30s;/m or die });
