@@ -13,7 +13,7 @@
 static ngx_int_t ngx_http_chatmaid_api_key_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 static ngx_http_chatmaid_upstream_t *ngx_http_chatmaid_api_key_upstream(
-    ngx_http_upstream_srv_conf_t *us);
+    ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t ngx_http_chatmaid_api_key_attach(ngx_http_request_t *r,
     ngx_http_chatmaid_call_t *call);
 static const char *ngx_http_chatmaid_api_key_check(ngx_http_request_t *r,
@@ -75,7 +75,7 @@ ngx_http_chatmaid_api_key_init_peer(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    upstream = ngx_http_chatmaid_api_key_upstream(us);
+    upstream = ngx_http_chatmaid_api_key_upstream(r, us);
 
     if (upstream == NULL || upstream->init(r, us) != NGX_OK) {
         return NGX_ERROR;
@@ -86,14 +86,14 @@ ngx_http_chatmaid_api_key_init_peer(ngx_http_request_t *r,
 
 
 static ngx_http_chatmaid_upstream_t *
-ngx_http_chatmaid_api_key_upstream(ngx_http_upstream_srv_conf_t *us)
+ngx_http_chatmaid_api_key_upstream(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us)
 {
     ngx_uint_t                      i;
     ngx_http_chatmaid_upstream_t   *upstream;
     ngx_http_chatmaid_main_conf_t  *mcf;
 
-    mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                              ngx_http_chatmaid_module);
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_chatmaid_module);
     upstream = mcf->upstreams.elts;
 
     for (i = 0; i < mcf->upstreams.nelts; i++) {
@@ -102,7 +102,7 @@ ngx_http_chatmaid_api_key_upstream(ngx_http_upstream_srv_conf_t *us)
         }
     }
 
-    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+    ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
                   "chatmaid does not know the upstream \"%V\"", &us->host);
 
     return NULL;

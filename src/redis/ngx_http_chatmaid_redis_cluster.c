@@ -571,7 +571,9 @@ ngx_http_chatmaid_redis_cluster_handler(void *data, ngx_uint_t error,
                                     "redis+cluster:// is for a Redis Cluster");
     }
 
-    if (!cluster->whole || cluster->common->servers.down) {
+    if (error != NGX_HTTP_CHATMAID_REDIS_OK || !cluster->whole
+        || cluster->common->servers.down)
+    {
         ngx_http_chatmaid_redis_cluster_plan(cluster,
                                         NGX_HTTP_CHATMAID_REDIS_CLUSTER_PAUSE);
     }

@@ -189,6 +189,7 @@ ngx_http_chatmaid_notes_leave_in_zone(ngx_http_chatmaid_zone_t *zone,
 
     if (rec) {
         ngx_http_chatmaid_zone_set_ttl(zone, rec, NGX_HTTP_CHATMAID_NOTE_TTL);
+        ngx_http_chatmaid_zone_touch(zone, rec);
 
     } else {
         rec = ngx_http_chatmaid_zone_create(zone, id,

@@ -3,11 +3,10 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * Each worker looks into the zone now and then.  The worker that gets the lease
- * sends the records to Redis in batches.  While Redis does not answer, a batch
- * is a single record, which also probes whether Redis is back.  A record stays
- * in the queue until Redis has confirmed it, even if this worker dies.
+ * sends the records to Redis in batches, while Redis answers.  A record stays in
+ * the queue until Redis has confirmed it, even if this worker dies.
  *
- * Of several servers one may be away: its records are skipped, and the next
+ * In a Cluster one server may be away: its records are skipped, and the next
  * batch continues behind them.
  */
 
@@ -190,8 +189,13 @@ ngx_http_chatmaid_store_untold_tell_batch(
         if (rc == NGX_OK) {
             untold->pending++;
 
-        } else {
+        } else if (ngx_http_chatmaid_redis_is_cluster(
+                          ngx_http_chatmaid_redis_get(untold->mcf->redis)))
+        {
             untold->left = 1;
+
+        } else {
+            return;                 /* the only server is away */
         }
 
         ngx_reset_pool(pool);       /* the command has its own copy */
