@@ -124,6 +124,8 @@ ngx_http_chatmaid_send_init(ngx_http_chatmaid_flow_t *flow)
     rc = ngx_http_chatmaid_idempotency_header(r, reply->key, &reason);
 
     if (rc == NGX_DECLINED) {
+        reply->facts->attempts = &flow->attempts;   /* as for its message */
+
         return ngx_http_chatmaid_problem_set(r->pool, &reply->problem,
                                      NGX_HTTP_CHATMAID_INVALID_IDEMPOTENCY_KEY,
                                      "the Idempotency-Key header %s", reason);
