@@ -99,7 +99,6 @@ subtest 'in the head of an answer' => sub {
     like(substr($nginx->error_log, $from), $head{'header lines'}[1], 'which answers with the key');
 
     like(slurp($nginx->dir . '/access.log'), qr/^200 "Bearer \*+, \*+" "\*+"$/m, 'nor have variables');
-
 };
 
 done;

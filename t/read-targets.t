@@ -5,6 +5,15 @@ use Chatmaid::Test;
 
 my $api   = sandbox;
 
+# A gateway, and beside it what it must not serve.
+my $beside = <<'END';
+        location ^~ /denied/    { chatmaid_gateway /.chatmaid/; }
+        location ^~ /denied/v1/ { deny all; }
+        location ^~ /denied/account { deny all; }
+        location ^~ /old/       { rewrite ^/old(/.*) /denied/$1 last; }
+        location ^~ /.chatmaid/ { %PROXY% proxy_pass https://chatmaid_api/; }
+END
+
 my $nginx = nginx(
     gateway => <<'END',
         chatmaid_sender +15550100001;
@@ -35,30 +44,18 @@ END
         listen 127.0.0.1:%PORT:unmerged%;
         merge_slashes off;
         location ^~ /chatmaid/  { chatmaid_gateway /.chatmaid/; }
-        location ^~ /denied/    { chatmaid_gateway /.chatmaid/; }
-        location ^~ /denied/v1/ { deny all; }
-        location ^~ /denied/account { deny all; }
-        location ^~ /old/       { rewrite ^/old(/.*) /denied/\$1 last; }
-        location ^~ /.chatmaid/ { %PROXY% proxy_pass https://chatmaid_api/; }
+$beside
     }
     server { listen 127.0.0.1:%PORT:mixed%; merge_slashes off; server_name other.example; }
     server {
         listen 127.0.0.1:%PORT:mixed%;
         server_name localhost;
         merge_slashes on;
-        location ^~ /denied/    { chatmaid_gateway /.chatmaid/; }
-        location ^~ /denied/v1/ { deny all; }
-        location ^~ /denied/account { deny all; }
-        location ^~ /old/       { rewrite ^/old(/.*) /denied/\$1 last; }
-        location ^~ /.chatmaid/ { %PROXY% proxy_pass https://chatmaid_api/; }
+$beside
     }
     server {
         listen 127.0.0.1:%PORT:merged%;
-        location ^~ /denied/    { chatmaid_gateway /.chatmaid/; }
-        location ^~ /denied/v1/ { deny all; }
-        location ^~ /denied/account { deny all; }
-        location ^~ /old/       { rewrite ^/old(/.*) /denied/\$1 last; }
-        location ^~ /.chatmaid/ { %PROXY% proxy_pass https://chatmaid_api/; }
+$beside
     }
 END
 );

@@ -8,6 +8,8 @@
 #include "ngx_http_chatmaid_redact.h"
 
 
+static void ngx_http_chatmaid_call_head_wrap(ngx_http_upstream_t *u,
+    ngx_http_chatmaid_call_t *call);
 static ngx_int_t ngx_http_chatmaid_call_head_reinit(ngx_http_request_t *r);
 static ngx_int_t ngx_http_chatmaid_call_head_process(ngx_http_request_t *r);
 
@@ -21,9 +23,24 @@ ngx_http_chatmaid_call_head_init(ngx_http_request_t *r,
     u = r->upstream;
 
     call->reinit_request = u->reinit_request;
-    call->process_header = u->process_header;
-
     u->reinit_request = ngx_http_chatmaid_call_head_reinit;
+
+    ngx_http_chatmaid_call_head_wrap(u, call);
+}
+
+
+/* nginx's handler of the status line sets that of the header lines, and
+ * reinit_request sets the first one again: each is wrapped in its turn. */
+
+static void
+ngx_http_chatmaid_call_head_wrap(ngx_http_upstream_t *u,
+    ngx_http_chatmaid_call_t *call)
+{
+    if (u->process_header == ngx_http_chatmaid_call_head_process) {
+        return;
+    }
+
+    call->process_header = u->process_header;
     u->process_header = ngx_http_chatmaid_call_head_process;
 }
 
@@ -34,16 +51,13 @@ static ngx_int_t
 ngx_http_chatmaid_call_head_reinit(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
-    ngx_http_upstream_t       *u;
     ngx_http_chatmaid_call_t  *call;
 
-    u = r->upstream;
     call = ngx_http_chatmaid_call_get(r);
 
     rc = call->reinit_request(r);
 
-    call->process_header = u->process_header;
-    u->process_header = ngx_http_chatmaid_call_head_process;
+    ngx_http_chatmaid_call_head_wrap(r->upstream, call);
 
     return rc;
 }
@@ -71,12 +85,7 @@ ngx_http_chatmaid_call_head_process(ngx_http_request_t *r)
 
     rc = call->process_header(r);
 
-    /* the handler of the status line has set that of the header lines */
-
-    if (u->process_header != ngx_http_chatmaid_call_head_process) {
-        call->process_header = u->process_header;
-        u->process_header = ngx_http_chatmaid_call_head_process;
-    }
+    ngx_http_chatmaid_call_head_wrap(u, call);
 
     return rc;
 }

@@ -157,8 +157,8 @@ ngx_http_chatmaid_uri_path(ngx_http_request_t *r, ngx_str_t *path)
 
 /*
  * Cuts the prefix off by the rule by which nginx chose the location: the path
- * is decoded, and its slashes are merged if nginx has merged them.  By another rule a request could get around a location
- * that denies it.
+ * is decoded, and its slashes are merged if nginx has merged them.  By another
+ * rule a request could get around a location that denies it.
  */
 
 static ngx_int_t

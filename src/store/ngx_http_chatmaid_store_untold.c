@@ -3,8 +3,8 @@
  * Copyright (C) the ngx_http_chatmaid_module authors
  *
  * Each worker looks into the zone now and then.  The worker that gets the lease
- * sends the records to Redis in batches, while Redis answers.  A record stays in
- * the queue until Redis has confirmed it, even if this worker dies.
+ * sends the records to Redis in batches, while Redis answers.  A record stays
+ * in the queue until Redis has confirmed it, even if this worker dies.
  *
  * In a Cluster one server may be away: its records are skipped, and the next
  * batch continues behind them.
